@@ -1,0 +1,262 @@
+/*
+ * msg.h: every message of the protocol as a C struct. msg.c is the only place that knows the order of the fields on the
+ * wire; docs/PROTOCOL.md says it in words. A message is one type byte and its fields, with nothing left over.
+ */
+#ifndef PYSTUCK_MSG_H
+#define PYSTUCK_MSG_H
+
+#include <stdint.h>
+
+#include "buf.h"
+
+#define PROTOCOL_MAGIC "pystuck"
+#define PROTOCOL_VERSION 1
+
+/* The longest message, type byte included, in bytes. */
+#define MSG_MAX (1u << 20)
+/* The longest before the other side is known. */
+#define MSG_MAX_HELLO 512
+
+enum msg_type {
+	/* client to server */
+	MSG_HELLO = 1,		/* the first message of a client */
+	MSG_DUMP = 2,		/* the stacks, please */
+	MSG_EVAL = 3,		/* run this */
+	MSG_INTERRUPT = 4,	/* stop the evaluation: KeyboardInterrupt in it */
+	MSG_DETACH = 5,		/* let go of the evaluation: it goes on without me */
+	MSG_BYE = 6,		/* the end, in either direction: what comes after is not part of the conversation */
+	/* server to client */
+	MSG_WELCOME = 64,	/* answers HELLO */
+	MSG_REFUSED = 65,	/* answers HELLO, and the connection ends */
+	MSG_ERROR = 66,		/* a request could not be carried out; the session goes on */
+	MSG_DUMP_BEGIN = 67,	/* a dump: BEGIN, then CODE, SOURCE, THREAD, LOCAL in any order that defines before use, END */
+	MSG_DUMP_CODE = 68,
+	MSG_DUMP_SOURCE = 69,
+	MSG_DUMP_THREAD = 70,
+	MSG_DUMP_LOCAL = 71,
+	MSG_DUMP_END = 72,
+	MSG_OUTPUT = 73,	/* what the running evaluation printed */
+	MSG_RESULT = 74,	/* the evaluation has ended */
+};
+
+/* What a client may do; each includes those before it. A role comes from the server's rules, never from the client. */
+enum role {
+	ROLE_NONE = 0,
+	ROLE_STACKS = 1,	/* where the threads are, and why */
+	ROLE_LOCALS = 2,	/* also the values of variables */
+	ROLE_EVAL = 3,		/* everything the process can do */
+};
+
+/* Why a request or a client was turned away. */
+enum reason {
+	REASON_DENIED = 1,	/* no role, or one too low */
+	REASON_VERSION = 2,	/* the protocol version is not spoken here */
+	REASON_FULL = 3,	/* as many clients as allowed are connected */
+	REASON_GIL = 4,		/* the GIL could not be had in time */
+	REASON_BUSY = 5,	/* this session runs an evaluation already */
+	REASON_STOPPING = 6,	/* the server is going away */
+	REASON_DISABLED = 7,	/* evaluation is switched off in this server */
+	REASON_LIMIT = 8,	/* out of memory or over a limit */
+	REASON_UNKNOWN = 9,	/* an id or a message that means nothing here */
+	REASON_VETO = 10,	/* an audit hook of the program said no */
+};
+
+struct msg_hello {
+	struct span magic;	/* PROTOCOL_MAGIC */
+	uint16_t version;	/* PROTOCOL_VERSION of the client */
+	struct span client;	/* the client's own version, for the log: "0.1.0" */
+};
+
+struct msg_welcome {
+	uint16_t version;	/* the protocol version that is spoken from here on */
+	uint8_t role;		/* enum role */
+	uint32_t pid;
+	uint32_t uid;		/* of the server process */
+	uint64_t started_ns;	/* when the process started, ns since the epoch */
+	struct span pystuck;	/* version of pystuck in the server */
+	struct span python;	/* "3.11.2" */
+	struct span command;	/* the command line, arguments separated by NUL, at most 4096 bytes */
+};
+
+struct msg_refused {
+	uint16_t version;	/* what the server speaks */
+	uint8_t reason;		/* enum reason */
+	struct span text;	/* one sentence */
+};
+
+#define DUMP_LOCALS 0x01	/* also the variables of each frame; needs ROLE_LOCALS */
+#define DUMP_OURS 0x02		/* also pystuck's own threads */
+
+struct msg_dump {
+	uint32_t id;		/* chosen by the client, comes back in the answer */
+	uint8_t flags;		/* DUMP_* */
+	uint32_t max_frames;	/* of each thread, innermost kept; 0: as many as the server sends at most */
+};
+
+#define EVAL_INTERACTIVE 0x01	/* an input that could go on is answered RESULT_INCOMPLETE instead of run */
+
+struct msg_eval {
+	uint32_t id;
+	uint8_t flags;		/* EVAL_* */
+	uint32_t cell;		/* the number of the prompt, for the file name in tracebacks */
+	struct span source;	/* UTF-8 */
+};
+
+struct msg_interrupt {
+	uint32_t id;		/* of the evaluation */
+};
+
+struct msg_detach {
+	uint32_t id;
+};
+
+struct msg_bye {
+	uint8_t reason;		/* enum reason, 0 for a plain end */
+	struct span text;	/* one sentence, may be empty */
+};
+
+struct msg_error {
+	uint32_t id;		/* of the request, 0 when there was none */
+	uint8_t reason;		/* enum reason */
+	struct span text;
+};
+
+enum dump_how {
+	DUMP_HOW_GIL = 1,	/* collected while holding the GIL: exact */
+	DUMP_HOW_RAW = 2,	/* read without the GIL */
+	DUMP_HOW_OS = 3,	/* the GIL could not be had: operating system's view of the threads, no Python frames */
+};
+
+struct msg_dump_begin {
+	uint32_t id;
+	uint8_t how;		/* enum dump_how */
+	uint8_t settled;	/* 1 when the picture is of one moment */
+	uint64_t time_ns;	/* when it was taken, ns since the epoch */
+	uint64_t gil_wait_us;	/* how long the GIL was waited for */
+	uint64_t gil_held_us;	/* how long the program stood still for this */
+	uint32_t gil_holder;	/* tid of the thread that had the GIL when it was asked for; 0 when nobody or unknown */
+	uint32_t threads;	/* how many DUMP_THREAD follow */
+	struct span note;	/* a word on how it was taken, may be empty */
+};
+
+struct msg_dump_code {
+	uint32_t code;		/* index, from 0, counting up by one */
+	struct span file;
+	struct span function;	/* qualified name where Python has one (3.11+), else the name */
+};
+
+struct msg_dump_source {
+	uint32_t code;
+	uint32_t line;
+	struct span text;	/* the source line, no newline, no indentation */
+};
+
+enum thread_state {
+	STATE_UNKNOWN = 0,
+	STATE_CPU = 1,		/* on CPU, or ready to run */
+	STATE_GIL = 2,		/* waiting for the GIL */
+	STATE_LOCK = 3,
+	STATE_SLEEP = 4,
+	STATE_IO = 5,
+	STATE_CHILD = 6,	/* waiting for a child process */
+	STATE_C = 7,		/* in C code, in a system call that is none of the above */
+};
+
+#define THREAD_MAIN 0x01
+#define THREAD_DAEMON 0x02
+#define THREAD_OURS 0x04
+
+/* One frame in msg_dump_thread.frames: u32 code, u32 line (0: unknown). */
+#define FRAME_BYTES 8
+
+struct msg_dump_thread {
+	uint64_t ident;		/* threading.get_ident() */
+	uint32_t tid;		/* native thread id, 0 when unknown */
+	uint8_t flags;		/* THREAD_* */
+	uint8_t state;		/* enum thread_state */
+	struct span name;	/* threading name, empty when threading does not know it */
+	struct span class_name;	/* "_MainThread", "Thread"; empty when threading does not know it */
+	struct span os_name;	/* /proc/self/task/TID/comm */
+	struct span detail;	/* what it waits for in a few words: "in recv", "in nanosleep"; may be empty */
+	uint32_t omitted_frames;	/* outermost frames that were left out */
+	struct span frames;	/* FRAME_BYTES each, outermost first */
+};
+
+struct msg_dump_local {
+	uint32_t frame;		/* index into the frames of the DUMP_THREAD before it */
+	struct span name;
+	struct span value;	/* a bounded text */
+};
+
+struct msg_dump_end {
+	uint32_t id;
+	uint32_t omitted_threads;
+	uint8_t cut;		/* 1 when something was left out: frames, threads, locals */
+};
+
+struct msg_output {
+	uint32_t id;		/* of the evaluation */
+	uint8_t stream;		/* 1 stdout, 2 stderr */
+	struct span text;	/* whole UTF-8 characters */
+};
+
+enum result_status {
+	RESULT_NONE = 0,	/* a statement, or an expression with the value None */
+	RESULT_VALUE = 1,	/* text is the repr of the value */
+	RESULT_RAISED = 2,	/* text is the traceback */
+	RESULT_INTERRUPTED = 3,	/* by MSG_INTERRUPT; text is the traceback */
+	RESULT_INCOMPLETE = 4,	/* not run: the input can go on; text is the indentation of the next line */
+	RESULT_EXIT = 5,	/* SystemExit: caught; text says so */
+};
+
+struct msg_result {
+	uint32_t id;
+	uint8_t status;		/* enum result_status */
+	uint64_t duration_us;
+	uint64_t total;		/* length of the whole text in bytes; more than text.len when it was cut */
+	struct span text;
+};
+
+struct msg {
+	enum msg_type type;
+	union {
+		struct msg_hello hello;
+		struct msg_dump dump;
+		struct msg_eval eval;
+		struct msg_interrupt interrupt;
+		struct msg_detach detach;
+		struct msg_bye bye;
+		struct msg_welcome welcome;
+		struct msg_refused refused;
+		struct msg_error error;
+		struct msg_dump_begin dump_begin;
+		struct msg_dump_code dump_code;
+		struct msg_dump_source dump_source;
+		struct msg_dump_thread dump_thread;
+		struct msg_dump_local dump_local;
+		struct msg_dump_end dump_end;
+		struct msg_output output;
+		struct msg_result result;
+	};
+};
+
+/*
+ * Appends the message (type byte and fields, no frame header) to b. 0, PYSTUCK_ETOOBIG (over MSG_MAX or b's limit),
+ * PYSTUCK_ENOMEM, PYSTUCK_EINVAL (no such type); on error b is as before.
+ */
+int msg_encode(struct buf *b, const struct msg *m);
+
+/*
+ * Reads one whole message. The spans in *m point into `bytes`. 0 or PYSTUCK_EFORMAT: unknown type, field out of range,
+ * short, or bytes left over.
+ */
+int msg_decode(struct msg *m, struct span bytes);
+
+/* Name of a type, a role or a reason, for logs and texts; "?" for what is none. Static. */
+const char *msg_type_name(int type);
+const char *role_name(int role);
+const char *reason_name(int reason);
+const char *state_name(int state);	/* the JSON spelling: "cpu", "gil", "lock", "sleep", "io", "child", "c", "unknown" */
+int role_parse(const char *name);	/* ROLE_*, or PYSTUCK_EINVAL */
+
+#endif

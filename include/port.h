@@ -1,0 +1,53 @@
+/*
+ * port.h: the seam where answers cross from the workers (courier, evaluations) to a client: a bounded queue of messages, and
+ * the claim by which a worker and the net thread agree who answers a request. Any thread may call; no call takes the GIL,
+ * none waits except port_write.
+ *
+ * Reference counted: a session holds one, each worker that may still write holds one.
+ */
+#ifndef PYSTUCK_PORT_H
+#define PYSTUCK_PORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "msg.h"
+
+#define PORT_HIGH_WATER (256u * 1024)	/* bytes queued, above which port_write waits */
+
+struct port;
+
+struct port *port_ref(struct port *p);
+void port_unref(struct port *p);
+
+/*
+ * Queues a message and, where that is possible without waiting, sends it at once from the calling thread. Never waits and may
+ * go over the high-water mark: for answers whose size is bounded by the request. 0, PYSTUCK_ECLOSED, PYSTUCK_ENOMEM,
+ * PYSTUCK_ETOOBIG.
+ */
+int port_answer(struct port *p, const struct msg *m);
+/* The same for a run of frames made by channel_frame: a whole dump goes in one call. */
+int port_answer_framed(struct port *p, struct span frames);
+
+/*
+ * Output of an evaluation. port_try_write queues and returns at once: 0, PYSTUCK_EAGAIN (over the high-water mark: nothing was
+ * queued), PYSTUCK_ECLOSED. It may be called with the GIL held: it waits for nothing but a short memcpy. The net thread sends,
+ * so that many small writes become few packets. port_write waits for room; the caller must not hold the GIL.
+ */
+int port_try_write(struct port *p, const struct msg *m);
+int port_write(struct port *p, const struct msg *m);
+
+/*
+ * The claim. The net thread gives every request that needs the GIL a deadline; the worker calls port_claim the moment it has
+ * the GIL. 0: the answer is the worker's to give. PYSTUCK_ETIME: the net thread has answered already (or the client is
+ * gone): do nothing. One request of each kind is open at a time.
+ */
+enum port_kind { PORT_DUMP = 0, PORT_EVAL = 1, PORT_KINDS };
+int port_claim(struct port *p, enum port_kind kind, uint32_t id);
+/* The worker has given its answer to the claimed request: the next one of this kind may come. Call after the last message. */
+void port_done(struct port *p, enum port_kind kind, uint32_t id);
+
+/* 1 when the client is gone: what is written now goes nowhere. */
+int port_closed(struct port *p);
+
+#endif

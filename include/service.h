@@ -1,0 +1,43 @@
+/*
+ * service.h: the seam between the server, which knows sockets and clients, and what is served, which knows Python. The
+ * server calls these functions, all on the net thread; each returns at once and never takes the GIL. Answers come back
+ * through the port, from any thread.
+ */
+#ifndef PYSTUCK_SERVICE_H
+#define PYSTUCK_SERVICE_H
+
+#include "msg.h"
+#include "port.h"
+
+/* Who the client is, as the server found out. Lives as long as the session. */
+struct service_client {
+	enum role role;
+	uid_t uid;		/* (uid_t)-1 on TCP */
+	pid_t pid;		/* 0 when unknown */
+	char key[33];		/* name of the key on TCP, else "" */
+	char text[160];		/* "uid 1000, pid 4242" or "key ci from 10.0.0.7:5123": safe, for logs */
+};
+
+struct service {
+	/*
+	 * A client has authenticated. Returns a handle for the calls below, or NULL when there is no memory (the client is
+	 * turned away). `listener` is what was given with the listener.
+	 */
+	void *(*open)(void *listener, const struct service_client *who, struct port *port);
+	/* The role and the message have been checked. At most one dump and one evaluation of a session are open at a time. */
+	void (*dump)(void *session, const struct msg_dump *request);
+	void (*eval)(void *session, const struct msg_eval *request);
+	/* The GIL did not come within the time: answer without it. The worker's claim fails from now on. */
+	void (*dump_late)(void *session, const struct msg_dump *request, uint64_t waited_us);
+	void (*eval_late)(void *session, uint32_t id, uint64_t waited_us);
+	/* For the evaluation that is open now; nothing happens when there is none with this id. */
+	void (*interrupt)(void *session, uint32_t id);
+	/* Let go of it: it goes on, its output and its end are nobody's any more, and the next one may come. */
+	void (*detach)(void *session, uint32_t id);
+	/* The client is gone. An evaluation that still runs is interrupted; the handle is the service's to free. */
+	void (*close)(void *session);
+	/* What MSG_WELCOME says of the process (version and role are the server's to fill in). Valid while the server runs. */
+	const struct msg_welcome *(*welcome)(void *listener);
+};
+
+#endif

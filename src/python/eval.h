@@ -1,0 +1,42 @@
+/*
+ * eval.h: one client's evaluations: a namespace, and a thread that is started by the first evaluation. A session is opened and
+ * used by the net thread; nothing here waits for the GIL on it.
+ */
+#ifndef PYSTUCK_PYTHON_EVAL_H
+#define PYSTUCK_PYTHON_EVAL_H
+
+#include <Python.h>
+
+#include "msg.h"
+#include "port.h"
+
+struct eval_session;
+
+/* Module init, GIL held: readies the types. 0, or -1 with an exception. */
+int eval_init(PyObject *module);
+
+/*
+ * Net thread. `who` ("uid 1000, pid 4242") goes to sys.audit("pystuck.eval", who, source). `extra` is a dict whose items are put
+ * into the namespace, or NULL; the caller keeps it alive until eval_close has returned and the last evaluation has ended
+ * (eval.c takes its own reference at the first evaluation). NULL: no memory.
+ */
+struct eval_session *eval_open(struct port *port, const char *who, PyObject *extra);
+/* Net thread: copies the request and hands it to the session's thread, which claims PORT_EVAL, answers and says port_done. */
+void eval_request(struct eval_session *s, const struct msg_eval *request);
+/* Net thread: the claim was not made in time and has been taken back: says so to the client with MSG_ERROR, REASON_GIL. */
+void eval_late(struct eval_session *s, uint32_t id, uint64_t waited_us);
+/* Net thread: KeyboardInterrupt in the evaluation with this id, by way of the courier; never lands after its end. */
+void eval_interrupt(struct eval_session *s, uint32_t id);
+/* Net thread: the evaluation goes on by itself, its output goes nowhere; the next request gets a fresh thread. */
+void eval_detach(struct eval_session *s, uint32_t id);
+/* Net thread: interrupts what runs and lets everything go, namespace included, when it has ended. */
+void eval_close(struct eval_session *s);
+
+/* GIL not held: ends the idle evaluation threads (each starts again with its next request). Before a fork. */
+void eval_park(void);
+/* At exit, GIL not held: interrupts what runs, ends all threads; 1 when all have ended within timeout_ms. */
+int eval_stop(int timeout_ms);
+/* In a forked child, GIL held: the threads do not exist there. The one exception is a fork made by an evaluation itself. */
+void eval_forget(void);
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * gil.h: taking the GIL from threads that are not Python's, and the courier: one thread that runs small jobs for all
+ * sessions, so that the net thread never waits for Python. Started by the first job, ended by gil_park.
+ */
+#ifndef PYSTUCK_PYTHON_GIL_H
+#define PYSTUCK_PYTHON_GIL_H
+
+#include <Python.h>
+#include <stdint.h>
+
+/* A job for the courier. run is called on the courier thread without the GIL and frees the job. */
+struct gil_job {
+	void (*run)(struct gil_job *job);
+	struct gil_job *next;
+};
+
+/* Any thread, GIL or not: never waits. 0, or a PYSTUCK_E* (no thread could be started, or stopping): the job is the caller's. */
+int gil_submit(struct gil_job *job);
+/* How long the courier has been waiting for the GIL, in us; 0 when it is not. Any thread. */
+uint64_t gil_waiting_us(void);
+/*
+ * The GIL not held. Waits until the jobs queued so far are done and ends the courier thread; a later gil_submit starts it
+ * again. Needs the GIL to become free: the caller must have let go of it.
+ */
+void gil_park(void);
+/* The same at exit, for good: jobs from now on are refused. 1 when the courier ended within timeout_ms. */
+int gil_stop(int timeout_ms);
+/* In a forked child, GIL held: the courier does not exist there; queued jobs are dropped (leaked, their locks are gone). */
+void gil_forget(void);
+
+/* The GIL for a thread without a thread state, and how long it took. */
+struct gil_hold {
+	PyGILState_STATE state;
+	uint64_t wait_us;	/* how long it was waited for */
+	uint64_t since_ns;	/* monotonic: since when it is held */
+	PyThreadState *holder;	/* who had it when it was asked for: an address to compare with, never to follow; NULL: nobody */
+};
+void gil_take(struct gil_hold *hold);
+void gil_give(struct gil_hold *hold);
+
+/* An approximate answer without the GIL: the thread state that holds it now, as an address; NULL: nobody. */
+PyThreadState *gil_holder(void);
+
+uint64_t gil_now_ns(void);	/* CLOCK_MONOTONIC */
+
+/*
+ * Starts a native thread as all of ours are: every signal blocked, the name given to the kernel, registered in ours.h while it
+ * lives. stack_bytes 0: the system's default. 0 or PYSTUCK_ESYS.
+ */
+#include <pthread.h>
+int gil_start_thread(pthread_t *thread, const char *name, size_t stack_bytes, void *(*main)(void *), void *arg);
+
+#endif

@@ -1,0 +1,17 @@
+/*
+ * ours.h: which native threads are pystuck's own, so that dumps leave them out. Any thread, no GIL, no lock: a small array of
+ * atomics. Full: further threads are simply shown.
+ */
+#ifndef PYSTUCK_PYTHON_OURS_H
+#define PYSTUCK_PYTHON_OURS_H
+
+#include <sys/types.h>
+
+#define OURS_MAX 256
+
+void ours_add(pid_t tid);
+void ours_remove(pid_t tid);
+int ours_has(pid_t tid);
+void ours_forget(void);		/* in a forked child: nobody */
+
+#endif
