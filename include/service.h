@@ -6,6 +6,8 @@
 #ifndef PYSTUCK_SERVICE_H
 #define PYSTUCK_SERVICE_H
 
+#include <sys/types.h>
+
 #include "msg.h"
 #include "port.h"
 
