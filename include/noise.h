@@ -1,6 +1,6 @@
 /*
  * noise.h: Noise_NNpsk0_25519_ChaChaPoly_BLAKE2b (Noise protocol framework, revision 34) as a state machine: bytes in,
- * bytes out, no I/O, no clock. The prologue is PYSTUCK_PROLOGUE except where a test gives its own.
+ * bytes out, no I/O, no clock. The prologue is NOISE_PROLOGUE except where a test gives its own.
  */
 #ifndef PYSTUCK_NOISE_H
 #define PYSTUCK_NOISE_H
@@ -24,7 +24,7 @@ enum noise_role { NOISE_INITIATOR, NOISE_RESPONDER };
 /* Call once in the process before anything below; 0 or PYSTUCK_ESYS (no random numbers). Safe to call again. */
 int noise_init(void);
 
-/* One direction of a sealed transport. Held by value; wiped by noise_cipher_wipe. */
+/* One direction of a sealed transport. Held by value; wiped by noise_cipher_wipe. All zeros: no key, works for nobody. */
 struct noise_cipher {
 	uint8_t key[32];
 	uint64_t nonce;		/* never repeats under one key; PYSTUCK_ETOOBIG long before it could */
@@ -62,12 +62,18 @@ int noise_write(struct noise_handshake *hs, const void *payload, size_t payload_
 int noise_read(struct noise_handshake *hs, const uint8_t *in, size_t in_len,
 	uint8_t *payload, size_t payload_size, size_t *payload_len);
 
-/* After step 2: the two directions, from this side's view, and the handshake hash (may be NULL). Wipes hs. */
+/*
+ * After step 2: the two directions, from this side's view, and the handshake hash (may be NULL). Wipes hs. Before that, or
+ * after a failure: PYSTUCK_EINVAL, and both ciphers are wiped.
+ */
 int noise_split(struct noise_handshake *hs, struct noise_cipher *send, struct noise_cipher *receive,
 	uint8_t hash[NOISE_HASH]);
 void noise_wipe(struct noise_handshake *hs);
 
-/* in_len + NOISE_TAG bytes into out (which may not overlap in). 0, PYSTUCK_ETOOBIG (record over 65535 bytes, or nonces used up). */
+/*
+ * in_len + NOISE_TAG bytes into out (which may not overlap in). 0; PYSTUCK_ETOOBIG (record over 65535 bytes, or nonces used
+ * up); PYSTUCK_EINVAL (no key: never set, or wiped).
+ */
 int noise_seal(struct noise_cipher *c, const uint8_t *in, size_t in_len, uint8_t *out);
 /* in_len - NOISE_TAG bytes into out. 0 or PYSTUCK_EAUTH; after a failure the cipher is wiped and fails for ever. */
 int noise_open(struct noise_cipher *c, const uint8_t *in, size_t in_len, uint8_t *out);
