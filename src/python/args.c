@@ -1,0 +1,357 @@
+/*
+ * args.c: what run_server() was told, one function for each argument. Nothing is opened here but the key file.
+ */
+#include <Python.h>
+
+#include "args.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "peercred.h"
+
+#define MODE_DEFAULT 0600
+#define CLIENTS_MAX 1024
+#define GIL_TIMEOUT_MAX 3600.0		/* seconds */
+#define GROUP_BUFFER_MAX (1 << 20)
+#define CREDENTIAL_KEY "pystuck.key"	/* systemd: LoadCredential=pystuck.key:... */
+
+/* The arguments as they came, borrowed; NULL or None: not given. */
+struct given {
+	PyObject *host, *port, *socket, *key, *allow, *mode, *group, *eval, *namespace, *gil_timeout,
+		*max_clients;
+};
+
+static int is_given(PyObject *o)
+{
+	return o && o != Py_None;
+}
+
+static int raise_os_error(int number, const char *text)
+{
+	PyObject *args = Py_BuildValue("(is)", number, text);
+	if (args)
+		PyErr_SetObject(PyExc_OSError, args);
+	Py_XDECREF(args);
+	return -1;
+}
+
+PyObject *args_raise(const struct diag *d)
+{
+	switch (d->code) {
+	case PYSTUCK_ENOMEM:
+		PyErr_SetString(PyExc_MemoryError, d->text);
+		break;
+	case PYSTUCK_ESYS:
+		raise_os_error(d->sys ? d->sys : EIO, d->text);
+		break;
+	case PYSTUCK_ENOENT:
+		raise_os_error(ENOENT, d->text);
+		break;
+	case PYSTUCK_EINUSE:
+		raise_os_error(EADDRINUSE, d->text);
+		break;
+	case PYSTUCK_EUNSAFE:
+	case PYSTUCK_EPERM:
+		raise_os_error(EPERM, d->text);
+		break;
+	case PYSTUCK_ETOOBIG:
+		raise_os_error(ENAMETOOLONG, d->text);
+		break;
+	default:
+		PyErr_SetString(PyExc_ValueError, d->text);
+	}
+	return NULL;
+}
+
+static int raise_diag(const struct diag *d)
+{
+	args_raise(d);
+	return -1;
+}
+
+/* A whole number that is no bool, within [low, high]. */
+static int parse_number(PyObject *o, const char *name, long low, long high, long *out)
+{
+	if (!PyLong_Check(o) || PyBool_Check(o)) {
+		PyErr_Format(PyExc_TypeError, "%s must be an int, not %.100s", name, Py_TYPE(o)->tp_name);
+		return -1;
+	}
+	int overflow = 0;
+	long v = PyLong_AsLongAndOverflow(o, &overflow);
+	if (v == -1 && !overflow && PyErr_Occurred())
+		return -1;
+	if (overflow || v < low || v > high) {
+		PyErr_Format(PyExc_ValueError, "%s must be between %ld and %ld", name, low, high);
+		return -1;
+	}
+	*out = v;
+	return 0;
+}
+
+/* A path as a malloc'd C string in the file system's encoding. */
+static int parse_path(PyObject *o, const char *name, char **out)
+{
+	PyObject *bytes = NULL;
+	if (!PyUnicode_FSConverter(o, &bytes)) {
+		if (PyErr_ExceptionMatches(PyExc_TypeError))
+			PyErr_Format(PyExc_TypeError, "%s must be a path (str, bytes or os.PathLike), not %.100s",
+				name, Py_TYPE(o)->tp_name);
+		return -1;
+	}
+	*out = strdup(PyBytes_AS_STRING(bytes));
+	Py_DECREF(bytes);
+	if (*out)
+		return 0;
+	PyErr_NoMemory();
+	return -1;
+}
+
+static int parse_place(const struct given *g, struct host_request *r)
+{
+	int tcp = is_given(g->host) || is_given(g->port);
+	if (tcp && is_given(g->socket)) {
+		PyErr_SetString(PyExc_ValueError, "socket= and host or port name two places; "
+			"call run_server() once for each");
+		return -1;
+	}
+	if (is_given(g->socket)) {
+		r->place = HOST_PATH;
+		return parse_path(g->socket, "socket", &r->path);
+	}
+	if (!tcp)
+		return 0;
+	r->place = HOST_TCP;
+	r->port = ADDR_DEFAULT_PORT;
+	const char *host = ADDR_DEFAULT_HOST;
+	Py_ssize_t len = (Py_ssize_t)strlen(host);
+	if (is_given(g->host)) {
+		if (!PyUnicode_Check(g->host)) {
+			PyErr_Format(PyExc_TypeError, "host must be a str (a numeric address), not %.100s",
+				Py_TYPE(g->host)->tp_name);
+			return -1;
+		}
+		if (!(host = PyUnicode_AsUTF8AndSize(g->host, &len)))
+			return -1;
+	}
+	if (len == 0 || (size_t)len >= sizeof r->host || strlen(host) != (size_t)len) {
+		PyErr_SetString(PyExc_ValueError, "host must be a numeric address such as '127.0.0.1' or '::1'");
+		return -1;
+	}
+	memcpy(r->host, host, (size_t)len + 1);
+	return is_given(g->port) ? parse_number(g->port, "port", 0, 65535, &r->port) : 0;
+}
+
+/* $CREDENTIALS_DIRECTORY/pystuck.key where there is one, as systemd hands keys to services. */
+static char *credential_path(void)
+{
+	const char *directory = secure_getenv("CREDENTIALS_DIRECTORY");
+	char *path = NULL;
+	if (!directory || !*directory || asprintf(&path, "%s/%s", directory, CREDENTIAL_KEY) < 0)
+		return NULL;
+	if (access(path, F_OK) == 0)
+		return path;
+	free(path);
+	return NULL;
+}
+
+static int parse_key(const struct given *g, struct host_request *r)
+{
+	char *path = NULL;
+	struct diag d = { 0 };
+	if (r->place != HOST_TCP) {
+		if (!is_given(g->key))
+			return 0;
+		PyErr_SetString(PyExc_ValueError, "key= is for TCP: say port= too; "
+			"a Unix socket knows its clients from the kernel");
+		return -1;
+	}
+	if (is_given(g->key)) {
+		if (parse_path(g->key, "key", &path) != 0)
+			return -1;
+	} else if (!(path = credential_path())) {
+		PyErr_SetString(PyExc_ValueError, "no key, no TCP: make one with `pystuck --keygen FILE` "
+			"and say key='FILE'");
+		return -1;
+	}
+	r->keys = keyfile_load(path, &d);
+	free(path);
+	return r->keys ? 0 : raise_diag(&d);
+}
+
+/* One item of allow: a name or a uid, and a role. */
+static int parse_rule(struct policy *policy, PyObject *subject, PyObject *role)
+{
+	struct diag d = { 0 };
+	if (!PyUnicode_Check(role)) {
+		PyErr_Format(PyExc_TypeError, "allow: a role must be 'stacks', 'locals' or 'eval', not %.100s",
+			Py_TYPE(role)->tp_name);
+		return -1;
+	}
+	const char *role_text = PyUnicode_AsUTF8(role);
+	if (!role_text)
+		return -1;
+	if (PyUnicode_Check(subject)) {
+		Py_ssize_t len = 0;
+		const char *text = PyUnicode_AsUTF8AndSize(subject, &len);
+		if (!text)
+			return -1;
+		if (strlen(text) != (size_t)len) {
+			PyErr_SetString(PyExc_ValueError, "allow: a name with a NUL in it");
+			return -1;
+		}
+		return policy_add(policy, text, role_text, &d) ? raise_diag(&d) : 0;
+	}
+	long uid = 0;
+	if (parse_number(subject, "allow: a user (other than by name)", 0, (long)UINT32_MAX - 1, &uid) != 0)
+		return -1;
+	return policy_add_uid(policy, (uid_t)uid, role_text, &d) ? raise_diag(&d) : 0;
+}
+
+static int parse_allow(const struct given *g, struct host_request *r)
+{
+	policy_init(&r->policy, geteuid(), peercred_overflow_uid());
+	if (g->eval && !PyBool_Check(g->eval)) {
+		PyErr_Format(PyExc_TypeError, "eval must be True or False, not %.100s",
+			Py_TYPE(g->eval)->tp_name);
+		return -1;
+	}
+	r->policy.ceiling = g->eval == Py_False ? ROLE_LOCALS : ROLE_EVAL;
+	if (!is_given(g->allow))
+		return 0;
+	if (!PyDict_Check(g->allow)) {
+		PyErr_Format(PyExc_TypeError, "allow must be a dict such as {'deploy': 'eval', '@ops': 'stacks'}, "
+			"not %.100s", Py_TYPE(g->allow)->tp_name);
+		return -1;
+	}
+	PyObject *subject, *role;
+	for (Py_ssize_t at = 0; PyDict_Next(g->allow, &at, &subject, &role);)
+		if (parse_rule(&r->policy, subject, role) != 0)
+			return -1;
+	return 0;
+}
+
+static int find_group(const char *name, gid_t *gid)
+{
+	struct group entry, *found = NULL;
+	int e = ERANGE;
+	for (size_t size = 1024; e == ERANGE && size <= GROUP_BUFFER_MAX; size *= 4) {
+		char *space = malloc(size);
+		if (!space)
+			return ENOMEM;
+		e = getgrnam_r(name, &entry, space, size, &found);
+		if (e == 0 && found)
+			*gid = found->gr_gid;
+		free(space);
+	}
+	return e ? e : found ? 0 : ENOENT;
+}
+
+static int parse_group(PyObject *o, gid_t *gid)
+{
+	if (PyUnicode_Check(o)) {
+		const char *name = PyUnicode_AsUTF8(o);
+		if (!name)
+			return -1;
+		if (find_group(name, gid) == 0)
+			return 0;
+		PyErr_Format(PyExc_ValueError, "group: there is no group named %R on this machine", o);
+		return -1;
+	}
+	long number = 0;
+	if (parse_number(o, "group (other than by name)", 0, (long)UINT32_MAX - 1, &number) != 0)
+		return -1;
+	*gid = (gid_t)number;
+	return 0;
+}
+
+/* Who may connect at all: mode and group of a Unix socket. */
+static int parse_mode(const struct given *g, struct host_request *r)
+{
+	long mode = MODE_DEFAULT;
+	r->group = (gid_t)-1;
+	if (r->place == HOST_TCP && (is_given(g->mode) || is_given(g->group))) {
+		PyErr_SetString(PyExc_ValueError, "mode= and group= are for Unix sockets; on TCP the key decides");
+		return -1;
+	}
+	if (is_given(g->mode) && parse_number(g->mode, "mode", 0, 0777, &mode) != 0)
+		return -1;
+	if (is_given(g->group) && parse_group(g->group, &r->group) != 0)
+		return -1;
+	r->mode = (mode_t)mode;
+	r->mode_given = is_given(g->mode);
+	return 0;
+}
+
+static int parse_limits(const struct given *g, struct host_request *r)
+{
+	long clients = 16;
+	double seconds = 1.0;
+	if (is_given(g->max_clients) && parse_number(g->max_clients, "max_clients", 1, CLIENTS_MAX, &clients) != 0)
+		return -1;
+	if (is_given(g->gil_timeout)) {
+		PyObject *o = g->gil_timeout;
+		if (PyBool_Check(o) || !(PyFloat_Check(o) || PyLong_Check(o))) {
+			PyErr_Format(PyExc_TypeError, "gil_timeout must be a number of seconds, not %.100s",
+				Py_TYPE(o)->tp_name);
+			return -1;
+		}
+		seconds = PyFloat_AsDouble(o);
+		if (seconds == -1.0 && PyErr_Occurred())
+			return -1;
+		if (!(seconds >= 0.001 && seconds <= GIL_TIMEOUT_MAX)) {
+			PyErr_Format(PyExc_ValueError, "gil_timeout must be between 0.001 and %d seconds",
+				(int)GIL_TIMEOUT_MAX);
+			return -1;
+		}
+	}
+	r->max_clients = (unsigned)clients;
+	r->gil_timeout_ms = (unsigned)(seconds * 1000.0 + 0.5);
+	return 0;
+}
+
+static int parse_namespace(const struct given *g, struct host_request *r)
+{
+	PyObject *copy = NULL;
+	if (is_given(g->namespace)) {
+		if (!PyDict_Check(g->namespace)) {
+			PyErr_Format(PyExc_TypeError, "namespace must be a dict of names for the prompt, not %.100s",
+				Py_TYPE(g->namespace)->tp_name);
+			return -1;
+		}
+		PyObject *name, *value;
+		for (Py_ssize_t at = 0; PyDict_Next(g->namespace, &at, &name, &value);)
+			if (!PyUnicode_Check(name)) {
+				PyErr_SetString(PyExc_TypeError, "namespace: every name must be a str");
+				return -1;
+			}
+		if (!(copy = PyDict_Copy(g->namespace)))
+			return -1;
+	}
+	r->context = visitor_context_new(copy);
+	Py_XDECREF(copy);
+	if (r->context)
+		return 0;
+	PyErr_NoMemory();
+	return -1;
+}
+
+int args_parse(PyObject *args, PyObject *kwargs, struct host_request *r)
+{
+	static char *names[] = { "host", "port", "socket", "key", "allow", "mode", "group", "eval", "namespace",
+		"gil_timeout", "max_clients", NULL };
+	struct given g = { 0 };
+	memset(r, 0, sizeof *r);
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOOOOOOOO:run_server", names, &g.host, &g.port,
+			&g.socket, &g.key, &g.allow, &g.mode, &g.group, &g.eval, &g.namespace,
+			&g.gil_timeout, &g.max_clients))
+		return -1;
+	if (parse_place(&g, r) == 0 && parse_allow(&g, r) == 0 && parse_mode(&g, r) == 0 &&
+		parse_limits(&g, r) == 0 && parse_namespace(&g, r) == 0 && parse_key(&g, r) == 0)
+		return 0;
+	host_request_free(r);
+	return -1;
+}

@@ -1,0 +1,376 @@
+/*
+ * host.c: the one server of this process and its listeners; run, close, fork and exit. One mutex keeps these from overlapping; it
+ * is never taken with the GIL held. The arguments of run_server() and Python objects are module.c's.
+ */
+#include "host.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "eval.h"
+#include "gil.h"
+#include "ours.h"
+#include "server.h"
+
+#define STOP_MS 100		/* how long exit waits for evaluations, and again for the courier */
+#define SYSTEMD_NAME "pystuck"	/* FileDescriptorName= of a socket unit that is ours */
+
+/*
+ * A listener's life: FREE -> OPEN -> FREE; in a forked child OPEN -> WAITING (to be opened under the child's own path) -> OPEN, or
+ * OPEN -> GONE (its address is the parent's) -> FREE when closed.
+ */
+enum listener_state { LISTENER_FREE, LISTENER_OPEN, LISTENER_WAITING, LISTENER_GONE };
+
+struct listener {
+	enum listener_state state;
+	uint32_t id;
+	uint32_t server_id;
+	int per_process;
+	struct addr addr;
+	struct host_request request;
+};
+
+static struct {
+	pthread_mutex_t lock;
+	pid_t pid;		/* whose state this is: 0 before the first listener */
+	struct server *server;
+	struct listener listeners[SERVER_LISTENERS_MAX];
+	uint32_t last_id;
+	int forks;		/* between before and after, in all threads */
+	int stopped;		/* at exit: nothing is started any more */
+	/* In a forked child: the thread that opens what waits, after a delay. */
+	pthread_t opener;
+	int opener_started;
+	int opener_cancel;
+	pthread_cond_t opener_wake;
+} host = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static struct listener *find(uint32_t id)
+{
+	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
+		if (host.listeners[i].state != LISTENER_FREE && host.listeners[i].id == id)
+			return &host.listeners[i];
+	return NULL;
+}
+
+static struct listener *find_free(void)
+{
+	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
+		if (host.listeners[i].state == LISTENER_FREE)
+			return &host.listeners[i];
+	return NULL;
+}
+
+void host_request_free(struct host_request *r)
+{
+	free(r->path);
+	keyring_free(r->keys);
+	visitor_context_free(r->context);
+	memset(r, 0, sizeof *r);
+}
+
+/* Makes the socket that the request asks for. *per_process: a forked child can have its own. */
+static int make_socket(const struct host_request *r, struct listen_socket *s, int *per_process,
+	struct diag *d)
+{
+	struct listen_options o = { .mode = r->mode, .group = r->group,
+		.open_to_all = policy_names_others(&r->policy) };
+	*per_process = 0;
+	if (r->place == HOST_TCP) {
+		int e = addr_tcp(&o.addr, r->host, r->port, d);
+		return e ? e : listen_open(s, &o, d);
+	}
+	if (r->place == HOST_DEFAULT) {
+		int found = listen_inherited(s, SYSTEMD_NAME, o.open_to_all, d);
+		if (found != 0)
+			return found < 0 ? found : 0;
+	}
+	if (!r->mode_given && o.open_to_all)
+		return diag_set(d, PYSTUCK_EINVAL, 0, "allow= lets in other users, but the default mode=0o600 keeps "
+			"them from connecting; say mode=0o660 and group=, or mode=0o666");
+	int e;
+	if (r->place == HOST_PATH) {
+		*per_process = strstr(r->path, "{pid}") != NULL;
+		e = addr_unix(&o.addr, r->path, d);
+	} else {
+		e = listen_default(&o.addr, per_process, d);
+	}
+	return e ? e : listen_open(s, &o, d);
+}
+
+/* Opens what l->request says and hands it to the parked server. */
+static int open_listener(struct listener *l, struct diag *d)
+{
+	struct server_listener_options o = { .policy = l->request.policy, .keys = l->request.keys,
+		.max_clients = l->request.max_clients, .gil_timeout_ms = l->request.gil_timeout_ms,
+		.context = l->request.context, .socket = { .fd = -1 } };
+	int e = make_socket(&l->request, &o.socket, &l->per_process, d);
+	if (e)
+		return e;
+	l->addr = o.socket.addr;
+	e = server_add(host.server, &o, &l->server_id, d);
+	if (e) {
+		listen_close(&o.socket);
+		return e;
+	}
+	l->request.keys = NULL;	/* the server has it now */
+	l->state = LISTENER_OPEN;
+	return 0;
+}
+
+/* The net thread runs exactly when there is something to serve and nobody is forking. */
+static int settle(struct diag *d)
+{
+	if (host.server && server_count(host.server) > 0 && host.forks == 0 && !host.stopped)
+		return server_resume(host.server, d);
+	return 0;
+}
+
+int host_open(struct host_request *r, uint32_t *id, struct diag *d)
+{
+	int e = 0;
+	pthread_mutex_lock(&host.lock);
+	struct listener *l = find_free();
+	if (host.stopped) {
+		e = diag_set(d, PYSTUCK_EINVAL, 0, "the interpreter is shutting down; it cannot be served any more");
+		goto out;
+	}
+	if (!l) {
+		e = diag_set(d, PYSTUCK_ETOOBIG, 0, "this process serves at %d addresses already; close one",
+			SERVER_LISTENERS_MAX);
+		goto out;
+	}
+	if (!host.server && !(host.server = server_new(&visitor_service, d))) {
+		e = PYSTUCK_ENOMEM;
+		goto out;
+	}
+	host.pid = getpid();
+	server_park(host.server);
+	l->request = *r;
+	e = open_listener(l, d);
+	if (e == 0) {
+		l->id = ++host.last_id;
+		e = settle(d);
+		if (e) {
+			server_remove(host.server, l->server_id);
+			r->keys = NULL;	/* went with the listener */
+		}
+	}
+	if (e == 0) {
+		*id = l->id;
+		memset(r, 0, sizeof *r);
+	} else {
+		struct diag ignored;
+		memset(l, 0, sizeof *l);	/* what the request holds is still the caller's */
+		settle(&ignored);		/* the others go on */
+	}
+out:
+	pthread_mutex_unlock(&host.lock);
+	return e;
+}
+
+/* The lock is held. Ends one listener; its request is freed but for the context, which needs the GIL. */
+static struct visitor_context *close_listener(struct listener *l)
+{
+	if (l->state == LISTENER_OPEN) {
+		server_park(host.server);
+		server_remove(host.server, l->server_id);
+	}
+	struct visitor_context *context = l->request.context;
+	l->request.context = NULL;
+	host_request_free(&l->request);
+	memset(l, 0, sizeof *l);
+	return context;
+}
+
+void host_close(uint32_t id, struct visitor_context **context)
+{
+	struct diag ignored;
+	*context = NULL;
+	pthread_mutex_lock(&host.lock);
+	struct listener *l = find(id);
+	if (l)
+		*context = close_listener(l);
+	settle(&ignored);
+	pthread_mutex_unlock(&host.lock);
+}
+
+size_t host_list(uint32_t *ids, size_t most)
+{
+	size_t n = 0;
+	pthread_mutex_lock(&host.lock);
+	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
+		if (host.listeners[i].state != LISTENER_FREE && n < most)
+			ids[n++] = host.listeners[i].id;
+	pthread_mutex_unlock(&host.lock);
+	return n;
+}
+
+int host_state(uint32_t id, struct host_state *state)
+{
+	int e = PYSTUCK_ENOENT;
+	pthread_mutex_lock(&host.lock);
+	struct listener *l = find(id);
+	if (l) {
+		state->addr = l->addr;
+		state->running = l->state == LISTENER_OPEN && !host.stopped;
+		e = 0;
+	}
+	pthread_mutex_unlock(&host.lock);
+	return e;
+}
+
+/* --- fork -------------------------------------------------------------------------------------------------------- */
+
+/* The lock is held, and is let go of while the opener ends. */
+static void cancel_opener(void)
+{
+	if (!host.opener_started)
+		return;
+	host.opener_cancel = 1;
+	pthread_cond_signal(&host.opener_wake);
+	host.opener_started = 0;
+	pthread_t thread = host.opener;
+	pthread_mutex_unlock(&host.lock);
+	pthread_join(thread, NULL);
+	pthread_mutex_lock(&host.lock);
+}
+
+void host_before_fork(void)
+{
+	pthread_mutex_lock(&host.lock);
+	host.forks++;
+	cancel_opener();
+	if (host.server)
+		server_park(host.server);
+	eval_park();
+	gil_park();
+	pthread_mutex_unlock(&host.lock);
+}
+
+/* Opens the listeners that wait; those whose path is taken or not to be had are gone. */
+static void open_waiting(void)
+{
+	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++) {
+		struct listener *l = &host.listeners[i];
+		struct diag d;
+		if (l->state != LISTENER_WAITING)
+			continue;
+		if (!host.server)
+			host.server = server_new(&visitor_service, &d);
+		if (host.server)
+			server_park(host.server);
+		if (!host.server || open_listener(l, &d) != 0)
+			l->state = LISTENER_GONE;
+	}
+}
+
+static void *opener_main(void *arg)
+{
+	struct timespec until;
+	struct diag d;
+	(void)arg;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += HOST_CHILD_DELAY_MS * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000L;
+	until.tv_nsec %= 1000000000L;
+	pthread_mutex_lock(&host.lock);
+	while (!host.opener_cancel &&
+		pthread_cond_timedwait(&host.opener_wake, &host.lock, &until) == 0)
+		;
+	if (!host.opener_cancel) {
+		open_waiting();
+		settle(&d);
+		host.opener_started = 0;
+		pthread_detach(pthread_self());
+	}
+	pthread_mutex_unlock(&host.lock);
+	return NULL;
+}
+
+/* The lock is held, or this is the only thread. */
+static void start_opener(void)
+{
+	int waiting = 0;
+	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
+		waiting |= host.listeners[i].state == LISTENER_WAITING;
+	if (!waiting || host.opener_started || host.stopped)
+		return;
+	host.opener_cancel = 0;
+	host.opener_started =
+		gil_start_thread(&host.opener, SERVER_THREAD_NAME, 256 * 1024, opener_main, NULL) == 0;
+}
+
+void host_after_fork(void)
+{
+	struct diag ignored;
+	pthread_mutex_lock(&host.lock);
+	if (host.forks > 0)
+		host.forks--;
+	settle(&ignored);
+	if (host.forks == 0)
+		start_opener();
+	pthread_mutex_unlock(&host.lock);
+}
+
+static void reset_locks(void)
+{
+	pthread_condattr_t monotonic;
+	pthread_mutex_init(&host.lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&host.opener_wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+void host_after_fork_child(void)
+{
+	reset_locks();
+	host.forks = 0;
+	host.opener_started = 0;
+	if (host.pid == 0)
+		return;
+	host.pid = getpid();
+	ours_forget();
+	eval_forget();
+	gil_forget();
+	if (host.server)
+		server_forget(host.server);
+	host.server = NULL;
+	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++) {
+		struct listener *l = &host.listeners[i];
+		if (l->state == LISTENER_OPEN)
+			l->state = l->per_process ? LISTENER_WAITING : LISTENER_GONE;
+		if (l->state == LISTENER_WAITING)
+			visitor_context_refresh(l->request.context);
+	}
+	start_opener();
+}
+
+/* --- exit -------------------------------------------------------------------------------------------------------- */
+
+void host_stop(void)
+{
+	if (host.pid != 0 && host.pid != getpid())
+		return;		/* a child whose fork nobody told us of: all of this is the parent's */
+	pthread_mutex_lock(&host.lock);
+	host.stopped = 1;
+	cancel_opener();
+	if (host.server)
+		server_park(host.server);
+	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
+		if (host.listeners[i].state == LISTENER_OPEN)
+			server_remove(host.server, host.listeners[i].server_id);
+	server_free(host.server);
+	host.server = NULL;
+	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
+		if (host.listeners[i].state != LISTENER_FREE)
+			host.listeners[i].state = LISTENER_GONE;
+	pthread_mutex_unlock(&host.lock);
+	eval_stop(STOP_MS);
+	gil_stop(STOP_MS);
+}

@@ -1,0 +1,72 @@
+/*
+ * host.h: pystuck's presence in this process: its one server, the listeners that run_server() asked for, and what becomes of
+ * them at a fork and at exit. It joins the server room (sockets) with the workers of this room (courier, evaluations).
+ *
+ * "No GIL": the caller must have let go of the GIL, because the call may wait for a thread that needs it.
+ */
+#ifndef PYSTUCK_PYTHON_HOST_H
+#define PYSTUCK_PYTHON_HOST_H
+
+#include "error.h"
+#include "keyfile.h"
+#include "listen.h"
+#include "policy.h"
+#include "visitor.h"
+
+enum host_place {
+	HOST_DEFAULT,		/* systemd's socket named "pystuck", else listen_default() */
+	HOST_PATH,		/* `path`, "{pid}" in it replaced */
+	HOST_TCP,		/* `host`, `port`, `keys` */
+};
+
+/* What run_server() was asked for; kept, so that a forked child can do the same again. */
+struct host_request {
+	enum host_place place;
+	char *path;		/* malloc'd; HOST_PATH */
+	char host[256];		/* HOST_TCP */
+	long port;
+	mode_t mode;
+	int mode_given;		/* by the caller, not the default */
+	gid_t group;		/* (gid_t)-1: leave it */
+	struct policy policy;
+	struct keyring *keys;
+	unsigned max_clients;
+	unsigned gil_timeout_ms;
+	struct visitor_context *context;
+};
+
+/* The request and what it holds; GIL held. */
+void host_request_free(struct host_request *r);
+
+/* No GIL. Takes *r over when it succeeds (and leaves it zeroed); *id names the listener in all calls below. */
+int host_open(struct host_request *r, uint32_t *id, struct diag *d);
+/*
+ * No GIL. Closes the listener and says goodbye to its clients. *context is then the caller's to free under the GIL, NULL when
+ * it was closed before.
+ */
+void host_close(uint32_t id, struct visitor_context **context);
+/* No GIL. The ids that are open now, at most `most`; returns how many there are. */
+size_t host_list(uint32_t *ids, size_t most);
+
+/* No GIL. What is known of a listener. 0 or PYSTUCK_ENOENT. */
+struct host_state {
+	struct addr addr;
+	int running;
+};
+int host_state(uint32_t id, struct host_state *state);
+
+/* No GIL. Parks all threads of ours that can be, so that the process forks with none; counted, for forks in several threads. */
+void host_before_fork(void);
+/* No GIL. The other half, in the parent, when fork() has returned. */
+void host_after_fork(void);
+/*
+ * In the child, GIL held: closes all that was inherited. Listeners whose address has the pid in it are opened again under the
+ * new one, a moment later (HOST_CHILD_DELAY_MS), so that a child which only execs or exits leaves nothing behind.
+ */
+#define HOST_CHILD_DELAY_MS 100
+void host_after_fork_child(void);
+
+/* At exit. No GIL. Closes everything and ends our threads, each wait bounded. */
+void host_stop(void);
+
+#endif

@@ -1,0 +1,71 @@
+"""Find out why this process is stuck, from a shell, without stopping it.
+
+In the program: ``import pystuck; pystuck.run_server()``. From a shell: ``pystuck``.
+"""
+
+import os
+from types import TracebackType
+from typing import Any, Dict, Literal, Optional, Tuple, Type, Union, final
+
+__version__: str
+
+_Role = Literal["stacks", "locals", "eval"]
+_Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
+
+@final
+class Server:
+    """A place where pystuck listens; made by run_server().
+
+    A context manager that closes it at the end. Dropping the object does not close it.
+    """
+
+    @property
+    def address(self) -> Union[str, Tuple[str, int]]:
+        """Where it listens: the path of a Unix socket, or (host, port) of TCP."""
+    @property
+    def running(self) -> bool:
+        """True while clients can connect."""
+    def close(self) -> None:
+        """Stop listening, say goodbye to the clients and remove the socket file. Closing twice does nothing."""
+    def __enter__(self) -> "Server": ...
+    def __exit__(
+        self,
+        exc_type: Optional[Type[BaseException]],
+        exc: Optional[BaseException],
+        tb: Optional[TracebackType],
+    ) -> None: ...
+
+def run_server(
+    host: Optional[str] = None,
+    port: Optional[int] = None,
+    *,
+    socket: Optional[_Path] = None,
+    key: Optional[_Path] = None,
+    allow: Optional[Dict[Union[str, int], _Role]] = None,
+    mode: Optional[int] = 0o600,
+    group: Union[str, int, None] = None,
+    eval: bool = True,
+    namespace: Optional[Dict[str, Any]] = None,
+    gil_timeout: Optional[float] = 1.0,
+    max_clients: Optional[int] = 16,
+) -> Server:
+    """Let ``pystuck`` look into this process from a shell, and return the Server.
+
+    With no arguments it listens on a Unix socket that only this user and root can use.
+
+    host, port: listen on TCP; a numeric address, 127.0.0.1 and 6666 where one is left out.
+    socket: a Unix socket's path (at most 107 bytes); ``{pid}`` in it becomes the process id.
+    key: the key file for TCP, made with ``pystuck --keygen``. No key, no TCP.
+    allow: who else may come, and as what: ``{'deploy': 'eval', '@ops': 'stacks', 'key:ci': 'stacks', 1000: 'locals'}``;
+        roles are 'stacks' < 'locals' < 'eval'. This user and root may do everything.
+    mode, group: of the Unix socket.
+    eval: False: no client may evaluate anything.
+    namespace: names for the prompt, besides ``modules``.
+    gil_timeout: seconds after which an answer no longer waits for the GIL.
+    max_clients: how many may be connected at a time.
+
+    Raises TypeError, ValueError, OSError or PermissionError; the message says what to do.
+    """
+
+def stop_server() -> None:
+    """Close every Server of this process. Does nothing when there is none."""

@@ -1,0 +1,203 @@
+/*
+ * visitor.c: hands the requests of one client to the dump and to its evaluations. Runs on the net thread: nothing here
+ * waits, takes the GIL or touches a Python object, but for the two calls that say so.
+ */
+#include "visitor.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dump.h"
+#include "eval.h"
+#include "version.h"
+
+#define COMMAND_MAX 4096	/* bytes of /proc/self/cmdline that a client is shown */
+
+struct visitor_context {
+	PyObject *namespace;
+	struct msg_welcome welcome;
+	char python[32];
+	char command[COMMAND_MAX];
+};
+
+struct visitor {
+	struct visitor_context *context;
+	struct port *port;
+	struct eval_session *eval;	/* NULL until the first evaluation */
+	char who[sizeof(((struct service_client *)0)->text)];
+};
+
+/* Reads a small file of /proc; returns the bytes read, 0 on any error. */
+static size_t read_proc(const char *path, char *out, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	size_t have = 0;
+	while (have < size) {
+		ssize_t n = read(fd, out + have, size - have);
+		if (n <= 0)
+			break;
+		have += (size_t)n;
+	}
+	close(fd);
+	return have;
+}
+
+/* Field 22 of /proc/self/stat: ticks between boot and the start of the process; 0 when it cannot be read. */
+static uint64_t start_ticks(void)
+{
+	char stat[1024];
+	size_t n = read_proc("/proc/self/stat", stat, sizeof stat - 1);
+	stat[n] = '\0';
+	char *at = strrchr(stat, ')');	/* the name before it may hold anything */
+	if (!at)
+		return 0;
+	for (int field = 2; field < 22; field++) {
+		at = strchr(at + 1, ' ');
+		if (!at)
+			return 0;
+	}
+	return strtoull(at + 1, NULL, 10);
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+	if (clock_gettime(clock, &t) != 0)
+		return 0;
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t started_ns(void)
+{
+	long hz = sysconf(_SC_CLK_TCK);
+	uint64_t ticks = start_ticks(), up = clock_ns(CLOCK_BOOTTIME), now = clock_ns(CLOCK_REALTIME);
+	if (hz <= 0 || ticks == 0)
+		return now;
+	uint64_t at = ticks * (1000000000u / (uint64_t)hz);
+	return at < up ? now - (up - at) : now;
+}
+
+void visitor_context_refresh(struct visitor_context *c)
+{
+	struct msg_welcome *w = &c->welcome;
+	w->pid = (uint32_t)getpid();
+	w->uid = (uint32_t)geteuid();
+	w->started_ns = started_ns();
+	w->pystuck = span_text(PYSTUCK_VERSION);
+	w->python = span_text(c->python);
+	w->command.data = (const uint8_t *)c->command;
+	w->command.len = read_proc("/proc/self/cmdline", c->command, sizeof c->command);
+}
+
+struct visitor_context *visitor_context_new(PyObject *namespace)
+{
+	struct visitor_context *c = calloc(1, sizeof *c);
+	if (!c)
+		return NULL;
+	snprintf(c->python, sizeof c->python, "%.*s", (int)strcspn(Py_GetVersion(), " "), Py_GetVersion());
+	visitor_context_refresh(c);
+	c->namespace = Py_XNewRef(namespace);
+	return c;
+}
+
+void visitor_context_free(struct visitor_context *c)
+{
+	if (!c)
+		return;
+	Py_XDECREF(c->namespace);
+	free(c);
+}
+
+static void *visitor_open(void *listener, const struct service_client *who, struct port *port)
+{
+	struct visitor *v = calloc(1, sizeof *v);
+	if (!v)
+		return NULL;
+	v->context = listener;
+	v->port = port_ref(port);
+	snprintf(v->who, sizeof v->who, "%s", who->text);
+	return v;
+}
+
+static void visitor_dump(void *session, const struct msg_dump *request)
+{
+	struct visitor *v = session;
+	dump_request(v->port, request);
+}
+
+static void visitor_dump_late(void *session, const struct msg_dump *request, uint64_t waited_us)
+{
+	struct visitor *v = session;
+	dump_without_gil(v->port, request, waited_us);
+}
+
+static void visitor_eval(void *session, const struct msg_eval *request)
+{
+	struct visitor *v = session;
+	if (!v->eval)
+		v->eval = eval_open(v->port, v->who, v->context->namespace);
+	if (v->eval) {
+		eval_request(v->eval, request);
+		return;
+	}
+	struct msg m = { .type = MSG_ERROR, .error = { .id = request->id, .reason = REASON_LIMIT,
+		.text = span_text("no memory for an evaluation in the program") } };
+	if (port_claim(v->port, PORT_EVAL, request->id) == 0) {
+		port_answer(v->port, &m);
+		port_done(v->port, PORT_EVAL, request->id);
+	}
+}
+
+static void visitor_eval_late(void *session, uint32_t id, uint64_t waited_us)
+{
+	struct visitor *v = session;
+	if (v->eval)
+		eval_late(v->eval, id, waited_us);
+}
+
+static void visitor_interrupt(void *session, uint32_t id)
+{
+	struct visitor *v = session;
+	if (v->eval)
+		eval_interrupt(v->eval, id);
+}
+
+static void visitor_detach(void *session, uint32_t id)
+{
+	struct visitor *v = session;
+	if (v->eval)
+		eval_detach(v->eval, id);
+}
+
+static void visitor_close(void *session)
+{
+	struct visitor *v = session;
+	if (v->eval)
+		eval_close(v->eval);
+	port_unref(v->port);
+	free(v);
+}
+
+static const struct msg_welcome *visitor_welcome(void *listener)
+{
+	struct visitor_context *c = listener;
+	return &c->welcome;
+}
+
+const struct service visitor_service = {
+	.open = visitor_open,
+	.dump = visitor_dump,
+	.eval = visitor_eval,
+	.dump_late = visitor_dump_late,
+	.eval_late = visitor_eval_late,
+	.interrupt = visitor_interrupt,
+	.detach = visitor_detach,
+	.close = visitor_close,
+	.welcome = visitor_welcome,
+};
