@@ -17,6 +17,21 @@
 /* The longest before the other side is known. */
 #define MSG_MAX_HELLO 512
 
+/*
+ * The longest that each string may be, in bytes. A message whose strings keep to these fits into MSG_MAX. msg_encode cuts
+ * text that is only shown (at a whole character); it refuses magic, source, output and frames that are too long.
+ */
+#define MSG_MAGIC_MAX 16
+#define MSG_VERSION_MAX 64		/* the version of a program */
+#define MSG_COMMAND_MAX 4096
+#define MSG_SENTENCE_MAX 1024		/* why something was refused; a note; what a thread waits for */
+#define MSG_FILE_MAX 4096
+#define MSG_NAME_MAX 1024		/* of a function, a thread, a class, a variable */
+#define MSG_LINE_MAX 4096		/* of source code */
+#define MSG_VALUE_MAX 65536		/* of one variable */
+#define MSG_TEXT_MAX (MSG_MAX - 64)	/* source, output, result */
+#define MSG_FRAMES_MAX ((MSG_MAX - 8192) / 8)	/* of one thread */
+
 enum msg_type {
 	/* client to server */
 	MSG_HELLO = 1,		/* the first message of a client */
@@ -75,7 +90,7 @@ struct msg_welcome {
 	uint64_t started_ns;	/* when the process started, ns since the epoch */
 	struct span pystuck;	/* version of pystuck in the server */
 	struct span python;	/* "3.11.2" */
-	struct span command;	/* the command line, arguments separated by NUL, at most 4096 bytes */
+	struct span command;	/* the command line, arguments separated by NUL, at most MSG_COMMAND_MAX */
 };
 
 struct msg_refused {
@@ -241,14 +256,19 @@ struct msg {
 };
 
 /*
- * Appends the message (type byte and fields, no frame header) to b. 0, PYSTUCK_ETOOBIG (over MSG_MAX or b's limit),
- * PYSTUCK_ENOMEM, PYSTUCK_EINVAL (no such type); on error b is as before.
+ * Appends the message (type byte and fields, no frame header) to b. 0, PYSTUCK_ETOOBIG (a string over its limit, or b's limit),
+ * PYSTUCK_ENOMEM, PYSTUCK_EINVAL (no such type, or a field out of range); on error b is as before.
  */
 int msg_encode(struct buf *b, const struct msg *m);
+/* The number of bytes that msg_encode would append; with it 0, PYSTUCK_ETOOBIG or PYSTUCK_EINVAL as there. */
+int msg_size(const struct msg *m, size_t *size);
 
 /*
  * Reads one whole message. The spans in *m point into `bytes`. 0 or PYSTUCK_EFORMAT: unknown type, field out of range,
- * short, or bytes left over.
+ * short, or bytes left over; then *m is all zero.
+ *
+ * HELLO, WELCOME and REFUSED of another protocol version than ours always decode as far as the version (and the reason), so
+ * that it can be told; what follows is read as well as it can be, its ranges are not checked and more may come after it.
  */
 int msg_decode(struct msg *m, struct span bytes);
 

@@ -102,7 +102,7 @@ int buf_reserve(struct buf *b, size_t n, uint8_t **where)
 	if (len > b->limit || n > b->limit - len)
 		return PYSTUCK_ETOOBIG;
 	if (n > b->capacity - b->end) {
-		/* Moving down must gain much, or else each small append would move the whole content. */
+		/* Moving down must gain much, or each small append would move all the content. */
 		int worth = b->start >= b->capacity / 4 || b->capacity >= b->limit;
 
 		if (worth && n <= b->capacity - len) {
