@@ -1,0 +1,220 @@
+"""Fixtures for the end-to-end tests: a real Python program, and the real client.
+
+Environment: PYSTUCK_BUILD (the build directory), PYSTUCK_CLIENT (the client), PYSTUCK_PYTHONS (the interpreters that
+the programs run on, separated by spaces), PYSTUCK_PRELOAD (LD_PRELOAD for the programs, for sanitizers).
+"""
+
+import json
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("PYSTUCK_BUILD", ROOT / "build")).resolve()
+CLIENT = os.environ.get("PYSTUCK_CLIENT", str(BUILD / "pystuck"))
+PYTHONS = os.environ.get("PYSTUCK_PYTHONS", shutil.which("python3") or sys.executable).split()
+PATIENCE = float(os.environ.get("PYSTUCK_PATIENCE", "20"))  # seconds, for any one step of a test
+
+
+def interpreter_version(path):
+    out = subprocess.run(
+        [path, "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"],
+        capture_output=True, text=True, timeout=PATIENCE, check=True)
+    return out.stdout.strip()
+
+
+VERSIONS = {path: interpreter_version(path) for path in PYTHONS}
+
+
+def wait_until(condition, what, patience=PATIENCE):
+    """Polls a condition that another process brings about; fails with `what` when it does not come."""
+    deadline = time.monotonic() + patience
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {patience} s: {what}")
+        time.sleep(0.005)
+
+
+class Lines:
+    """The lines of a stream, each with a deadline."""
+
+    def __init__(self, stream):
+        self.queue = queue.Queue()
+        self.seen = []
+        threading.Thread(target=self._read, args=(stream,), daemon=True).start()
+
+    def _read(self, stream):
+        for line in stream:
+            self.queue.put(line)
+        self.queue.put(None)
+
+    def next(self, patience=PATIENCE):
+        try:
+            line = self.queue.get(timeout=patience)
+        except queue.Empty:
+            pytest.fail(f"no line within {patience} s; so far: {self.seen}")
+        if line is not None:
+            self.seen.append(line)
+        return line
+
+    def until(self, pattern, patience=PATIENCE):
+        """The first line that matches, or a failure that shows what came instead."""
+        deadline = time.monotonic() + patience
+        while True:
+            line = self.next(max(0.01, deadline - time.monotonic()))
+            if line is None:
+                pytest.fail(f"ended before {pattern!r}; lines: {self.seen}")
+            found = re.search(pattern, line)
+            if found:
+                return found
+
+
+class Program:
+    """A Python program under test. It says READY on a line of its own when it is where the test wants it."""
+
+    def __init__(self, python, script, directory, *, args=(), env=None, ready=True, cwd=None, prefix=(), **popen):
+        self.directory = Path(directory)
+        self.path = self.directory / "program.py"
+        self.path.write_text(script)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYSTUCK", "LISTEN_", "NOTIFY_"))}
+        environment.update(PYTHONPATH=str(BUILD / "python"), XDG_RUNTIME_DIR=str(self.directory),
+                           PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1")
+        if os.environ.get("PYSTUCK_PRELOAD"):
+            environment["LD_PRELOAD"] = os.environ["PYSTUCK_PRELOAD"]
+        environment.update(env or {})
+        self.environment = {k: v for k, v in environment.items() if v is not None}
+        self.process = subprocess.Popen(
+            [*prefix, python, *args, str(self.path)], env=self.environment, cwd=cwd or self.directory,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1, **popen)
+        self.out = Lines(self.process.stdout)
+        self.err = Lines(self.process.stderr)
+        if ready:
+            self.wait_ready()
+
+    def wait_ready(self):
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            line = self.out.next()
+            if line is None:
+                pytest.fail(f"the program ended: {self.stderr()}")
+            if line.strip() == "READY":
+                return
+        pytest.fail("the program never said READY")
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def socket(self):
+        return str(self.directory / "pystuck" / f"{self.pid}.sock")
+
+    def say(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def stderr(self):
+        """All of standard error, once the program has ended."""
+        while self.err.next() is not None:
+            pass
+        return "".join(self.err.seen)
+
+    def wait(self, patience=PATIENCE):
+        return self.process.wait(patience)
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def stop(self):
+        if self.alive():
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(PATIENCE)
+
+
+@pytest.fixture(params=PYTHONS, ids=[VERSIONS[p] for p in PYTHONS])
+def python(request):
+    """Each interpreter in turn."""
+    return request.param
+
+
+@pytest.fixture
+def one_python():
+    """The first interpreter, for what does not depend on the version."""
+    return PYTHONS[0]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(python, script, ...) -> Program; all are ended after the test."""
+    programs = []
+
+    def make(python, script, **kwargs):
+        directory = tmp_path / f"program{len(programs)}"
+        directory.mkdir(mode=0o700)
+        program = Program(python, script, directory, **kwargs)
+        programs.append(program)
+        return program
+
+    yield make
+    for program in programs:
+        program.stop()
+
+
+class Answer:
+    def __init__(self, done):
+        self.status, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    def __repr__(self):
+        return f"status {self.status}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+def run_client(*args, stdin=subprocess.DEVNULL, env=None, patience=PATIENCE, text=True, prefix=(), **kwargs):
+    """The client with these arguments: an Answer. Colours, history and keys of the user who runs the tests stay out of it."""
+    environment = dict(os.environ, HOME="/nonexistent", PYSTUCK_KEY="", XDG_RUNTIME_DIR="/nonexistent")
+    environment.pop("PYSTUCK_SOCKET", None)
+    environment.update(env or {})
+    environment = {k: v for k, v in environment.items() if v is not None}
+    if isinstance(stdin, str):
+        kwargs["input"] = stdin
+        stdin = None
+    else:
+        kwargs["stdin"] = stdin
+    return Answer(subprocess.run([*prefix, CLIENT, *map(str, args)], capture_output=True, text=text,
+                                 timeout=patience, env=environment, **kwargs))
+
+
+@pytest.fixture
+def client():
+    return run_client
+
+
+@pytest.fixture
+def ask(client):
+    """ask(program, code) -> Answer of `pystuck --socket ... -c code`."""
+    return lambda program, code, *more: client("--socket", program.socket, "-c", code, *more)
+
+
+@pytest.fixture
+def dump(client):
+    """dump(program) -> the JSON of its stacks."""
+    def get(program, *more):
+        answer = client("--socket", program.socket, "--json", *more)
+        assert answer.status == 0, answer
+        return answer.json
+    return get
