@@ -1,4 +1,5 @@
 # pystuck: the client, the Python extension, the tests. `make help` lists the targets.
+# What the machine has is asked here; what a step does in more than a few lines lives in tools/.
 
 PYTHON ?= python3
 CC ?= cc
@@ -6,61 +7,116 @@ PKG_CONFIG ?= pkg-config
 PREFIX ?= /usr/local
 BUILD ?= build
 V ?= 0
+OPT ?= -O2 -g
+SAN ?=
+FUZZ_SECONDS ?= 600
+CLANG_TIDY ?= clang-tidy
+CPPCHECK ?= cppcheck
 
 Q = $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@echo "  $(1)";)
 
-WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wformat=2 -Werror
-HARDEN := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero
-HARDEN_LD := -Wl,-z,relro,-z,now,-z,noexecstack
-OPT ?= -O2 -g
-SAN ?=
+# ---- the compiler and the libraries -------------------------------------------------------------
 
-# Keeps the flags of $(1) that the compiler knows.
-accepted = $(foreach f,$(1),$(shell echo 'int main(void){return 0;}' | $(CC) -Werror -O2 $(f) -x c - -o /dev/null 2>/dev/null && echo $(f)))
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wformat=2 \
+	-Werror
+HARDEN := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
+	-ftrivial-auto-var-init=zero
+HARDEN_LD := -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
+
+# Keeps the flags of $(1) that the compiler knows: one question if it knows them all, else one each.
+accepted = $(shell ok() { echo 'int main(void){return 0;}' | \
+	$(CC) -Werror -O2 "$$@" -x c - -o /dev/null 2>/dev/null; }; \
+	ok $(1) && echo $(1) || for flag in $(1); do ok $$flag && echo $$flag; done)
 HARDEN_OK := $(call accepted,$(HARDEN))
 
-SODIUM_CFLAGS := $(shell $(PKG_CONFIG) --cflags libsodium 2>/dev/null)
-SODIUM_LIBS := $(shell $(PKG_CONFIG) --libs libsodium 2>/dev/null || echo -lsodium)
-BSD_CFLAGS := $(shell $(PKG_CONFIG) --cflags libbsd 2>/dev/null)
-BSD_LIBS := $(shell $(PKG_CONFIG) --libs libbsd 2>/dev/null || echo -lbsd)
+SODIUM := $(shell $(PKG_CONFIG) --cflags --libs libsodium 2>/dev/null)
+SODIUM_CFLAGS := $(filter -I% -D%,$(SODIUM))
+SODIUM_LIBS := $(filter-out $(SODIUM_CFLAGS),$(SODIUM))
 
 ifeq ($(EDITLINE),libedit)
-EDIT_CFLAGS := -DPYSTUCK_LIBEDIT $(shell $(PKG_CONFIG) --cflags libedit 2>/dev/null)
-EDIT_LIBS := $(shell $(PKG_CONFIG) --libs libedit 2>/dev/null || echo -ledit)
+EDIT := $(shell $(PKG_CONFIG) --cflags --libs libedit 2>/dev/null || echo -ledit)
+EDIT_CFLAGS := -DPYSTUCK_LIBEDIT $(filter -I% -D%,$(EDIT))
+EDIT_LIBS := $(filter-out -I% -D%,$(EDIT))
 else
 EDIT_CFLAGS :=
 EDIT_LIBS := -lreadline
 endif
 
-CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -Iinclude $(WARN) $(OPT) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer,$(HARDEN_OK)) \
-	-fPIC -fvisibility=hidden -pthread $(SODIUM_CFLAGS) $(BSD_CFLAGS) $(CFLAGS)
-LDFLAGS_ALL = $(if $(SAN),-fsanitize=$(SAN)) $(HARDEN_LD) -pthread $(LDFLAGS)
+# A finding of UBSan must end the program, or no test would notice it.
+SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -Iinclude $(WARN) $(OPT) $(or $(SAN_FLAGS),$(HARDEN_OK)) \
+	-fPIC -fvisibility=hidden -pthread $(SODIUM_CFLAGS) $(CFLAGS)
+LDFLAGS_ALL = $(SAN_FLAGS) $(HARDEN_LD) -pthread $(LDFLAGS)
 
-PY_INCLUDE := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_paths()["include"])' 2>/dev/null)
-PY_SUFFIX := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))' 2>/dev/null)
+# ---- Python -------------------------------------------------------------------------------------
+
+define PY_QUESTION
+import sysconfig as s
+print(s.get_paths()["include"], s.get_config_var("EXT_SUFFIX"), s.get_paths()["platlib"])
+endef
+PY_ANSWER := $(shell $(PYTHON) -c '$(PY_QUESTION)' 2>/dev/null)
+PY_INCLUDE := $(word 1,$(PY_ANSWER))
+PY_SUFFIX := $(word 2,$(PY_ANSWER))
+PYTHON_SITE ?= $(word 3,$(PY_ANSWER))
+
+# ---- what is built ------------------------------------------------------------------------------
 
 WIRE := $(wildcard src/wire/*.c)
 AUTH := $(wildcard src/auth/*.c)
 SERVER := $(wildcard src/server/*.c)
 PYROOM := $(wildcard src/python/*.c)
 CLIENT := $(wildcard src/client/*.c)
+UNIT := $(wildcard tests/unit/test_*.c)
+FUZZ := $(wildcard tests/fuzz/fuzz_*.c)
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 pyobj = $(patsubst src/python/%.c,$(BUILD)/obj/python$(PY_SUFFIX)/%.o,$(1))
+LOW := $(call obj,$(WIRE) $(AUTH) $(SERVER))
+# Extra words for one test's or fuzzer's link line, from the comment ` * LINK: ...` in its source.
+link_line = $(shell sed -n 's/^.* LINK: //p' $(1))
 
 MODULE := $(BUILD)/python/pystuck/__init__$(PY_SUFFIX)
 PACKAGE := $(MODULE) $(BUILD)/python/pystuck/__init__.pyi $(BUILD)/python/pystuck/py.typed
+UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT))
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(FUZZ))
 
-all: $(BUILD)/pystuck module
-module: $(PACKAGE)
+all: $(BUILD)/pystuck module	## the client (build/pystuck) and the extension (build/python)
+module: $(PACKAGE)		## the extension alone; PYTHON=python3.12 builds for another interpreter beside it
+
+# Objects are made again when the compiler or its flags change: this file changes only then.
+FLAGS := $(CC) $(CFLAGS_ALL) / $(LDFLAGS_ALL) $(EDIT_CFLAGS)
+STAMP := $(BUILD)/flags
+ifneq ($(filter-out clean help install uninstall,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(file <$(STAMP)),$(FLAGS))
+$(shell mkdir -p $(BUILD))
+$(file >$(STAMP),$(FLAGS))
+endif
+ifeq ($(SODIUM),)
+MISSING := libsodium-missing
+endif
+endif
+ifeq ($(wildcard $(PY_INCLUDE)/Python.h),)
+PY_MISSING := python-missing
+endif
+
+libsodium-missing:
+	@echo 'pystuck needs $(PKG_CONFIG) and libsodium, with its headers. Debian, Ubuntu: pkg-config' \
+		'libsodium-dev; Fedora: pkgconf-pkg-config libsodium-devel; Alpine: pkgconf libsodium-dev.' \
+		'./bootstrap demo installs all that is missing.' >&2; exit 1
+python-missing:
+	@echo 'pystuck needs CPython 3.10 or later with Python.h, and $(PYTHON) has none. Debian, Ubuntu:' \
+		'python3 python3-dev; Fedora: python3 python3-devel; Alpine: python3 python3-dev; or say' \
+		'which interpreter: make PYTHON=/path/to/python3. ./bootstrap demo installs all that is' \
+		'missing.' >&2; exit 1
 
 $(BUILD)/pystuck: $(call obj,$(CLIENT) $(WIRE))
-	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -pie -o $@ $^ $(EDIT_LIBS) $(SODIUM_LIBS) $(BSD_LIBS)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -pie -o $@ $^ $(EDIT_LIBS) $(SODIUM_LIBS)
 
-$(MODULE): $(call pyobj,$(PYROOM)) $(call obj,$(WIRE) $(AUTH) $(SERVER)) src/python/pystuck.map
+$(MODULE): $(call pyobj,$(PYROOM)) $(LOW) src/python/pystuck.map
 	@mkdir -p $(@D)
-	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -shared -Wl,--version-script=src/python/pystuck.map -o $@ $(filter %.o,$^) $(SODIUM_LIBS) $(BSD_LIBS)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -shared -Wl,--version-script=src/python/pystuck.map \
+		-o $@ $(filter %.o,$^) $(SODIUM_LIBS)
 
 $(BUILD)/python/pystuck/__init__.pyi: src/python/pystuck.pyi
 	@mkdir -p $(@D)
@@ -69,31 +125,139 @@ $(BUILD)/python/pystuck/py.typed:
 	@mkdir -p $(@D)
 	$(Q): > $@
 
-$(BUILD)/obj/src/client/%.o: src/client/%.c
+$(BUILD)/obj/src/client/%.o: src/client/%.c $(STAMP) | $(MISSING)
 	@mkdir -p $(@D)
 	$(call say,CC $<)$(CC) $(CFLAGS_ALL) $(EDIT_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/obj/python$(PY_SUFFIX)/%.o: src/python/%.c
+$(BUILD)/obj/python$(PY_SUFFIX)/%.o: src/python/%.c $(STAMP) | $(MISSING) $(PY_MISSING)
 	@mkdir -p $(@D)
 	$(call say,CC $<)$(CC) $(CFLAGS_ALL) -isystem $(PY_INCLUDE) -MMD -MP -c -o $@ $<
 
-$(BUILD)/obj/%.o: %.c
+$(BUILD)/obj/%.o: %.c $(STAMP) | $(MISSING)
 	@mkdir -p $(@D)
 	$(call say,CC $<)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-# Unit tests: one program for each tests/unit/test_<file>.c, linked with the rooms below Python.
-UNIT := $(wildcard tests/unit/test_*.c)
-UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT))
-$(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(call obj,$(WIRE) $(AUTH) $(SERVER))
+# Unit tests and fuzzers: one program for each source, linked with the rooms below Python.
+$(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(LOW)
 	@mkdir -p $(@D)
-	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(shell sed -n 's/^.* LINK: //p' tests/unit/test_$*.c) -lcmocka $(SODIUM_LIBS) $(BSD_LIBS)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call link_line,tests/unit/test_$*.c) \
+		-lcmocka $(SODIUM_LIBS)
+$(BUILD)/fuzzers/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LOW)
+	@mkdir -p $(@D)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ \
+		$(call link_line,tests/fuzz/fuzz_$*.c) $(SODIUM_LIBS)
 
-unit: $(UNIT_BIN)
-	@set -e; for t in $(UNIT_BIN); do timeout 120 $$t; done
+# ---- tests --------------------------------------------------------------------------------------
 
-clean:
+# Every run leaves its counts here; STAGE keeps those of a sanitizer's run apart.
+RESULTS ?= $(BUILD)/results
+STAGE ?=
+RUN_UNIT = tools/run-unit --results $(RESULTS)/$(STAGE)unit.counts
+RUN_E2E = tools/run-e2e --build $(BUILD) --results $(RESULTS)/$(STAGE)e2e.xml
+# One interpreter for each ABI is enough to build for: PYTHONS="python3.10 ..." narrows the choice.
+PYTHONS ?= $(shell tools/pythons)
+unit-programs: $(UNIT_BIN)
+modules: $(BUILD)/pystuck
+	@for python in $$(tools/pythons --abi $(PYTHONS)); do \
+		$(MAKE) --no-print-directory PYTHON=$$python module || exit 1; done
+
+check:				## unit and end-to-end tests, and one closing line that counts them
+	@rm -rf $(RESULTS)
+	@broken=; $(MAKE) --no-print-directory unit || broken="unit"; \
+	$(MAKE) --no-print-directory e2e || broken="$$broken e2e"; \
+	tools/count-tests $(RESULTS) $$broken
+unit: $(UNIT_BIN)		## the C tests (cmocka)
+	@$(RUN_UNIT) $(UNIT_BIN)
+e2e: modules			## real programs and the real client (pytest), on every interpreter found
+	@$(RUN_E2E) $(PYTHONS)
+
+ASAN := BUILD=$(BUILD)/asan RESULTS=$(RESULTS) STAGE=asan- CC=gcc SAN=address,undefined OPT='-O1 -g'
+asan:				## both under AddressSanitizer and UBSan
+	@$(MAKE) --no-print-directory $(ASAN) unit
+	@$(MAKE) --no-print-directory $(ASAN) e2e \
+		RUN_E2E='tools/run-e2e --preload libasan.so --build $$(BUILD) --results $$(RESULTS)/asan-e2e.xml'
+valgrind: $(UNIT_BIN)		## the C tests under valgrind
+	@$(RUN_UNIT:unit.counts=valgrind.counts) --timeout 600 --under 'valgrind --quiet \
+		--error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect \
+		--errors-for-leak-kinds=definite,indirect' $(UNIT_BIN)
+TSAN := BUILD=$(BUILD)/tsan RESULTS=$(RESULTS) STAGE=tsan- CC=gcc SAN=thread OPT='-O1 -g'
+tsan:				## the C tests of the threaded parts under ThreadSanitizer
+	@$(MAKE) --no-print-directory $(TSAN) tsan-run
+TSAN_BIN = $(filter %/test_port %/test_server %/test_session %/test_audit,$(UNIT_BIN))
+tsan-run: $(TSAN_BIN)
+	@$(RUN_UNIT) --under 'setarch -R' $(TSAN_BIN)
+
+FUZZING := BUILD=$(BUILD)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined OPT='-O1 -g'
+fuzz:				## every fuzzer, FUZZ_SECONDS (600) each
+	@$(MAKE) --no-print-directory $(FUZZING) fuzz-run
+fuzz-short:			## the same, 15 seconds each
+	@$(MAKE) --no-print-directory $(FUZZING) FUZZ_SECONDS=15 fuzz-run
+fuzz-run: $(FUZZ_BIN)
+	@tools/fuzz --seconds $(FUZZ_SECONDS) --work $(BUILD) $(FUZZ_BIN)
+
+compilers:			## everything with gcc and with clang, warnings as errors
+	@for cc in gcc clang; do $(MAKE) --no-print-directory BUILD=$(BUILD)/$$cc CC=$$cc \
+		all unit-programs || exit 1; done
+bench: modules			## side by side with the peers
+	@bench/run
+check-versions:			## end to end on Debian sid's Pythons, in a chroot (root, Debian)
+	@tools/check-versions
+
+# ---- lint ---------------------------------------------------------------------------------------
+
+SOURCES := $(WIRE) $(AUTH) $(SERVER) $(PYROOM) $(CLIENT)
+TIDY := $(patsubst %.c,$(BUILD)/tidy/%,$(SOURCES))
+lint: lint-cppcheck lint-rooms lint-man $(TIDY)	## cppcheck, clang-tidy, mandoc, the rule between rooms
+lint-cppcheck:
+	$(call say,CPPCHECK)$(CPPCHECK) --quiet --std=c11 --enable=warning,performance,portability \
+		--inline-suppr --error-exitcode=1 --suppress=missingIncludeSystem -D_GNU_SOURCE \
+		-Iinclude $(SOURCES)
+lint-rooms: all
+	$(call say,ROOMS)tools/check-rooms --build $(BUILD) --cc $(CC)
+lint-man:
+	$(call say,MANDOC)mandoc -Tlint -Wwarning $(wildcard man/*.[1-8])
+# After an object, so that a changed header brings its users back here.
+$(BUILD)/tidy/src/python/%: $(BUILD)/obj/python$(PY_SUFFIX)/%.o .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY src/python/$*.c)$(CLANG_TIDY) --quiet src/python/$*.c -- -std=c11 \
+		-D_GNU_SOURCE -Iinclude $(SODIUM_CFLAGS) -isystem $(PY_INCLUDE) 2>&1 && : > $@
+$(BUILD)/tidy/%: $(BUILD)/obj/%.o .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY $*.c)$(CLANG_TIDY) --quiet $*.c -- -std=c11 \
+		-D_GNU_SOURCE -Iinclude $(SODIUM_CFLAGS) $(EDIT_CFLAGS) 2>&1 && : > $@
+
+# ---- install ------------------------------------------------------------------------------------
+
+BIN_DIR = $(DESTDIR)$(PREFIX)/bin
+MAN_DIR = $(DESTDIR)$(PREFIX)/share/man
+DOC_DIR = $(DESTDIR)$(PREFIX)/share/doc/pystuck
+SITE_DIR = $(DESTDIR)$(PYTHON_SITE)/pystuck
+DOCS := LICENSE README.md SECURITY.md CHANGELOG.md $(wildcard docs/*)
+MANS := $(wildcard man/*.[1-8])
+
+install: all			## PREFIX (/usr/local), DESTDIR, PYTHON_SITE
+	install -d $(BIN_DIR) $(SITE_DIR) $(DOC_DIR)
+	install -m 755 $(BUILD)/pystuck $(BIN_DIR)/pystuck
+	install -m 644 $(PACKAGE) $(SITE_DIR)
+	install -m 644 $(DOCS) $(DOC_DIR)
+	for page in $(MANS); do section=$${page##*.}; install -d $(MAN_DIR)/man$$section && \
+		install -m 644 $$page $(MAN_DIR)/man$$section/ || exit 1; done
+uninstall:			## takes away what install put there, with the same variables
+	rm -f $(BIN_DIR)/pystuck $(addprefix $(SITE_DIR)/,$(notdir $(PACKAGE)))
+	rm -f $(addprefix $(DOC_DIR)/,$(notdir $(DOCS)))
+	for page in $(MANS); do rm -f $(MAN_DIR)/man$${page##*.}/$${page##*/}; done
+	-rmdir $(SITE_DIR) $(DOC_DIR) 2>/dev/null
+
+clean:				## removes the build directory
 	rm -rf $(BUILD)
+help:				## this list
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*##  *\(.*\)/  \1\t\2/p' Makefile | expand -t 20
+	@echo
+	@echo 'Variables: PYTHON CC CFLAGS LDFLAGS OPT SAN BUILD PREFIX DESTDIR PYTHON_SITE'
+	@echo '           EDITLINE=libedit (readline without the GPL) FUZZ_SECONDS V=1'
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
-.PHONY: all module unit clean
+-include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ)) $(call pyobj,$(PYROOM)))
+.PHONY: all module modules unit-programs check unit e2e asan valgrind tsan tsan-run fuzz fuzz-short \
+	fuzz-run compilers bench check-versions lint lint-cppcheck lint-rooms lint-man install \
+	uninstall clean help libsodium-missing python-missing
 .SECONDARY:
