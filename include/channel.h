@@ -33,15 +33,19 @@ int channel_put_record(struct channel *ch, struct span record);
 void channel_seal(struct channel *ch, struct noise_cipher *send, struct noise_cipher *receive);
 
 /*
- * Reads what the fd has, at most about 64 KiB a call. >0 bytes read; 0: end of file; PYSTUCK_EAGAIN; PYSTUCK_ESYS (errno).
+ * Reads what the fd has, at most about 64 KiB a call. >0 bytes read; 0: end of file; PYSTUCK_EAGAIN (also when as much has
+ * been read as may wait here: call channel_next until it returns 0 first); PYSTUCK_ESYS (errno); PYSTUCK_ENOMEM.
  */
 int channel_fill(struct channel *ch);
 /*
  * The next whole message. 1: *message is set and lives until the next channel_next or channel_fill; 0: more bytes are needed;
- * PYSTUCK_ETOOBIG, PYSTUCK_EFORMAT (length 0), PYSTUCK_EAUTH (a record did not verify): the connection is to be closed.
+ * PYSTUCK_ETOOBIG, PYSTUCK_EFORMAT (length 0), PYSTUCK_EAUTH (a record did not verify), PYSTUCK_ENOMEM: the connection is to be closed.
  */
 int channel_next(struct channel *ch, struct span *message);
-/* 1 when a part of a message or record is waiting for its rest: an end of file now is a truncation. */
+/*
+ * After channel_next has returned 0 (or a record was awaited): 1 when a part of a message or record is waiting for its rest,
+ * so that an end of file now is a truncation.
+ */
 int channel_partial(const struct channel *ch);
 
 /* Queues one message (or several already framed with channel_frame) for sending; sealing happens at once. */

@@ -66,17 +66,17 @@ struct span buf_span(const struct buf *b)
 	return s;
 }
 
-/* Moves the content to new memory, twice as much, so that many small appends cost little. */
+/* Moves the content to new memory: twice as much, so that many small appends cost little. */
 static int grow(struct buf *b, size_t need)
 {
 	size_t len = buf_len(b);
-	size_t capacity = b->capacity > BUF_FIRST / 2 ? b->capacity : BUF_FIRST / 2;
+	size_t capacity = b->capacity <= b->limit / 2 ? b->capacity * 2 : b->limit;
 	uint8_t *data;
 
-	/* need is within the limit: this ends. */
-	do
-		capacity = capacity <= b->limit / 2 ? capacity * 2 : b->limit;
-	while (capacity < need);
+	if (capacity < BUF_FIRST)
+		capacity = b->limit < BUF_FIRST ? b->limit : BUF_FIRST;
+	if (capacity < need)
+		capacity = need;
 	data = malloc(capacity);
 	if (data == NULL)
 		return PYSTUCK_ENOMEM;
