@@ -174,7 +174,7 @@ e2e: modules			## real programs and the real client (pytest), on every interpret
 ASAN := BUILD=$(BUILD)/asan RESULTS=$(RESULTS) STAGE=asan- CC=gcc SAN=address,undefined OPT='-O1 -g'
 asan:				## both under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory $(ASAN) unit
-	@$(MAKE) --no-print-directory $(ASAN) e2e \
+	@PYSTUCK_PATIENCE=60 $(MAKE) --no-print-directory $(ASAN) e2e \
 		RUN_E2E='tools/run-e2e --preload libasan.so --build $$(BUILD) --results $$(RESULTS)/asan-e2e.xml'
 valgrind: $(UNIT_BIN)		## the C tests under valgrind
 	@$(RUN_UNIT:unit.counts=valgrind.counts) --timeout 600 --under 'valgrind --quiet \
@@ -213,7 +213,7 @@ lint-cppcheck:
 		--inline-suppr --error-exitcode=1 --suppress=missingIncludeSystem -D_GNU_SOURCE \
 		-Iinclude $(SOURCES)
 lint-rooms: all
-	$(call say,ROOMS)tools/check-rooms --build $(BUILD) --cc $(CC)
+	$(call say,ROOMS)tools/check-rooms --self-test && tools/check-rooms --build $(BUILD)
 lint-man:
 	$(call say,MANDOC)mandoc -Tlint -Wwarning $(wildcard man/*.[1-8])
 # After an object, so that a changed header brings its users back here.
@@ -236,12 +236,12 @@ DOCS := LICENSE README.md SECURITY.md CHANGELOG.md $(wildcard docs/*)
 MANS := $(wildcard man/*.[1-8])
 
 install: all			## PREFIX (/usr/local), DESTDIR, PYTHON_SITE
-	install -d $(BIN_DIR) $(SITE_DIR) $(DOC_DIR)
+	umask 022 && install -d $(BIN_DIR) $(SITE_DIR) $(DOC_DIR)
 	install -m 755 $(BUILD)/pystuck $(BIN_DIR)/pystuck
 	install -m 644 $(PACKAGE) $(SITE_DIR)
 	install -m 644 $(DOCS) $(DOC_DIR)
-	for page in $(MANS); do section=$${page##*.}; install -d $(MAN_DIR)/man$$section && \
-		install -m 644 $$page $(MAN_DIR)/man$$section/ || exit 1; done
+	umask 022 && for page in $(MANS); do install -d $(MAN_DIR)/man$${page##*.} && \
+		install -m 644 $$page $(MAN_DIR)/man$${page##*.}/ || exit 1; done
 uninstall:			## takes away what install put there, with the same variables
 	rm -f $(BIN_DIR)/pystuck $(addprefix $(SITE_DIR)/,$(notdir $(PACKAGE)))
 	rm -f $(addprefix $(DOC_DIR)/,$(notdir $(DOCS)))
