@@ -47,6 +47,9 @@ int policy_add_uid(struct policy *p, uid_t uid, const char *role, struct diag *d
 
 enum role policy_user(const struct policy *p, const struct peercred *who);
 enum role policy_key(const struct policy *p, const char *key_name);
+/* The same without the ceiling: tells "your role is too low" from "this server has it switched off". */
+enum role policy_user_uncapped(const struct policy *p, const struct peercred *who);
+enum role policy_key_uncapped(const struct policy *p, const char *key_name);
 /* 1 when a rule lets in somebody besides the server's own uid and root: then a socket open to others makes sense. */
 int policy_names_others(const struct policy *p);
 
