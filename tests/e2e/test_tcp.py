@@ -1,0 +1,173 @@
+"""TCP: nothing without the key, and with it the same as on a Unix socket."""
+
+import os
+import socket
+import subprocess
+import time
+
+import pytest
+
+from conftest import PATIENCE, wait_until
+from repl import Repl
+
+SERVER = """
+import sys, pystuck
+server = pystuck.run_server(port=0, key={key!r}{more})
+print("PORT", server.address[1], flush=True)
+print("READY", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def key(client, tmp_path):
+    path = tmp_path / "server.key"
+    assert client("--keygen", path).status == 0
+    return path
+
+
+@pytest.fixture
+def serve(start, key):
+    def make(python, more=""):
+        program = start(python, SERVER.format(key=str(key), more=more), ready=False)
+        program.port = int(program.out.until(r"PORT (\d+)")[1])
+        program.wait_ready()
+        return program
+    return make
+
+
+def test_stacks_eval_and_prompt_over_tcp(python, serve, client, key, tmp_path):
+    program = serve(python)
+    answer = client("127.0.0.1", program.port, "--key", key)
+    assert answer.status == 0 and "<_MainThread(MainThread" in answer.out, answer
+    assert client("127.0.0.1", program.port, "--key", key, "-c", "1+1").out == "2\n"
+    with Repl("127.0.0.1", program.port, "--key", key, "--no-stacks", home=tmp_path) as repl:
+        assert repl.ask("'x' * 200000").count("x") >= 200000
+        repl.send("while True: pass\r")
+        repl.expect("pass\n")
+        repl.send("\x03")
+        repl.expect("KeyboardInterrupt")
+
+
+def test_the_key_is_found_where_the_user_keeps_it(one_python, serve, client, key, tmp_path):
+    program = serve(one_python)
+    assert client("127.0.0.1", program.port, "-c", "1+1", env={"PYSTUCK_KEY": str(key)}).out == "2\n"
+    config = tmp_path / ".config" / "pystuck"
+    config.mkdir(parents=True)
+    key.rename(config / "key")
+    assert client("127.0.0.1", program.port, "-c", "1+1", env={"HOME": str(tmp_path), "PYSTUCK_KEY": None}).out == "2\n"
+
+
+def test_the_wrong_key_gets_4_and_not_one_byte(one_python, serve, client, tmp_path):
+    program = serve(one_python)
+    other = tmp_path / "other.key"
+    assert client("--keygen", other).status == 0
+    answer = client("127.0.0.1", program.port, "--key", other)
+    assert answer.status == 4 and answer.out == "" and "key" in answer.err, answer
+
+
+@pytest.mark.parametrize("hello", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 500,
+                                   b"SSH-2.0-x\r\n", b"\0\x30" + b"\0" * 48, b"\0\x30" + b"\xff" * 48, b"\xff\xff" + b"x" * 70000,
+                                   b"\0\0", b"\0\0\0\x10\x01" + b"x" * 15])
+def test_a_stranger_gets_nothing(one_python, serve, client, key, hello):
+    program = serve(one_python)
+    with socket.create_connection(("127.0.0.1", program.port), PATIENCE) as s:
+        s.settimeout(PATIENCE)
+        got = b""
+        try:
+            s.sendall(hello)
+            got = s.recv(100)
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        assert got == b""
+    assert client("127.0.0.1", program.port, "--key", key, "-c", "1+1").out == "2\n"
+
+
+def test_two_hundred_silent_connections_leave_room_for_who_belongs(one_python, serve, client, key):
+    program = serve(one_python)
+    silent = [socket.create_connection(("127.0.0.1", program.port), PATIENCE) for _ in range(200)]
+    try:
+        began = time.monotonic()
+        assert client("127.0.0.1", program.port, "--key", key, "-c", "1+1").out == "2\n"
+        assert time.monotonic() - began < 5
+        wait_until(lambda: len(os.listdir(f"/proc/{program.pid}/fd")) < 60, "the oldest strangers are gone")
+        assert len(os.listdir(f"/proc/{program.pid}/task")) <= 5
+    finally:
+        for s in silent:
+            s.close()
+
+
+def test_a_recorded_conversation_gains_nothing_when_replayed(one_python, serve, client, key):
+    program = serve(one_python)
+    recorded = []
+    with socket.create_server(("127.0.0.1", 0)) as tap:
+        tap.settimeout(PATIENCE)
+        process = subprocess.Popen(
+            [os.environ.get("PYSTUCK_CLIENT") or __import__("conftest").CLIENT, "127.0.0.1", str(tap.getsockname()[1]),
+             "--key", str(key), "-c", "modules['__main__'].replayed = getattr(modules['__main__'], 'replayed', 0) + 1"])
+        near, _ = tap.accept()
+        with near, socket.create_connection(("127.0.0.1", program.port), PATIENCE) as far:
+            import select
+            while True:
+                ready, _, _ = select.select([near, far], [], [], PATIENCE)
+                assert ready
+                data = ready[0].recv(65536)
+                if not data:
+                    break
+                if ready[0] is near:
+                    recorded.append(data)
+                    far.sendall(data)
+                else:
+                    near.sendall(data)
+        assert process.wait(PATIENCE) == 0
+    assert client("127.0.0.1", program.port, "--key", key, "-c", "modules['__main__'].replayed").out == "1\n"
+    with socket.create_connection(("127.0.0.1", program.port), PATIENCE) as s:
+        s.settimeout(PATIENCE)
+        for data in recorded:
+            try:
+                s.sendall(data)
+            except OSError:
+                break
+        got = b""
+        try:
+            while data := s.recv(1000):
+                got += data
+        except ConnectionResetError:
+            pass
+    assert len(got) <= 50, "the second handshake message and no more"
+    assert client("127.0.0.1", program.port, "--key", key, "-c", "modules['__main__'].replayed").out == "1\n"
+
+
+def test_a_key_may_be_given_a_smaller_role(one_python, serve, client, key):
+    program = serve(one_python, ", allow={'key:default': 'stacks'}")
+    assert client("127.0.0.1", program.port, "--key", key).status == 0
+    assert client("127.0.0.1", program.port, "--key", key, "-c", "1+1").status == 4
+
+
+def test_a_key_that_no_rule_names_is_refused_when_rules_name_keys(one_python, serve, client, key):
+    program = serve(one_python, ", allow={'key:other': 'stacks'}")
+    answer = client("127.0.0.1", program.port, "--key", key)
+    assert answer.status == 4, answer
+
+
+def test_a_forked_child_does_not_listen_on_the_port(one_python, start, client, key):
+    program = start(one_python, """
+import os, sys, pystuck
+server = pystuck.run_server(port=0, key=%r)
+print("PORT", server.address[1], flush=True)
+pid = os.fork()
+if pid == 0:
+    links = []
+    for fd in os.listdir("/proc/self/fd"):
+        try: links.append(os.readlink("/proc/self/fd/" + fd))
+        except OSError: pass
+    print("SOCKETS", sum(link.startswith("socket:") for link in links), flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+print("READY", flush=True)
+sys.stdin.read()
+""" % str(key), ready=False)
+    port = int(program.out.until(r"PORT (\d+)")[1])
+    assert program.out.until(r"SOCKETS (\d+)")[1] == "0"
+    program.wait_ready()
+    assert client("127.0.0.1", port, "--key", key, "-c", "1+1").out == "2\n"
