@@ -30,9 +30,10 @@ accepted = $(shell ok() { echo 'int main(void){return 0;}' | \
 	ok $(1) && echo $(1) || for flag in $(1); do ok $$flag && echo $$flag; done)
 HARDEN_OK := $(call accepted,$(HARDEN))
 
-SODIUM := $(shell $(PKG_CONFIG) --cflags --libs libsodium 2>/dev/null)
-SODIUM_CFLAGS := $(filter -I% -D%,$(SODIUM))
-SODIUM_LIBS := $(filter-out $(SODIUM_CFLAGS),$(SODIUM))
+# libsodium for the cryptography, libbsd for strtonum(3) and its like.
+LIBS_ANSWER := $(shell $(PKG_CONFIG) --cflags --libs libsodium libbsd 2>/dev/null)
+LIBS_CFLAGS := $(filter -I% -D%,$(LIBS_ANSWER))
+LIBS := $(filter-out $(LIBS_CFLAGS),$(LIBS_ANSWER))
 
 ifeq ($(EDITLINE),libedit)
 EDIT := $(shell $(PKG_CONFIG) --cflags --libs libedit 2>/dev/null || echo -ledit)
@@ -46,7 +47,7 @@ endif
 # A finding of UBSan must end the program, or no test would notice it.
 SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -Iinclude $(WARN) $(OPT) $(or $(SAN_FLAGS),$(HARDEN_OK)) \
-	-fPIC -fvisibility=hidden -pthread $(SODIUM_CFLAGS) $(CFLAGS)
+	-fPIC -fvisibility=hidden -pthread $(LIBS_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL = $(SAN_FLAGS) $(HARDEN_LD) -pthread $(LDFLAGS)
 
 # ---- Python -------------------------------------------------------------------------------------
@@ -92,18 +93,18 @@ ifneq ($(file <$(STAMP)),$(FLAGS))
 $(shell mkdir -p $(BUILD))
 $(file >$(STAMP),$(FLAGS))
 endif
-ifeq ($(SODIUM),)
-MISSING := libsodium-missing
+ifeq ($(LIBS),)
+MISSING := libraries-missing
 endif
 endif
 ifeq ($(wildcard $(PY_INCLUDE)/Python.h),)
 PY_MISSING := python-missing
 endif
 
-libsodium-missing:
-	@echo 'pystuck needs $(PKG_CONFIG) and libsodium, with its headers. Debian, Ubuntu: pkg-config' \
-		'libsodium-dev; Fedora: pkgconf-pkg-config libsodium-devel; Alpine: pkgconf libsodium-dev.' \
-		'./bootstrap demo installs all that is missing.' >&2; exit 1
+libraries-missing:
+	@echo 'pystuck needs $(PKG_CONFIG), libsodium and libbsd, with their headers. Debian, Ubuntu: pkg-config' \
+		'libsodium-dev libbsd-dev; Fedora: pkgconf-pkg-config libsodium-devel libbsd-devel; Alpine:' \
+		'pkgconf libsodium-dev libbsd-dev. ./bootstrap demo installs all that is missing.' >&2; exit 1
 python-missing:
 	@echo 'pystuck needs CPython 3.10 or later with Python.h, and $(PYTHON) has none. Debian, Ubuntu:' \
 		'python3 python3-dev; Fedora: python3 python3-devel; Alpine: python3 python3-dev; or say' \
@@ -111,12 +112,12 @@ python-missing:
 		'missing.' >&2; exit 1
 
 $(BUILD)/pystuck: $(call obj,$(CLIENT) $(WIRE))
-	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -pie -o $@ $^ $(EDIT_LIBS) $(SODIUM_LIBS)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -pie -o $@ $^ $(EDIT_LIBS) $(LIBS)
 
 $(MODULE): $(call pyobj,$(PYROOM)) $(LOW) src/python/pystuck.map
 	@mkdir -p $(@D)
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -shared -Wl,--version-script=src/python/pystuck.map \
-		-o $@ $(filter %.o,$^) $(SODIUM_LIBS)
+		-o $@ $(filter %.o,$^) $(LIBS)
 
 $(BUILD)/python/pystuck/__init__.pyi: src/python/pystuck.pyi
 	@mkdir -p $(@D)
@@ -141,11 +142,11 @@ $(BUILD)/obj/%.o: %.c $(STAMP) | $(MISSING)
 $(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(LOW)
 	@mkdir -p $(@D)
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call link_line,tests/unit/test_$*.c) \
-		-lcmocka $(SODIUM_LIBS)
+		-lcmocka $(LIBS)
 $(BUILD)/fuzzers/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LOW)
 	@mkdir -p $(@D)
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ \
-		$(call link_line,tests/fuzz/fuzz_$*.c) $(SODIUM_LIBS)
+		$(call link_line,tests/fuzz/fuzz_$*.c) $(LIBS)
 
 # ---- tests --------------------------------------------------------------------------------------
 
@@ -220,11 +221,11 @@ lint-man:
 $(BUILD)/tidy/src/python/%: $(BUILD)/obj/python$(PY_SUFFIX)/%.o .clang-tidy
 	@mkdir -p $(@D)
 	$(call say,TIDY src/python/$*.c)$(CLANG_TIDY) --quiet src/python/$*.c -- -std=c11 \
-		-D_GNU_SOURCE -Iinclude $(SODIUM_CFLAGS) -isystem $(PY_INCLUDE) 2>&1 && : > $@
+		-D_GNU_SOURCE -Iinclude $(LIBS_CFLAGS) -isystem $(PY_INCLUDE) 2>&1 && : > $@
 $(BUILD)/tidy/%: $(BUILD)/obj/%.o .clang-tidy
 	@mkdir -p $(@D)
 	$(call say,TIDY $*.c)$(CLANG_TIDY) --quiet $*.c -- -std=c11 \
-		-D_GNU_SOURCE -Iinclude $(SODIUM_CFLAGS) $(EDIT_CFLAGS) 2>&1 && : > $@
+		-D_GNU_SOURCE -Iinclude $(LIBS_CFLAGS) $(EDIT_CFLAGS) 2>&1 && : > $@
 
 # ---- install ------------------------------------------------------------------------------------
 
@@ -259,5 +260,5 @@ help:				## this list
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ)) $(call pyobj,$(PYROOM)))
 .PHONY: all module modules unit-programs check unit e2e asan valgrind tsan tsan-run fuzz fuzz-short \
 	fuzz-run compilers bench check-versions lint lint-cppcheck lint-rooms lint-man install \
-	uninstall clean help libsodium-missing python-missing
+	uninstall clean help libraries-missing python-missing
 .SECONDARY:
