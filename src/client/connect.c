@@ -1,0 +1,385 @@
+/*
+ * connect.c: a connection to one server, from the handshake to the goodbye. How a socket is dialled and how its owner is
+ * checked is in dial.c; what is asked is in dump.c and eval.c.
+ */
+#include "connect.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "channel.h"
+#include "keyfile.h"
+#include "noise.h"
+#include "text.h"
+#include "version.h"
+
+#define CONNECT_TEXT 300	/* bytes of a sentence of the server in one of ours */
+#define CONNECT_WELCOME_MAX (16u * 1024)
+
+struct connection {
+	struct channel *channel;
+	struct addr addr;
+	char where[ADDR_TEXT];
+	struct buf welcome_bytes;	/* the spans of `welcome` point in here */
+	struct msg_welcome welcome;
+	int over;			/* the error that ended it: nothing more is sent or read */
+};
+
+int64_t connect_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int connect_left(int64_t deadline)
+{
+	if (deadline == CONNECT_NEVER)
+		return -1;
+	int64_t left = deadline - connect_clock();
+
+	/* One more: the clock was rounded down, and a poll that ends too early would spin. */
+	if (left < 0)
+		return 0;
+	return left < INT32_MAX ? (int)left + 1 : INT32_MAX;
+}
+
+/* The rest of a sentence, made safe, with a colon before it; "" when the server had nothing to say. */
+static const char *said(char out[static CONNECT_TEXT], struct span text)
+{
+	if (text.len == 0)
+		return "";
+	memcpy(out, ": ", 2);
+	text_copy(out + 2, CONNECT_TEXT - 2, text, TEXT_LINE);
+	return out;
+}
+
+static int ended(struct connection *c, int code, struct diag *d)
+{
+	c->over = code;
+	if (code == PYSTUCK_ETRUNC)
+		return diag_set(d, code, 0, "%s: connection lost in the middle of the answer", c->where);
+	return diag_set(d, code, 0, "%s: connection lost: the program has ended or stopped its server", c->where);
+}
+
+int connect_queue(struct connection *c, const struct msg *m, struct diag *d)
+{
+	struct buf b;
+	int rc = c->over;
+
+	if (rc != 0)
+		return ended(c, rc, d);
+	buf_init(&b, MSG_MAX);
+	rc = msg_encode(&b, m);
+	if (rc == 0)
+		rc = channel_put(c->channel, buf_span(&b));
+	buf_free(&b);
+	if (rc == PYSTUCK_ETOOBIG)
+		return diag_set(d, PYSTUCK_EINVAL, 0, "the input is too long: at most %u bytes can be sent", MSG_MAX - 64);
+	if (rc != 0)
+		return diag_set(d, rc, 0, "%s: %s", c->where, error_text(rc));
+	return 0;
+}
+
+int connect_flush(struct connection *c, struct diag *d)
+{
+	if (c->over != 0)
+		return ended(c, c->over, d);
+	int rc = channel_flush(c->channel);
+
+	/* A server that refuses closes at once: its reason is still to be read, and reading finds the end too. */
+	if (rc == 0 || rc == PYSTUCK_EAGAIN || rc == PYSTUCK_ECLOSED || rc == PYSTUCK_ESYS)
+		return 0;
+	return ended(c, rc, d);
+}
+
+int connect_wait(struct connection *c, struct pollfd *more, nfds_t count, int64_t deadline, struct diag *d)
+{
+	struct pollfd fds[1 + CONNECT_POLL_MORE];
+	int rc = connect_flush(c, d);
+
+	if (rc != 0)
+		return rc;
+	fds[0] = (struct pollfd){.fd = channel_fd(c->channel), .events = POLLIN};
+	if (channel_pending(c->channel) > 0)
+		fds[0].events |= POLLOUT;
+	for (nfds_t i = 0; i < count; i++)
+		fds[1 + i] = more[i];
+	int n = poll(fds, 1 + count, connect_left(deadline));
+
+	for (nfds_t i = 0; i < count; i++)
+		more[i].revents = n > 0 ? fds[1 + i].revents : 0;
+	if (n < 0 && errno != EINTR)
+		return diag_set(d, PYSTUCK_ESYS, errno, "poll: %s", strerror(errno));
+	if (n == 0)
+		return PYSTUCK_ETIME;
+	return n > 0 && (fds[0].revents & ~POLLOUT) != 0;
+}
+
+/* Turns the end of the stream or a failed read into one of two errors. */
+static int no_more_bytes(struct connection *c, struct diag *d)
+{
+	return ended(c, channel_partial(c->channel) ? PYSTUCK_ETRUNC : PYSTUCK_ECLOSED, d);
+}
+
+static int bad_message(struct connection *c, int code, struct diag *d)
+{
+	c->over = code;
+	if (code == PYSTUCK_EAUTH)
+		return diag_set(d, code, 0, "%s: bytes were changed on the way: connection closed", c->where);
+	return diag_set(d, PYSTUCK_EFORMAT, 0, "%s: what came back is not an answer of a pystuck server", c->where);
+}
+
+/*
+ * Whatever a later version changes, the answer to HELLO goes on to start with its version: so that old clients can say why
+ * they can't go on instead of calling it garbage.
+ */
+static int later_version(const struct connection *c, struct span bytes, struct diag *d)
+{
+	if (bytes.len < 3 || (bytes.data[0] != MSG_WELCOME && bytes.data[0] != MSG_REFUSED))
+		return 0;
+	unsigned version = be16_get(bytes.data + 1);
+
+	if (version == PROTOCOL_VERSION)
+		return 0;
+	return diag_set(d, PYSTUCK_EFORMAT, 0,
+		"%s: the server speaks protocol %u, this client %d: use the pystuck client that came with the server",
+		c->where, version, PROTOCOL_VERSION);
+}
+
+static int goodbye(struct connection *c, const struct msg_bye *bye, struct diag *d)
+{
+	char text[CONNECT_TEXT];
+
+	c->over = PYSTUCK_ECLOSED;
+	return diag_set(d, PYSTUCK_ECLOSED, 0, "%s: the server ended the connection%s", c->where, said(text, bye->text));
+}
+
+int connect_next(struct connection *c, struct msg *m, struct diag *d)
+{
+	struct span bytes;
+
+	if (c->over != 0)
+		return ended(c, c->over, d);
+	for (;;) {
+		int rc = channel_next(c->channel, &bytes);
+
+		if (rc < 0)
+			return bad_message(c, rc, d);
+		if (rc == 1)
+			break;
+		rc = channel_fill(c->channel);
+		if (rc == PYSTUCK_EAGAIN)
+			return 0;
+		if (rc <= 0)
+			return no_more_bytes(c, d);
+	}
+	int rc = later_version(c, bytes, d);
+
+	if (rc == 0 && msg_decode(m, bytes) != 0)
+		rc = bad_message(c, PYSTUCK_EFORMAT, d);
+	if (rc != 0) {
+		c->over = rc;
+		return rc;
+	}
+	if (m->type == MSG_BYE)
+		return goodbye(c, &m->bye, d);
+	return 1;
+}
+
+int connect_receive(struct connection *c, struct msg *m, int64_t deadline, const char *what, struct diag *d)
+{
+	for (;;) {
+		int rc = connect_next(c, m, d);
+
+		if (rc != 0)
+			return rc;
+		rc = connect_wait(c, NULL, 0, deadline, d);
+		if (rc == PYSTUCK_ETIME) {
+			c->over = rc;
+			return diag_set(d, rc, 0, "%s: no %s in time (see --timeout)", c->where, what);
+		}
+		if (rc < 0)
+			return rc;
+	}
+}
+
+int connect_hello(struct connection *c, struct diag *d)
+{
+	struct msg m = {.type = MSG_HELLO};
+
+	m.hello.magic = span_text(PROTOCOL_MAGIC);
+	m.hello.version = PROTOCOL_VERSION;
+	m.hello.client = span_text(PYSTUCK_VERSION);
+	return connect_queue(c, &m, d);
+}
+
+static int refused(struct connection *c, const struct msg_refused *r, struct diag *d)
+{
+	char text[CONNECT_TEXT];
+
+	c->over = PYSTUCK_EPERM;
+	if (r->reason == REASON_DENIED || r->reason == REASON_VETO)
+		return diag_set(d, PYSTUCK_EPERM, 0, "%s: refused%s", c->where, said(text, r->text));
+	/* Full, stopping: not a question of who asks. */
+	return diag_set(d, PYSTUCK_EPERM, 0, "%s: the server can't take another client now (%s)%s", c->where,
+		reason_name(r->reason), said(text, r->text));
+}
+
+/* WELCOME is kept: its spans point into the channel only until the next message. */
+static int keep_welcome(struct connection *c, const struct msg *m, struct diag *d)
+{
+	struct msg copy;
+	int rc = msg_encode(&c->welcome_bytes, m);
+
+	if (rc == 0)
+		rc = msg_decode(&copy, buf_span(&c->welcome_bytes));
+	if (rc != 0)
+		return bad_message(c, rc, d);
+	c->welcome = copy.welcome;
+	return 0;
+}
+
+int connect_welcome(struct connection *c, int64_t deadline, struct diag *d)
+{
+	struct msg m;
+	int rc = connect_receive(c, &m, deadline, "answer: it may not be a pystuck server, or is stopped", d);
+
+	if (rc < 0)
+		return rc;
+	if (m.type == MSG_REFUSED)
+		return refused(c, &m.refused, d);
+	if (m.type != MSG_WELCOME)
+		return bad_message(c, PYSTUCK_EFORMAT, d);
+	return keep_welcome(c, &m, d);
+}
+
+const struct msg_welcome *connect_peer(const struct connection *c)
+{
+	return &c->welcome;
+}
+
+const struct addr *connect_address(const struct connection *c)
+{
+	return &c->addr;
+}
+
+/* The server is silent until the key is proved, and then answers with exactly one record. */
+static int handshake_reply(struct connection *c, struct span *record, int64_t deadline, struct diag *d)
+{
+	for (;;) {
+		int rc = channel_take_record(c->channel, NOISE_MESSAGE, record);
+
+		if (rc == 0)
+			return 0;
+		if (rc != PYSTUCK_EAGAIN)
+			return diag_set(d, PYSTUCK_EFORMAT, 0, "%s: not a pystuck server", c->where);
+		rc = channel_fill(c->channel);
+		if (rc > 0)
+			continue;
+		if (rc != PYSTUCK_EAGAIN && channel_partial(c->channel))
+			return diag_set(d, PYSTUCK_EFORMAT, 0, "%s: not a pystuck server", c->where);
+		if (rc != PYSTUCK_EAGAIN)
+			return diag_set(d, PYSTUCK_EAUTH, 0,
+				"%s: not authenticated: wrong key, or it is not a pystuck server", c->where);
+		rc = connect_wait(c, NULL, 0, deadline, d);
+		if (rc == PYSTUCK_ETIME)
+			return diag_set(d, rc, 0, "%s: no answer to the handshake in time: it may not be a pystuck "
+				"server, or is stopped (see --timeout)", c->where);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static int handshake(struct connection *c, const uint8_t *key, int64_t deadline, struct diag *d)
+{
+	struct noise_handshake hs;
+	struct noise_cipher sending, receiving;
+	uint8_t first[NOISE_MESSAGE], none[1];
+	struct span reply;
+	size_t len = 0;
+
+	noise_start(&hs, NOISE_INITIATOR, key, NOISE_PROLOGUE, NOISE_PROLOGUE_LEN);
+	int rc = noise_write(&hs, NULL, 0, first, sizeof first, &len);
+	if (rc == 0)
+		rc = channel_put_record(c->channel, (struct span){first, len});
+	if (rc != 0) {
+		diag_set(d, rc, 0, "%s: handshake: %s", c->where, error_text(rc));
+		goto out;
+	}
+	rc = handshake_reply(c, &reply, deadline, d);
+	if (rc != 0)
+		goto out;
+	rc = noise_read(&hs, reply.data, reply.len, none, sizeof none, &len);
+	if (rc == 0)
+		rc = noise_split(&hs, &sending, &receiving, NULL);
+	if (rc == 0)
+		channel_seal(c->channel, &sending, &receiving);
+	else
+		diag_set(d, PYSTUCK_EAUTH, 0, "%s: not authenticated: the server does not have this key", c->where);
+out:
+	noise_wipe(&hs);
+	return rc;
+}
+
+struct keyring *connect_keys(const char *path, struct diag *d)
+{
+	struct keyring *ring = NULL;
+
+	if (noise_init() != 0) {
+		diag_set(d, PYSTUCK_EINVAL, 0, "no random numbers to be had from the system");
+		return NULL;
+	}
+	ring = keyfile_load(path, d);
+	if (ring == NULL && d->code == PYSTUCK_ENOENT)
+		diag_set(d, PYSTUCK_EINVAL, 0, "key file %s is not there: a TCP server needs the key that it was given: "
+			"name a copy of its key file with --key (pystuck --keygen FILE makes a new key)", path);
+	else if (ring == NULL)
+		d->code = PYSTUCK_EINVAL;
+	return ring;
+}
+
+int connect_open(struct connection **out, int fd, const struct addr *a, const struct keyring *keys, int64_t deadline,
+	struct diag *d)
+{
+	struct connection *c = calloc(1, sizeof *c);
+	int rc = 0;
+
+	*out = NULL;
+	if (c != NULL)
+		c->channel = channel_new(fd, MSG_MAX, a->kind == ADDR_TCP);
+	if (c == NULL || c->channel == NULL) {
+		close(fd);
+		free(c);
+		return diag_set(d, PYSTUCK_ENOMEM, 0, "%s", error_text(PYSTUCK_ENOMEM));
+	}
+	buf_init(&c->welcome_bytes, CONNECT_WELCOME_MAX);
+	c->addr = *a;
+	addr_format(a, c->where);
+	if (a->kind == ADDR_TCP)
+		rc = handshake(c, keyring_key(keys, 0), deadline, d);
+	if (rc != 0) {
+		c->over = rc;
+		connect_close(c);
+		return rc;
+	}
+	*out = c;
+	return 0;
+}
+
+void connect_close(struct connection *c)
+{
+	struct msg bye = {.type = MSG_BYE};
+
+	if (c == NULL)
+		return;
+	if (c->over == 0 && connect_queue(c, &bye, NULL) == 0)
+		(void)channel_flush(c->channel);
+	channel_free(c->channel);
+	buf_free(&c->welcome_bytes);
+	free(c);
+}

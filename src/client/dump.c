@@ -1,0 +1,366 @@
+/*
+ * dump.c: collects the messages of a dump. Whatever the server sends, the memory is bounded and every index is checked here,
+ * so that print.c and json.c can follow them blindly.
+ */
+#include "dump.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "text.h"
+
+#define DUMP_CHUNK (256u * 1024)	/* bytes of text taken at a time */
+#define DUMP_INDEX_FIRST 256		/* slots */
+#define DUMP_REFUSED_TEXT 300
+
+struct dump_chunk {
+	struct dump_chunk *next;
+	size_t used, size;
+	uint8_t bytes[];
+};
+
+void dump_init(struct dump *dump)
+{
+	memset(dump, 0, sizeof *dump);
+}
+
+void dump_free(struct dump *dump)
+{
+	struct dump_chunk *next;
+
+	for (struct dump_chunk *c = dump->chunks; c != NULL; c = next) {
+		next = c->next;
+		free(c);
+	}
+	for (size_t i = 0; i < dump->thread_count; i++)
+		free(dump->threads[i].places);
+	free(dump->codes);
+	free(dump->places);
+	free(dump->threads);
+	free(dump->locals);
+	free(dump->index);
+	dump_init(dump);
+}
+
+int dump_is_degraded(const struct dump *dump)
+{
+	if (dump->begin.how != DUMP_HOW_GIL || dump->end.cut || dump->end.omitted_threads > 0)
+		return 1;
+	for (size_t i = 0; i < dump->thread_count; i++)
+		if (dump->threads[i].head.omitted_frames > 0)
+			return 1;
+	return 0;
+}
+
+static int spend(struct dump *dump, size_t bytes)
+{
+	if (bytes > DUMP_BYTES_MAX - dump->bytes)
+		return PYSTUCK_ETOOBIG;
+	dump->bytes += bytes;
+	return 0;
+}
+
+/* Room for one more element at *array; all arrays grow by doubling. */
+static int grow(struct dump *dump, void **array, size_t count, size_t *room, size_t size)
+{
+	if (count < *room)
+		return 0;
+	size_t more = *room > 0 ? *room : 16;
+	int rc = spend(dump, more * size);
+	if (rc != 0)
+		return rc;
+	void *bigger = realloc(*array, (*room + more) * size);
+	if (bigger == NULL)
+		return PYSTUCK_ENOMEM;
+	*array = bigger;
+	*room += more;
+	return 0;
+}
+
+/* Copies text to where it stays as long as the dump. */
+static int keep(struct dump *dump, struct span *s)
+{
+	struct dump_chunk *c = dump->chunks;
+
+	if (s->len == 0) {
+		*s = (struct span){(const uint8_t *)"", 0};
+		return 0;
+	}
+	if (c == NULL || c->size - c->used < s->len) {
+		size_t size = s->len > DUMP_CHUNK ? s->len : DUMP_CHUNK;
+		int rc = spend(dump, sizeof *c + size);
+
+		if (rc != 0)
+			return rc;
+		c = malloc(sizeof *c + size);
+		if (c == NULL)
+			return PYSTUCK_ENOMEM;
+		*c = (struct dump_chunk){.next = dump->chunks, .size = size};
+		dump->chunks = c;
+	}
+	uint8_t *to = c->bytes + c->used;
+	memcpy(to, s->data, s->len);
+	c->used += s->len;
+	s->data = to;
+	return 0;
+}
+
+/* Murmur's finalizer: enough to spread (code, line) pairs; who chooses them badly slows down only his own answer. */
+static size_t hash(uint32_t code, uint32_t line)
+{
+	uint64_t x = (uint64_t)code << 32 | line;
+
+	x ^= x >> 33;
+	x *= 0xff51afd7ed558ccdu;
+	x ^= x >> 33;
+	return (size_t)x;
+}
+
+/* The slot of (code, line), or the empty one where it belongs. index_size is not 0 and there is an empty slot. */
+static size_t slot_of(const struct dump *dump, uint32_t code, uint32_t line)
+{
+	size_t mask = dump->index_size - 1, i = hash(code, line) & mask;
+
+	for (; dump->index[i] != 0; i = (i + 1) & mask) {
+		const struct dump_place *p = &dump->places[dump->index[i] - 1];
+
+		if (p->code == code && p->line == line)
+			break;
+	}
+	return i;
+}
+
+static int grow_index(struct dump *dump)
+{
+	if (dump->place_count + 1 <= dump->index_size / 2)
+		return 0;
+	size_t size = dump->index_size > 0 ? dump->index_size * 2 : DUMP_INDEX_FIRST;
+	int rc = spend(dump, size * sizeof *dump->index);
+	if (rc != 0)
+		return rc;
+	uint32_t *index = calloc(size, sizeof *index);
+	if (index == NULL)
+		return PYSTUCK_ENOMEM;
+	free(dump->index);
+	dump->index = index;
+	dump->index_size = size;
+	for (size_t i = 0; i < dump->place_count; i++)
+		index[slot_of(dump, dump->places[i].code, dump->places[i].line)] = (uint32_t)i + 1;
+	return 0;
+}
+
+/* The index of the place (code, line), made when it is new. */
+static int find_place(struct dump *dump, uint32_t code, uint32_t line, uint32_t *place)
+{
+	if (code >= dump->code_count)
+		return PYSTUCK_EFORMAT;
+	int rc = grow_index(dump);
+	if (rc != 0)
+		return rc;
+	size_t slot = slot_of(dump, code, line);
+	if (dump->index[slot] == 0) {
+		rc = grow(dump, (void **)&dump->places, dump->place_count, &dump->place_room, sizeof *dump->places);
+		if (rc != 0)
+			return rc;
+		dump->places[dump->place_count++] = (struct dump_place){.code = code, .line = line};
+		dump->index[slot] = (uint32_t)dump->place_count;
+	}
+	*place = dump->index[slot] - 1;
+	return 0;
+}
+
+static int accept_code(struct dump *dump, const struct msg_dump_code *m)
+{
+	struct dump_code code = {m->file, m->function};
+	int rc = grow(dump, (void **)&dump->codes, dump->code_count, &dump->code_room, sizeof *dump->codes);
+
+	if (m->code != dump->code_count)
+		return PYSTUCK_EFORMAT;
+	if (rc == 0)
+		rc = keep(dump, &code.file);
+	if (rc == 0)
+		rc = keep(dump, &code.function);
+	if (rc == 0)
+		dump->codes[dump->code_count++] = code;
+	return rc;
+}
+
+static int accept_source(struct dump *dump, const struct msg_dump_source *m)
+{
+	struct span text = m->text;
+	uint32_t place = 0;
+	int rc = find_place(dump, m->code, m->line, &place);
+
+	if (rc == 0)
+		rc = keep(dump, &text);
+	if (rc == 0)
+		dump->places[place].source = text;
+	return rc;
+}
+
+static int accept_frames(struct dump *dump, struct dump_thread *t, struct span frames)
+{
+	size_t count = frames.len / FRAME_BYTES;
+
+	if (frames.len % FRAME_BYTES != 0)
+		return PYSTUCK_EFORMAT;
+	if (count == 0)
+		return 0;
+	int rc = spend(dump, count * sizeof *t->places);
+	if (rc != 0)
+		return rc;
+	t->places = malloc(count * sizeof *t->places);
+	if (t->places == NULL)
+		return PYSTUCK_ENOMEM;
+	for (; t->depth < count && rc == 0; t->depth++) {
+		const uint8_t *at = frames.data + t->depth * FRAME_BYTES;
+
+		rc = find_place(dump, be32_get(at), be32_get(at + 4), &t->places[t->depth]);
+	}
+	return rc;
+}
+
+static int accept_thread(struct dump *dump, const struct msg_dump_thread *m)
+{
+	struct dump_thread t = {.head = *m, .first_local = dump->local_count};
+	int rc = grow(dump, (void **)&dump->threads, dump->thread_count, &dump->thread_room, sizeof *dump->threads);
+
+	t.head.frames = (struct span){(const uint8_t *)"", 0};
+	if (rc == 0)
+		rc = keep(dump, &t.head.name);
+	if (rc == 0)
+		rc = keep(dump, &t.head.class_name);
+	if (rc == 0)
+		rc = keep(dump, &t.head.os_name);
+	if (rc == 0)
+		rc = keep(dump, &t.head.detail);
+	if (rc == 0)
+		rc = accept_frames(dump, &t, m->frames);
+	if (rc == 0)
+		dump->threads[dump->thread_count++] = t;
+	else
+		free(t.places);
+	return rc;
+}
+
+static int accept_local(struct dump *dump, const struct msg_dump_local *m)
+{
+	struct dump_local local = {.frame = m->frame, .name = m->name, .value = m->value};
+
+	if (dump->thread_count == 0 || m->frame >= dump->threads[dump->thread_count - 1].depth)
+		return PYSTUCK_EFORMAT;
+	struct dump_thread *t = &dump->threads[dump->thread_count - 1];
+	int rc = grow(dump, (void **)&dump->locals, dump->local_count, &dump->local_room, sizeof *dump->locals);
+	if (rc == 0)
+		rc = keep(dump, &local.name);
+	if (rc == 0)
+		rc = keep(dump, &local.value);
+	if (rc != 0)
+		return rc;
+	local.order = (uint32_t)t->local_count++;
+	dump->locals[dump->local_count++] = local;
+	return 0;
+}
+
+static int by_frame(const void *a, const void *b)
+{
+	const struct dump_local *x = a, *y = b;
+
+	if (x->frame != y->frame)
+		return x->frame < y->frame ? -1 : 1;
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+/* The order in which people read: the main thread first, the others as they came; variables with their frames. */
+static void put_in_order(struct dump *dump)
+{
+	for (size_t i = 1; i < dump->thread_count; i++) {
+		struct dump_thread main_thread = dump->threads[i];
+
+		if (!(main_thread.head.flags & THREAD_MAIN))
+			continue;
+		if (!(dump->threads[0].head.flags & THREAD_MAIN)) {
+			memmove(dump->threads + 1, dump->threads, i * sizeof *dump->threads);
+			dump->threads[0] = main_thread;
+		}
+		break;
+	}
+	for (size_t i = 0; i < dump->thread_count; i++)
+		if (dump->threads[i].local_count > 1)
+			qsort(dump->locals + dump->threads[i].first_local, dump->threads[i].local_count,
+				sizeof *dump->locals, by_frame);
+}
+
+int dump_accept(struct dump *dump, const struct msg *m)
+{
+	if (dump->complete || dump->begun == (m->type == MSG_DUMP_BEGIN))
+		return PYSTUCK_EFORMAT;
+	switch (m->type) {
+	case MSG_DUMP_BEGIN:
+		dump->begin = m->dump_begin;
+		dump->begun = 1;
+		return keep(dump, &dump->begin.note);
+	case MSG_DUMP_CODE:
+		return accept_code(dump, &m->dump_code);
+	case MSG_DUMP_SOURCE:
+		return accept_source(dump, &m->dump_source);
+	case MSG_DUMP_THREAD:
+		return accept_thread(dump, &m->dump_thread);
+	case MSG_DUMP_LOCAL:
+		return accept_local(dump, &m->dump_local);
+	case MSG_DUMP_END:
+		if (m->dump_end.id != dump->begin.id)
+			return PYSTUCK_EFORMAT;
+		dump->end = m->dump_end;
+		dump->complete = 1;
+		put_in_order(dump);
+		return 1;
+	default:
+		return PYSTUCK_EFORMAT;
+	}
+}
+
+int dump_ask(struct connection *c, uint32_t id, uint8_t flags, struct diag *d)
+{
+	struct msg m = {.type = MSG_DUMP};
+
+	m.dump.id = id;
+	m.dump.flags = flags;
+	return connect_queue(c, &m, d);
+}
+
+static int request_failed(const struct msg_error *e, struct diag *d)
+{
+	char text[DUMP_REFUSED_TEXT];
+
+	text_copy(text, sizeof text, e->text, TEXT_LINE);
+	if (e->reason == REASON_DENIED || e->reason == REASON_DISABLED || e->reason == REASON_VETO)
+		return diag_set(d, PYSTUCK_EPERM, 0, "no stacks: %s", text);
+	return diag_set(d, PYSTUCK_ECLOSED, 0, "no stacks (%s): %s", reason_name(e->reason), text);
+}
+
+int dump_await(struct connection *c, uint32_t id, struct dump *dump, int64_t deadline, struct diag *d)
+{
+	struct msg m;
+
+	for (;;) {
+		int rc = connect_receive(c, &m, deadline, "stacks", d);
+
+		if (rc == PYSTUCK_ECLOSED && dump->begun)
+			return diag_set(d, PYSTUCK_ETRUNC, 0, "connection lost in the middle of the answer");
+		if (rc < 0)
+			return rc;
+		/* The rest of an evaluation that was let go of may still be on its way. */
+		if (m.type == MSG_OUTPUT || m.type == MSG_RESULT)
+			continue;
+		if (m.type == MSG_ERROR && m.error.id != id && m.error.id != 0)
+			continue;
+		if (m.type == MSG_ERROR)
+			return request_failed(&m.error, d);
+		rc = m.type == MSG_DUMP_BEGIN && m.dump_begin.id != id ? PYSTUCK_EFORMAT : dump_accept(dump, &m);
+		if (rc == 1)
+			return 0;
+		if (rc < 0)
+			return diag_set(d, rc, 0, "the server's answer makes no sense: %s", error_text(rc));
+	}
+}

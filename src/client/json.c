@@ -1,0 +1,309 @@
+/*
+ * json.c: writes JSON with nothing but the pieces of out.h. The order of the keys is fixed, so that two dumps can be
+ * compared by eye.
+ */
+#include "json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define JSON_CACHE_MAX (512u << 20)	/* bytes: DUMP_BYTES_MAX, as far as it is text, escaped */
+#define JSON_TIME 40
+
+struct json {
+	struct out *o;
+	int pretty;
+	unsigned depth;
+	int first;		/* nothing has been written yet in this object or array */
+};
+
+/* Where the next element begins: comma, line, indentation. */
+static void element(struct json *j)
+{
+	if (!j->first)
+		out_text(j->o, j->pretty ? "," : ", ");
+	if (j->pretty && j->depth > 0) {
+		out_text(j->o, "\n");
+		out_pad(j->o, 2 * (size_t)j->depth);
+	}
+	j->first = 0;
+}
+
+static void key(struct json *j, const char *name)
+{
+	element(j);
+	out_text(j->o, "\"");
+	out_text(j->o, name);
+	out_text(j->o, "\": ");
+}
+
+static void begin(struct json *j, const char *bracket)
+{
+	out_text(j->o, bracket);
+	j->depth++;
+	j->first = 1;
+}
+
+static void end(struct json *j, const char *bracket)
+{
+	j->depth--;
+	if (j->pretty && !j->first) {
+		out_text(j->o, "\n");
+		out_pad(j->o, 2 * (size_t)j->depth);
+	}
+	out_text(j->o, bracket);
+	j->first = 0;
+}
+
+static void string(struct json *j, struct span s)
+{
+	out_text(j->o, "\"");
+	out_safe(j->o, s, TEXT_JSON);
+	out_text(j->o, "\"");
+}
+
+static void key_string(struct json *j, const char *name, struct span s)
+{
+	key(j, name);
+	string(j, s);
+}
+
+static void key_number(struct json *j, const char *name, uint64_t v)
+{
+	key(j, name);
+	out_number(j->o, v);
+}
+
+/* A number whose 0 means that it is not known. */
+static void key_number_or_null(struct json *j, const char *name, uint64_t v)
+{
+	key(j, name);
+	if (v == 0)
+		out_text(j->o, "null");
+	else
+		out_number(j->o, v);
+}
+
+static void key_bool(struct json *j, const char *name, int v)
+{
+	key(j, name);
+	out_text(j->o, v ? "true" : "false");
+}
+
+/* "2026-01-31T12:00:00.123456Z" */
+static void key_time(struct json *j, const char *name, uint64_t ns)
+{
+	char text[JSON_TIME];
+	time_t s = (time_t)(ns / 1000000000u);
+	struct tm tm;
+
+	if (gmtime_r(&s, &tm) == NULL)
+		memset(&tm, 0, sizeof tm);
+	size_t len = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + len, sizeof text - len, ".%06uZ", (unsigned)(ns / 1000 % 1000000));
+	key_string(j, name, span_text(text));
+}
+
+/* The command line: arguments with a NUL behind each (or between them). */
+static void key_command(struct json *j, const char *name, struct span command)
+{
+	int pretty = j->pretty;
+
+	key(j, name);
+	j->pretty = 0;
+	begin(j, "[");
+	while (command.len > 0) {
+		const uint8_t *nul = memchr(command.data, '\0', command.len);
+		size_t len = nul != NULL ? (size_t)(nul - command.data) : command.len;
+
+		element(j);
+		string(j, (struct span){command.data, len});
+		len += nul != NULL;
+		command.data += len;
+		command.len -= len;
+	}
+	end(j, "]");
+	j->pretty = pretty;
+}
+
+struct frames {
+	const struct dump *dump;
+	struct buf cache;	/* of each place its members, made once */
+	struct piece {
+		size_t at, len;
+	} *pieces;
+	int locals;
+	int error;
+};
+
+static void put(struct frames *f, const char *text)
+{
+	if (f->error == 0)
+		f->error = buf_put(&f->cache, text, strlen(text));
+}
+
+static void put_string(struct frames *f, struct span s)
+{
+	put(f, "\"");
+	if (f->error == 0)
+		f->error = text_append(&f->cache, s, TEXT_JSON);
+	put(f, "\"");
+}
+
+static const struct piece *place_text(struct frames *f, uint32_t index)
+{
+	const struct dump_place *place = &f->dump->places[index];
+	struct piece *piece = &f->pieces[index];
+	char digits[21];
+
+	if (piece->len != 0)
+		return piece;
+	digits[20] = '\0';
+	piece->at = buf_len(&f->cache);
+	put(f, "{\"file\": ");
+	put_string(f, f->dump->codes[place->code].file);
+	put(f, ", \"line\": ");
+	put(f, place->line != 0 ? out_decimal(digits, place->line) : "null");
+	put(f, ", \"function\": ");
+	put_string(f, f->dump->codes[place->code].function);
+	put(f, ", \"source\": ");
+	if (place->source.len > 0)
+		put_string(f, place->source);
+	else
+		put(f, "null");
+	piece->len = buf_len(&f->cache) - piece->at;
+	return piece;
+}
+
+static void frame_locals(struct json *j, const struct frames *f, const struct dump_thread *t, size_t frame, size_t *next)
+{
+	const struct dump_local *locals = f->dump->locals + t->first_local;
+	const char *comma = "";
+
+	out_text(j->o, ", \"locals\": [");
+	for (; *next < t->local_count && locals[*next].frame == frame; (*next)++) {
+		out_text(j->o, comma);
+		out_text(j->o, "{\"name\": ");
+		string(j, locals[*next].name);
+		out_text(j->o, ", \"value\": ");
+		string(j, locals[*next].value);
+		out_text(j->o, "}");
+		comma = ", ";
+	}
+	out_text(j->o, "]");
+}
+
+/* One frame a line also when pretty: a stack is read from top to bottom. */
+static void thread_frames(struct json *j, struct frames *f, const struct dump_thread *t)
+{
+	size_t next_local = 0;
+
+	key(j, "frames");
+	begin(j, "[");
+	for (size_t i = 0; i < t->depth && f->error == 0; i++) {
+		const struct piece *piece = place_text(f, t->places[i]);
+
+		if (f->error != 0)
+			break;
+		element(j);
+		out_bytes(j->o, buf_bytes(&f->cache) + piece->at, piece->len);
+		if (f->locals)
+			frame_locals(j, f, t, i, &next_local);
+		out_text(j->o, "}");
+	}
+	end(j, "]");
+}
+
+static void thread(struct json *j, struct frames *f, const struct dump_thread *t)
+{
+	int known = t->head.class_name.len > 0;
+
+	element(j);
+	begin(j, "{");
+	key_number(j, "ident", t->head.ident);
+	key_number_or_null(j, "tid", t->head.tid);
+	key_string(j, "name", known ? t->head.name : t->head.os_name);
+	key(j, "class");
+	if (known)
+		string(j, t->head.class_name);
+	else
+		out_text(j->o, "null");
+	key_bool(j, "daemon", t->head.flags & THREAD_DAEMON);
+	key_string(j, "state", span_text(state_name(t->head.state)));
+	thread_frames(j, f, t);
+	key_number(j, "omitted_frames", t->head.omitted_frames);
+	end(j, "}");
+}
+
+static const char *how_name(int how)
+{
+	switch (how) {
+	case DUMP_HOW_GIL:
+		return "gil";
+	case DUMP_HOW_RAW:
+		return "raw";
+	default:
+		return "os";
+	}
+}
+
+static void dump_head(struct json *j, const struct msg_welcome *w, const struct msg_dump_begin *b)
+{
+	key_number(j, "schema", JSON_SCHEMA);
+	key_string(j, "pystuck", w->pystuck);
+	key_number(j, "pid", w->pid);
+	key_string(j, "python", w->python);
+	key_command(j, "command", w->command);
+	key_time(j, "time", b->time_ns);
+	key_string(j, "how", span_text(how_name(b->how)));
+	key_bool(j, "settled", b->settled);
+	key(j, "gil");
+	begin(j, "{");
+	key_number(j, "wait_us", b->gil_wait_us);
+	key_number(j, "held_us", b->gil_held_us);
+	key_number_or_null(j, "holder", b->gil_holder);
+	end(j, "}");
+}
+
+int json_dump(struct out *o, const struct msg_welcome *w, const struct dump *dump, int locals, int pretty)
+{
+	struct json j = {.o = o, .pretty = pretty, .first = 1};
+	struct frames f = {.dump = dump, .locals = locals};
+
+	buf_init(&f.cache, JSON_CACHE_MAX);
+	f.pieces = calloc(dump->place_count + 1, sizeof *f.pieces);
+	if (f.pieces == NULL)
+		return PYSTUCK_ENOMEM;
+	begin(&j, "{");
+	dump_head(&j, w, &dump->begin);
+	key(&j, "threads");
+	begin(&j, "[");
+	for (size_t i = 0; i < dump->thread_count && f.error == 0; i++)
+		thread(&j, &f, &dump->threads[i]);
+	end(&j, "]");
+	key_number(&j, "omitted_threads", dump->end.omitted_threads);
+	end(&j, "}");
+	out_text(o, "\n");
+	buf_free(&f.cache);
+	free(f.pieces);
+	return f.error != 0 ? f.error : o->error;
+}
+
+int json_result(struct out *o, const struct json_result *r, int pretty)
+{
+	struct json j = {.o = o, .pretty = pretty, .first = 1};
+
+	begin(&j, "{");
+	key_number(&j, "schema", JSON_SCHEMA);
+	key_string(&j, "status", span_text(r->status));
+	key_string(&j, "text", r->text);
+	key_string(&j, "stdout", r->out);
+	key_string(&j, "stderr", r->err);
+	key_bool(&j, "cut", r->cut);
+	key_number(&j, "duration_us", r->duration_us);
+	end(&j, "}");
+	out_text(o, "\n");
+	return o->error;
+}

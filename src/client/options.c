@@ -1,0 +1,266 @@
+/*
+ * options.c: reads the command line. The texts of --help and pystuck(1) say the same.
+ */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "addr.h"
+
+#define OPTIONS_TIMEOUT_MS 10000
+#define OPTIONS_TIMEOUT_MAX 1e6		/* seconds */
+
+enum {
+	OPT_SOCKET = 256, OPT_PID, OPT_KEY, OPT_KEYGEN, OPT_KEY_NAME, OPT_LIST, OPT_NO_STACKS, OPT_NO_REPL, OPT_LOCALS,
+	OPT_JSON, OPT_TIMEOUT, OPT_COLOR,
+};
+
+static const struct option long_options[] = {
+	{"socket", required_argument, NULL, OPT_SOCKET},
+	{"pid", required_argument, NULL, OPT_PID},
+	{"key", required_argument, NULL, OPT_KEY},
+	{"keygen", required_argument, NULL, OPT_KEYGEN},
+	{"key-name", required_argument, NULL, OPT_KEY_NAME},
+	{"list", no_argument, NULL, OPT_LIST},
+	{"command", required_argument, NULL, 'c'},
+	{"no-stacks", no_argument, NULL, OPT_NO_STACKS},
+	{"no-repl", no_argument, NULL, OPT_NO_REPL},
+	{"no-ipython", no_argument, NULL, OPT_NO_REPL},
+	{"locals", no_argument, NULL, OPT_LOCALS},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"timeout", required_argument, NULL, OPT_TIMEOUT},
+	{"color", optional_argument, NULL, OPT_COLOR},
+	{"version", no_argument, NULL, 'V'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
+};
+
+static const char help[] =
+	"Usage: pystuck [options] [host [port]]\n"
+	"Show where the threads of a running Python program are and why each waits,\n"
+	"then open a prompt in it. The program has: import pystuck; pystuck.run_server()\n"
+	"\n"
+	"Which program (default: the one server on this machine, or a choice of them)\n"
+	"  --socket PATH       the server with this Unix socket\n"
+	"  --pid PID           the server of this process\n"
+	"  host [port]         over TCP (default port: 6666)\n"
+	"  --list              list the servers on this machine that you may reach\n"
+	"\n"
+	"What to do (default: print the stacks, then a prompt or a script from stdin)\n"
+	"  -c, --command CODE  evaluate CODE, print its value, and nothing else\n"
+	"  --no-stacks         don't print the stacks\n"
+	"  --no-repl           don't open a prompt (also: --no-ipython)\n"
+	"  --locals            print the variables of each frame too\n"
+	"  --json              print the stacks (or the outcome of -c) as JSON\n"
+	"\n"
+	"Keys, for TCP\n"
+	"  --key FILE          key file (default: $PYSTUCK_KEY, ~/.config/pystuck/key)\n"
+	"  --keygen FILE       make a new key file; --key-name NAME names the key\n"
+	"\n"
+	"Other\n"
+	"  --timeout SECONDS   for connecting and stacks (default: 10), and for\n"
+	"                      evaluations (default: none)\n"
+	"  --color WHEN        auto (default), always, never; $NO_COLOR is honoured\n"
+	"  -V, --version       print the version\n"
+	"  -h, --help          print this text\n"
+	"\n"
+	"Examples\n"
+	"  pystuck                               look at the one program, and into it\n"
+	"  pystuck --pid 4242 --no-repl          where is it stuck?\n"
+	"  pystuck -c \"modules['app'].queue.qsize()\"\n"
+	"  pystuck --json | jq '.threads[].state'\n"
+	"  pystuck db7.example.net 6666 --key ~/db7.key\n"
+	"\n"
+	"Exit status\n"
+	"  0 done                            3 nobody there, or connection lost\n"
+	"  1 the evaluated code raised       4 refused: not authenticated or not allowed\n"
+	"  2 wrong usage                     5 answered, but degraded or cut short\n";
+
+const char *options_help(void)
+{
+	return help;
+}
+
+static int parse_pid(pid_t *pid, const char *text, struct diag *d)
+{
+	char *end = NULL;
+
+	errno = 0;
+	long v = strtol(text, &end, 10);
+	if (errno != 0 || end == text || *end != '\0' || v <= 0 || v > INT32_MAX)
+		return diag_set(d, PYSTUCK_EINVAL, 0, "--pid %s: not a process id", text);
+	*pid = (pid_t)v;
+	return 0;
+}
+
+static int parse_timeout(struct options *o, const char *text, struct diag *d)
+{
+	char *end = NULL;
+	double v = strtod(text, &end);
+
+	if (end == text || *end != '\0' || isnan(v) || v <= 0 || v > OPTIONS_TIMEOUT_MAX)
+		return diag_set(d, PYSTUCK_EINVAL, 0, "--timeout %s: not a number of seconds from 0.001 to %.0f", text,
+			OPTIONS_TIMEOUT_MAX);
+	o->timeout_ms = v * 1000 < 1 ? 1 : (int64_t)(v * 1000);
+	o->timeout_given = 1;
+	return 0;
+}
+
+static int parse_color(struct options *o, const char *text, struct diag *d)
+{
+	if (text == NULL || strcmp(text, "always") == 0)
+		o->color = OPTIONS_COLOR_ALWAYS;
+	else if (strcmp(text, "auto") == 0)
+		o->color = OPTIONS_COLOR_AUTO;
+	else if (strcmp(text, "never") == 0)
+		o->color = OPTIONS_COLOR_NEVER;
+	else
+		return diag_set(d, PYSTUCK_EINVAL, 0, "--color %s: auto, always or never", text);
+	return 0;
+}
+
+/* One option that takes a value, or changes what is done. 0 or an error. */
+static int take(struct options *o, int opt, const char *arg, struct diag *d)
+{
+	switch (opt) {
+	case OPT_SOCKET:
+		o->socket = arg;
+		return 0;
+	case OPT_PID:
+		return parse_pid(&o->pid, arg, d);
+	case OPT_KEY:
+		o->key = arg;
+		return 0;
+	case OPT_KEYGEN:
+		o->keygen = arg;
+		return 0;
+	case OPT_KEY_NAME:
+		o->key_name = arg;
+		return 0;
+	case OPT_LIST:
+		o->action = OPTIONS_LIST;
+		return 0;
+	case 'c':
+		o->command = arg;
+		return 0;
+	case OPT_NO_STACKS:
+		o->stacks = 0;
+		return 0;
+	case OPT_NO_REPL:
+		o->repl = 0;
+		return 0;
+	case OPT_LOCALS:
+		o->locals = 1;
+		return 0;
+	case OPT_JSON:
+		o->json = 1;
+		return 0;
+	case OPT_TIMEOUT:
+		return parse_timeout(o, arg, d);
+	case OPT_COLOR:
+		return parse_color(o, arg, d);
+	default:
+		return PYSTUCK_EINVAL;
+	}
+}
+
+/* getopt's own messages go out by stdio with argv[0]; ours name the option and where help is. */
+static int bad_option(int opt, char **argv, struct diag *d)
+{
+	const char *word = argv[optind > 0 ? optind - 1 : 0];
+	char letter[3] = {'-', (char)optopt, '\0'};
+
+	/* A cluster of short options is not over yet: then the word is the next one. */
+	if (optopt != 0 && optopt < 256 && strncmp(word, "--", 2) != 0)
+		word = letter;
+	if (opt == ':')
+		return diag_set(d, PYSTUCK_EINVAL, 0, "%s needs a value; see pystuck --help", word);
+	if (optopt >= 256)
+		return diag_set(d, PYSTUCK_EINVAL, 0, "%s takes no value; see pystuck --help", word);
+	return diag_set(d, PYSTUCK_EINVAL, 0, "unknown option %s; see pystuck --help", word);
+}
+
+static int only_digits(const char *text)
+{
+	return *text != '\0' && text[strspn(text, "0123456789")] == '\0';
+}
+
+static int parse_positionals(struct options *o, int argc, char **argv, struct diag *d)
+{
+	if (optind < argc)
+		o->host = argv[optind++];
+	if (o->host != NULL && *o->host == '\0')
+		return diag_set(d, PYSTUCK_EINVAL, 0, "the host is empty");
+	/* "6666" is an IPv4 address to the C library; nobody means that one. */
+	if (o->host != NULL && only_digits(o->host))
+		return diag_set(d, PYSTUCK_EINVAL, 0, "%s is no host: the host comes first, then the port: pystuck %s %s",
+			o->host, ADDR_DEFAULT_HOST, o->host);
+	if (optind < argc) {
+		int rc = addr_parse_port(argv[optind++], &o->port, d);
+		if (rc != 0)
+			return rc;
+	}
+	if (optind < argc)
+		return diag_set(d, PYSTUCK_EINVAL, 0, "%s: one argument too many; see pystuck --help", argv[optind]);
+	return 0;
+}
+
+static int contradiction(const struct options *o, struct diag *d)
+{
+	int places = (o->socket != NULL) + (o->pid != 0) + (o->host != NULL);
+	const char *text = NULL;
+
+	if (places > 1)
+		text = "--socket, --pid and a host each say where the server is: give one of them";
+	else if (o->keygen != NULL && (places > 0 || o->command != NULL || o->action == OPTIONS_LIST))
+		text = "--keygen only makes a key file: leave out what is about a server";
+	else if (o->key_name != NULL && o->keygen == NULL)
+		text = "--key-name goes with --keygen";
+	else if (o->action == OPTIONS_LIST && (places > 0 || o->command != NULL))
+		text = "--list lists the servers of this machine: leave out the address and -c";
+	else if (o->json && !o->stacks && o->command == NULL)
+		text = "--json prints the stacks (or the outcome of -c): it does not go with --no-stacks";
+	else if (o->locals && !o->stacks && o->command == NULL)
+		text = "--locals goes with the stacks: it does not go with --no-stacks";
+	else if (o->locals && o->command != NULL)
+		text = "-c prints no stacks: it does not go with --locals";
+	return text != NULL ? diag_set(d, PYSTUCK_EINVAL, 0, "%s", text) : 0;
+}
+
+int options_parse(struct options *o, int argc, char **argv, struct diag *d)
+{
+	int opt, rc = 0;
+
+	*o = (struct options){
+		.action = OPTIONS_CONNECT,
+		.port = ADDR_DEFAULT_PORT,
+		.stacks = 1,
+		.repl = 1,
+		.timeout_ms = OPTIONS_TIMEOUT_MS,
+	};
+	opterr = 0;
+	while (rc == 0 && (opt = getopt_long(argc, argv, ":c:hV", long_options, NULL)) != -1) {
+		if (opt == 'h' || opt == 'V') {
+			o->action = opt == 'h' ? OPTIONS_HELP : OPTIONS_VERSION;
+			return 0;
+		}
+		rc = opt == '?' || opt == ':' ? bad_option(opt, argv, d) : take(o, opt, optarg, d);
+	}
+	if (rc == 0)
+		rc = parse_positionals(o, argc, argv, d);
+	if (rc == 0)
+		rc = contradiction(o, d);
+	if (rc != 0)
+		return rc;
+	if (o->keygen != NULL)
+		o->action = OPTIONS_KEYGEN;
+	if (o->command != NULL)
+		o->stacks = 0;
+	if (o->command != NULL || o->json)
+		o->repl = 0;
+	return 0;
+}

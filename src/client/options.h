@@ -1,0 +1,47 @@
+/*
+ * options.h: the command line, checked: what it says and what contradicts itself. Does nothing.
+ */
+#ifndef PYSTUCK_CLIENT_OPTIONS_H
+#define PYSTUCK_CLIENT_OPTIONS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "error.h"
+
+enum options_action {
+	OPTIONS_CONNECT,
+	OPTIONS_LIST,
+	OPTIONS_KEYGEN,
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
+};
+
+enum options_color { OPTIONS_COLOR_AUTO, OPTIONS_COLOR_ALWAYS, OPTIONS_COLOR_NEVER };
+
+/* The strings are those of argv. */
+struct options {
+	enum options_action action;
+	const char *socket;	/* NULL: not given */
+	pid_t pid;		/* 0: not given */
+	const char *host;	/* NULL: no TCP */
+	uint16_t port;
+	const char *key;	/* NULL: not given */
+	const char *keygen;
+	const char *key_name;
+	const char *command;	/* -c; NULL: not given */
+	int stacks;		/* 1 unless --no-stacks or -c */
+	int repl;		/* 1 unless --no-repl, --json or -c */
+	int locals;
+	int json;
+	enum options_color color;
+	int64_t timeout_ms;
+	int timeout_given;	/* evaluations are bounded only then */
+};
+
+/* 0, or PYSTUCK_EINVAL with a sentence. */
+int options_parse(struct options *o, int argc, char **argv, struct diag *d);
+/* The text of --help. */
+const char *options_help(void);
+
+#endif
