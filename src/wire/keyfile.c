@@ -266,7 +266,7 @@ static int check_file(int fd, const char *shown, struct diag *d)
 	if ((mode & 007) || ((mode & 070) && !acl_is_private(fd)))
 		return diag_set(d, PYSTUCK_EUNSAFE, 0,
 			"key file %s: mode %04o lets others %s it; chmod 600 it", shown, mode,
-			(mode & 044) ? "read" : "change");
+			(mode & 044) ? "read" : (mode & 022) ? "change" : "execute");
 	if (st.st_size > KEYFILE_MAX)
 		return diag_set(d, PYSTUCK_ETOOBIG, 0, "key file %s: more than %d bytes", shown,
 			KEYFILE_MAX);
