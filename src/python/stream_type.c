@@ -1,0 +1,389 @@
+/*
+ * stream_type.c: how the switch behaves. For the evaluating thread it is a small text stream of its own; for every other thread
+ * each attribute and operation is the program's stream's. Where it stands and where output goes is decided in stream.c.
+ */
+#include <Python.h>
+
+#include "stream_type.h"
+
+static PyTypeObject *switch_type;
+
+int stream_is_switch(PyObject *o)
+{
+	return Py_IS_TYPE(o, switch_type);
+}
+
+struct stream_switch *stream_switch_new(void)
+{
+	struct stream_switch *s = PyObject_New(struct stream_switch, switch_type);
+
+	if (s == NULL)
+		return NULL;
+	s->original = NULL;
+	s->which = 0;
+	s->missing = 0;
+	s->installed = 0;
+	s->next = NULL;
+	return s;
+}
+
+static struct stream_switch *as_switch(PyObject *o)
+{
+	return (struct stream_switch *)o;
+}
+
+PyObject *stream_target_or_raise(struct stream_switch *s)
+{
+	PyObject *stream = stream_target(s);
+
+	if (stream == NULL)
+		PyErr_Format(PyExc_RuntimeError, "lost sys.%s", s->which == 0 ? "stdout" : "stderr");
+	return stream;
+}
+
+static PyObject *target(PyObject *self)
+{
+	return stream_target_or_raise(as_switch(self));
+}
+
+/* Calls the method of the program's stream: somebody on another thread has got hold of one of ours. */
+static PyObject *forward(PyObject *self, const char *name, PyObject *args, PyObject *kwargs)
+{
+	PyObject *stream = target(self);
+	PyObject *method = stream != NULL ? PyObject_GetAttrString(stream, name) : NULL;
+	PyObject *result = NULL;
+
+	if (method != NULL)
+		result = args != NULL ? PyObject_Call(method, args, kwargs) : PyObject_CallNoArgs(method);
+	Py_XDECREF(method);
+	Py_XDECREF(stream);
+	return result;
+}
+
+static PyObject *forward_one(PyObject *self, const char *name, PyObject *arg)
+{
+	PyObject *args = PyTuple_Pack(1, arg);
+	PyObject *result = args != NULL ? forward(self, name, args, NULL) : NULL;
+
+	Py_XDECREF(args);
+	return result;
+}
+
+PyObject *stream_unsupported(const char *name)
+{
+	PyObject *io = PyImport_ImportModule("io");
+	PyObject *type = io != NULL ? PyObject_GetAttrString(io, "UnsupportedOperation") : NULL;
+
+	if (type != NULL)
+		PyErr_SetString(type, name);
+	Py_XDECREF(type);
+	Py_XDECREF(io);
+	return NULL;
+}
+
+/* --- the methods; those of the evaluating thread ------------------------------------------------------------------- */
+
+static int write_str(struct stream_sink *sink, PyObject *self, PyObject *text)
+{
+	if (!PyUnicode_Check(text)) {
+		PyErr_Format(PyExc_TypeError, "write() argument must be str, not %.200s",
+			Py_TYPE(text)->tp_name);
+		return -1;
+	}
+	return stream_send_str(sink, as_switch(self)->which, text);
+}
+
+static PyObject *switch_write(PyObject *self, PyObject *text)
+{
+	struct stream_sink *sink = stream_sink_own();
+
+	if (sink == NULL)
+		return forward_one(self, "write", text);
+	if (write_str(sink, self, text) != 0)
+		return NULL;
+	return PyLong_FromSsize_t(PyUnicode_GetLength(text));
+}
+
+static PyObject *switch_writelines(PyObject *self, PyObject *lines)
+{
+	struct stream_sink *sink = stream_sink_own();
+	PyObject *iterator, *line;
+
+	if (sink == NULL)
+		return forward_one(self, "writelines", lines);
+	iterator = PyObject_GetIter(lines);
+	if (iterator == NULL)
+		return NULL;
+	while ((line = PyIter_Next(iterator)) != NULL) {
+		int rc = write_str(sink, self, line);
+
+		Py_DECREF(line);
+		if (rc != 0)
+			break;
+	}
+	Py_DECREF(iterator);
+	if (PyErr_Occurred())
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+/* What the evaluating thread gets; for the others the program's stream answers. */
+static PyObject *mine_or_theirs(PyObject *self, const char *name, PyObject *mine)
+{
+	return stream_sink_own() != NULL ? Py_NewRef(mine) : forward(self, name, NULL, NULL);
+}
+
+static PyObject *switch_flush(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	return mine_or_theirs(self, "flush", Py_None);
+}
+
+/* The program's stream is not the evaluation's to close. */
+static PyObject *switch_close(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	return mine_or_theirs(self, "close", Py_None);
+}
+
+static PyObject *switch_detach(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	return stream_sink_own() != NULL ? stream_unsupported("detach") : forward(self, "detach", NULL, NULL);
+}
+
+static PyObject *switch_fileno(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	return stream_sink_own() != NULL ? stream_unsupported("fileno") : forward(self, "fileno", NULL, NULL);
+}
+
+static PyObject *switch_isatty(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	return mine_or_theirs(self, "isatty", Py_False);
+}
+
+static PyObject *switch_readable(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	return mine_or_theirs(self, "readable", Py_False);
+}
+
+static PyObject *switch_writable(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	return mine_or_theirs(self, "writable", Py_True);
+}
+
+static PyObject *switch_seekable(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	return mine_or_theirs(self, "seekable", Py_False);
+}
+
+static PyObject *switch_reconfigure(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+	if (stream_sink_own() == NULL)
+		return forward(self, "reconfigure", args, kwargs);
+	Py_RETURN_NONE;
+}
+
+static PyObject *switch_enter(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	if (stream_sink_own() == NULL)
+		return forward(self, "__enter__", NULL, NULL);
+	return Py_NewRef(self);
+}
+
+static PyObject *switch_exit(PyObject *self, PyObject *args)
+{
+	if (stream_sink_own() == NULL)
+		return forward(self, "__exit__", args, NULL);
+	Py_RETURN_NONE;
+}
+
+static PyObject *switch_dir(PyObject *self, PyObject *unused)
+{
+	PyObject *stream = target(self);
+	PyObject *names = stream != NULL ? PyObject_Dir(stream) : NULL;
+
+	(void)unused;
+	Py_XDECREF(stream);
+	return names;
+}
+
+static PyMethodDef switch_methods[] = {
+	{ "write", switch_write, METH_O, NULL },
+	{ "writelines", switch_writelines, METH_O, NULL },
+	{ "flush", switch_flush, METH_NOARGS, NULL },
+	{ "close", switch_close, METH_NOARGS, NULL },
+	{ "detach", switch_detach, METH_NOARGS, NULL },
+	{ "fileno", switch_fileno, METH_NOARGS, NULL },
+	{ "isatty", switch_isatty, METH_NOARGS, NULL },
+	{ "readable", switch_readable, METH_NOARGS, NULL },
+	{ "writable", switch_writable, METH_NOARGS, NULL },
+	{ "seekable", switch_seekable, METH_NOARGS, NULL },
+	{ "reconfigure", (PyCFunction)(void (*)(void))switch_reconfigure, METH_VARARGS | METH_KEYWORDS, NULL },
+	{ "__enter__", switch_enter, METH_NOARGS, NULL },
+	{ "__exit__", switch_exit, METH_VARARGS, NULL },
+	{ "__dir__", switch_dir, METH_NOARGS, NULL },
+	{ NULL, NULL, 0, NULL },
+};
+
+/* --- attributes; read only by the evaluating thread, see switch_getattro ------------------------------------------- */
+
+static PyObject *get_text(PyObject *self, void *text)
+{
+	(void)self;
+	return PyUnicode_FromString(text);
+}
+
+static PyObject *get_closed(PyObject *self, void *unused)
+{
+	(void)self, (void)unused;
+	Py_RETURN_FALSE;
+}
+
+static PyObject *get_line_buffering(PyObject *self, void *unused)
+{
+	(void)self, (void)unused;
+	Py_RETURN_TRUE;
+}
+
+static PyObject *get_buffer(PyObject *self, void *unused)
+{
+	(void)unused;
+	return stream_buffer_new(as_switch(self));
+}
+
+static PyGetSetDef switch_getset[] = {
+	{ "encoding", get_text, NULL, NULL, (void *)"utf-8" },
+	{ "errors", get_text, NULL, NULL, (void *)STREAM_ERRORS },
+	{ "closed", get_closed, NULL, NULL, NULL },
+	{ "line_buffering", get_line_buffering, NULL, NULL, NULL },
+	{ "buffer", get_buffer, NULL, NULL, NULL },
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+/* An attribute of the program's stream; where there is none, as None behaves. */
+static PyObject *target_attr(PyObject *self, PyObject *name)
+{
+	PyObject *stream = stream_target(as_switch(self));
+	PyObject *value = PyObject_GetAttr(stream != NULL ? stream : Py_None, name);
+
+	Py_XDECREF(stream);
+	return value;
+}
+
+static PyObject *switch_getattro(PyObject *self, PyObject *name)
+{
+	PyObject *value;
+
+	if (stream_sink_own() != NULL) {
+		value = PyObject_GenericGetAttr(self, name);
+		if (value != NULL || !PyErr_ExceptionMatches(PyExc_AttributeError))
+			return value;
+		PyErr_Clear();
+		return target_attr(self, name);
+	}
+	/* print() where sys.stdout is missing: let it fail in write() as it does without us. */
+	if (as_switch(self)->missing && PyUnicode_Check(name)
+			&& PyUnicode_CompareWithASCIIString(name, "write") == 0)
+		return PyObject_GenericGetAttr(self, name);
+	return target_attr(self, name);
+}
+
+static int switch_setattro(PyObject *self, PyObject *name, PyObject *value)
+{
+	PyObject *stream = stream_target(as_switch(self));
+	int rc = PyObject_SetAttr(stream != NULL ? stream : Py_None, name, value);
+
+	Py_XDECREF(stream);
+	return rc;
+}
+
+static PyObject *switch_repr(PyObject *self)
+{
+	PyObject *stream = stream_target(as_switch(self));
+	PyObject *text;
+
+	if (stream_sink_own() != NULL)
+		text = PyUnicode_FromFormat("<pystuck output to this session, instead of %R>",
+			stream != NULL ? stream : Py_None);
+	else
+		text = PyObject_Repr(stream != NULL ? stream : Py_None);
+	Py_XDECREF(stream);
+	return text;
+}
+
+static PyObject *switch_iter(PyObject *self)
+{
+	PyObject *stream = target(self);
+	PyObject *iterator = stream != NULL ? PyObject_GetIter(stream) : NULL;
+
+	Py_XDECREF(stream);
+	return iterator;
+}
+
+static int switch_bool(PyObject *self)
+{
+	PyObject *stream;
+	int rc;
+
+	if (stream_sink_own() != NULL)
+		return 1;
+	stream = stream_target(as_switch(self));
+	rc = stream != NULL ? PyObject_IsTrue(stream) : 0;
+	Py_XDECREF(stream);
+	return rc;
+}
+
+static PyObject *switch_richcompare(PyObject *self, PyObject *other, int op)
+{
+	PyObject *stream, *result;
+
+	if (self == other && (op == Py_EQ || op == Py_NE))
+		return PyBool_FromLong(op == Py_EQ);
+	stream = stream_target(as_switch(self));
+	result = PyObject_RichCompare(stream != NULL ? stream : Py_None, other, op);
+	Py_XDECREF(stream);
+	return result;
+}
+
+static Py_hash_t switch_hash(PyObject *self)
+{
+	PyObject *stream = stream_target(as_switch(self));
+	Py_hash_t hash = PyObject_Hash(stream != NULL ? stream : Py_None);
+
+	Py_XDECREF(stream);
+	return hash;
+}
+
+static PyType_Slot switch_slots[] = {
+	{ Py_tp_methods, switch_methods },
+	{ Py_tp_getset, switch_getset },
+	{ Py_tp_getattro, switch_getattro },
+	{ Py_tp_setattro, switch_setattro },
+	{ Py_tp_repr, switch_repr },
+	{ Py_tp_iter, switch_iter },
+	{ Py_nb_bool, switch_bool },
+	{ Py_tp_richcompare, switch_richcompare },
+	{ Py_tp_hash, switch_hash },
+	{ 0, NULL },
+};
+
+static PyType_Spec switch_spec = {
+	.name = "pystuck.Output",
+	.basicsize = sizeof(struct stream_switch),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+	.slots = switch_slots,
+};
+
+int stream_type_init(void)
+{
+	if (switch_type == NULL)
+		switch_type = (PyTypeObject *)PyType_FromSpec(&switch_spec);
+	return switch_type != NULL ? stream_buffer_init() : -1;
+}
