@@ -52,10 +52,9 @@ LDFLAGS_ALL = $(SAN_FLAGS) $(HARDEN_LD) -pthread $(LDFLAGS)
 
 # ---- Python -------------------------------------------------------------------------------------
 
-define PY_QUESTION
-import sysconfig as s
-print(s.get_paths()["include"], s.get_config_var("EXT_SUFFIX"), s.get_paths()["platlib"])
-endef
+# On one line: GNU make 4.4 does not hand a line end in an argument on to the shell.
+PY_QUESTION := import sysconfig as s; p = s.get_paths(); \
+	print(p["include"], s.get_config_var("EXT_SUFFIX"), p["platlib"])
 PY_ANSWER := $(shell $(PYTHON) -c '$(PY_QUESTION)' 2>/dev/null)
 PY_INCLUDE := $(word 1,$(PY_ANSWER))
 PY_SUFFIX := $(word 2,$(PY_ANSWER))
