@@ -15,8 +15,9 @@
 #include "listen_path.h"
 
 #define BACKLOG 128
-#define LOCK_WAIT_MS 1000 /* for another server that is just making its socket in this directory   \
-			   */
+#define LOCK_WAIT_MS                                                                               \
+	1000 /* for another server that is just making its socket in this directory                \
+	      */
 
 static void reset(struct listen_socket *s)
 {

@@ -1,0 +1,500 @@
+/*
+ * port.c: the queue of answers to one client, and the claims of its requests. The only part of the
+ * server that other threads touch. Knows no policy: when a request may be opened, and what becomes
+ * of a client that does not read, is session.c's matter.
+ *
+ * Two mutexes. `lock` guards the queue and the claims and is held for copying memory only, so that
+ * it may be taken with the GIL held. `send` guards the sending half of the channel and is held
+ * while bytes are sealed and sent. `send` is taken first, and only ever tried, except by
+ * port_close.
+ *
+ * Nobody is missed: bytes are queued under `lock` before `send` is tried, and whoever has had
+ * `send` looks at the queue again after giving it back. So if trying fails, the holder sees the
+ * bytes.
+ */
+#include "port_private.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "error.h"
+
+#define QUEUE_MAX (48u << 20)  /* bytes of answers; a dump at its limits is less */
+#define QUEUE_KEEP (64u << 10) /* memory that an empty queue keeps */
+
+struct claim {
+	enum port_request state;
+	int detached; /* EXPECTED, but nobody waits for the end: FREE as soon as it is claimed */
+	uint32_t id;
+	uint64_t deadline_ns;
+};
+
+struct port {
+	atomic_uint references;
+	int wake_fd;
+
+	pthread_mutex_t lock;
+	pthread_cond_t
+		room; /* signalled when the load falls below the high-water mark, and at the end */
+	struct buf queue; /* frames */
+	size_t moved;     /* bytes that have left the queue for the channel and are not sent */
+	uint64_t moved_ns;
+	int closed;
+	int lost;
+	int blocked; /* the socket took no more: the next push is up to POLLOUT */
+	int woken;   /* the net thread has been told and has not looked yet */
+	int watched; /* the net thread waits for a request to end or for the load to fall */
+	struct claim claims[PORT_KINDS];
+
+	pthread_mutex_t send;
+	struct channel *channel; /* NULL when closed */
+	struct buf moving;       /* frames on their way from the queue to the channel */
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+struct port *port_new(struct channel *ch, int wake_fd)
+{
+	struct port *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	atomic_init(&p->references, 1);
+	p->wake_fd = wake_fd;
+	p->channel = ch;
+	buf_init(&p->queue, QUEUE_MAX);
+	buf_init(&p->moving, QUEUE_MAX);
+	/* These cannot fail on Linux: the default attributes need no resources. */
+	(void)pthread_mutex_init(&p->lock, NULL);
+	(void)pthread_mutex_init(&p->send, NULL);
+	(void)pthread_cond_init(&p->room, NULL);
+	return p;
+}
+
+struct port *port_ref(struct port *p)
+{
+	atomic_fetch_add_explicit(&p->references, 1, memory_order_relaxed);
+	return p;
+}
+
+static void destroy(struct port *p)
+{
+	buf_free(&p->queue);
+	buf_free(&p->moving);
+	pthread_cond_destroy(&p->room);
+	pthread_mutex_destroy(&p->send);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+void port_unref(struct port *p)
+{
+	if (p == NULL || atomic_fetch_sub_explicit(&p->references, 1, memory_order_acq_rel) != 1)
+		return;
+	channel_free(p->channel);
+	destroy(p);
+}
+
+/* `lock` is held, which also means that the eventfd is still open: ports are closed before it is.
+ */
+static void wake(struct port *p)
+{
+	const uint64_t one = 1;
+
+	if (p->woken || p->closed)
+		return;
+	p->woken = 1;
+	/* Only fails when the counter is full, and then the thread is being woken anyway. */
+	if (write(p->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* `lock` is held. Something that the net thread may wait for has come. */
+static void eased(struct port *p)
+{
+	if (p->watched)
+		wake(p);
+	p->watched = 0;
+}
+
+/* `lock` is held. */
+static size_t load(const struct port *p)
+{
+	return buf_len(&p->queue) + p->moved;
+}
+
+/* `send` is held. Takes the queue's bytes out, as many as there are; 0 when there are none. */
+static int take_queue(struct port *p)
+{
+	int taken = 0;
+
+	pthread_mutex_lock(&p->lock);
+	if (!p->closed && !p->lost && buf_len(&p->queue) > 0) {
+		struct buf full = p->queue;
+
+		p->queue = p->moving;
+		p->moving = full;
+		p->moved += buf_len(&full);
+		taken = 1;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return taken;
+}
+
+/* `send` is held, not `lock`. Notes how far sending has come. */
+static void note_sent(struct port *p, int rc)
+{
+	size_t pending = channel_pending(p->channel);
+
+	pthread_mutex_lock(&p->lock);
+	if (pending < p->moved)
+		p->moved_ns = now_ns();
+	p->moved = pending;
+	p->blocked = rc == PYSTUCK_EAGAIN;
+	if (rc != 0 && rc != PYSTUCK_EAGAIN)
+		p->lost = 1;
+	if (load(p) < PORT_HIGH_WATER || p->lost) {
+		pthread_cond_broadcast(&p->room);
+		eased(p);
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* `send` is held. Sends until the queue is empty or the socket full. 0, PYSTUCK_EAGAIN or what went
+ * wrong. */
+static int push(struct port *p)
+{
+	int rc = channel_flush(p->channel);
+
+	while (rc == 0 && take_queue(p)) {
+		rc = channel_put_framed(p->channel, buf_span(&p->moving));
+		if (p->moving.capacity > QUEUE_KEEP)
+			buf_free(&p->moving);
+		else
+			buf_clear(&p->moving);
+		if (rc == 0)
+			rc = channel_flush(p->channel);
+		note_sent(p, rc);
+	}
+	note_sent(p, rc);
+	return rc;
+}
+
+/* Are there bytes that a push would move now? */
+static int wants_push(struct port *p)
+{
+	int wants;
+
+	pthread_mutex_lock(&p->lock);
+	wants = !p->closed && !p->lost && !p->blocked && load(p) > 0;
+	pthread_mutex_unlock(&p->lock);
+	return wants;
+}
+
+/*
+ * Sends if nobody else is doing so; see the top of the file for why nothing is left lying. 0,
+ * PYSTUCK_EAGAIN (the socket is full), or what went wrong.
+ */
+static int try_push(struct port *p)
+{
+	int rc = 0;
+
+	do {
+		if (pthread_mutex_trylock(&p->send) != 0)
+			return 0;
+		rc = p->channel != NULL ? push(p) : PYSTUCK_ECLOSED;
+		pthread_mutex_unlock(&p->send);
+	} while (rc == 0 && wants_push(p));
+	return rc;
+}
+
+/* For workers: what they could not send themselves is the net thread's from here on. */
+static void push_or_wake(struct port *p)
+{
+	if (try_push(p) == 0)
+		return;
+	pthread_mutex_lock(&p->lock);
+	wake(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
+int port_pump(struct port *p)
+{
+	int rc;
+
+	pthread_mutex_lock(&p->lock);
+	p->woken = 0;
+	/* Whatever blocked the last push may be over: that is why we are here. */
+	p->blocked = 0;
+	rc = p->lost ? PYSTUCK_ECLOSED : 0;
+	pthread_mutex_unlock(&p->lock);
+	return rc != 0 ? rc : try_push(p);
+}
+
+void port_load(struct port *p, struct port_load *out)
+{
+	pthread_mutex_lock(&p->lock);
+	out->bytes = load(p);
+	out->blocked = p->blocked;
+	out->lost = p->lost;
+	out->moved_ns = p->moved_ns;
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* `lock` is held. */
+static int append(struct port *p, const struct msg *m, struct span frames)
+{
+	int empty = load(p) == 0;
+	int rc;
+
+	if (p->closed || p->lost)
+		return PYSTUCK_ECLOSED;
+	rc = m != NULL ? channel_frame(&p->queue, m) : buf_put(&p->queue, frames.data, frames.len);
+	if (rc == 0 && empty)
+		p->moved_ns = now_ns();
+	return rc;
+}
+
+/*
+ * `lock` is held. A client may send its next request before the worker gets to port_done: from here
+ * on that is a request to wait for, not one too many.
+ */
+static void note_last(struct port *p, const struct msg *m)
+{
+	struct claim *c = &p->claims[PORT_EVAL];
+	uint32_t id;
+
+	if (m->type == MSG_RESULT)
+		id = m->result.id;
+	else if (m->type == MSG_ERROR)
+		id = m->error.id;
+	else
+		return;
+	if (c->state == PORT_CLAIMED && c->id == id)
+		c->state = PORT_ENDING;
+}
+
+static int answer(struct port *p, const struct msg *m, struct span frames)
+{
+	int blocked;
+	int rc;
+
+	pthread_mutex_lock(&p->lock);
+	rc = append(p, m, frames);
+	blocked = p->blocked;
+	if (m != NULL)
+		note_last(p, m);
+	pthread_mutex_unlock(&p->lock);
+	/* A socket that is full is the net thread's to poll. */
+	if (rc == 0 && !blocked)
+		push_or_wake(p);
+	return rc;
+}
+
+int port_answer(struct port *p, const struct msg *m)
+{
+	return answer(p, m, (struct span){NULL, 0});
+}
+
+int port_answer_framed(struct port *p, struct span frames)
+{
+	return frames.len == 0 ? 0 : answer(p, NULL, frames);
+}
+
+/* `lock` is held. */
+static int write_below_mark(struct port *p, const struct msg *m)
+{
+	int rc;
+
+	if (!p->closed && !p->lost && load(p) >= PORT_HIGH_WATER)
+		return PYSTUCK_EAGAIN;
+	rc = append(p, m, (struct span){NULL, 0});
+	/* A blocked socket is being polled already. */
+	if (rc == 0 && !p->blocked)
+		wake(p);
+	return rc;
+}
+
+int port_try_write(struct port *p, const struct msg *m)
+{
+	int rc;
+
+	pthread_mutex_lock(&p->lock);
+	rc = write_below_mark(p, m);
+	pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
+int port_write(struct port *p, const struct msg *m)
+{
+	int rc;
+
+	pthread_mutex_lock(&p->lock);
+	for (;;) {
+		rc = write_below_mark(p, m);
+		if (rc != PYSTUCK_EAGAIN)
+			break;
+		/* Without a time-out: a client that does not read is cut off, and that ends the
+		 * wait. */
+		pthread_cond_wait(&p->room, &p->lock);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
+int port_closed(struct port *p)
+{
+	int closed;
+
+	pthread_mutex_lock(&p->lock);
+	closed = p->closed || p->lost;
+	pthread_mutex_unlock(&p->lock);
+	return closed;
+}
+
+void port_expect(struct port *p, enum port_kind kind, uint32_t id, uint64_t deadline_ns)
+{
+	pthread_mutex_lock(&p->lock);
+	p->claims[kind] =
+		(struct claim){.state = PORT_EXPECTED, .id = id, .deadline_ns = deadline_ns};
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* `lock` is held. */
+static void set_free(struct port *p, struct claim *c)
+{
+	c->state = PORT_FREE;
+	c->detached = 0;
+	eased(p);
+}
+
+int port_claim(struct port *p, enum port_kind kind, uint32_t id)
+{
+	struct claim *c = &p->claims[kind];
+	int rc = PYSTUCK_ETIME;
+
+	pthread_mutex_lock(&p->lock);
+	if (!p->closed && c->state == PORT_EXPECTED && c->id == id) {
+		c->state = PORT_CLAIMED;
+		if (c->detached)
+			set_free(p, c);
+		rc = 0;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
+void port_done(struct port *p, enum port_kind kind, uint32_t id)
+{
+	struct claim *c = &p->claims[kind];
+
+	pthread_mutex_lock(&p->lock);
+	if ((c->state == PORT_CLAIMED || c->state == PORT_ENDING) && c->id == id)
+		set_free(p, c);
+	pthread_mutex_unlock(&p->lock);
+}
+
+enum port_request port_request(struct port *p, enum port_kind kind)
+{
+	const struct claim *c = &p->claims[kind];
+	enum port_request state;
+
+	pthread_mutex_lock(&p->lock);
+	state = c->state == PORT_EXPECTED && c->detached ? PORT_ENDING : c->state;
+	pthread_mutex_unlock(&p->lock);
+	return state;
+}
+
+void port_watch(struct port *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->watched = 1;
+	pthread_mutex_unlock(&p->lock);
+}
+
+int port_expire(struct port *p, enum port_kind kind, uint64_t now)
+{
+	struct claim *c = &p->claims[kind];
+	int late;
+
+	pthread_mutex_lock(&p->lock);
+	late = c->state == PORT_EXPECTED && c->deadline_ns <= now;
+	if (late) {
+		c->state = PORT_FREE;
+		c->detached = 0;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return late;
+}
+
+uint64_t port_deadline(struct port *p)
+{
+	uint64_t next = UINT64_MAX;
+
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < PORT_KINDS; i++) {
+		const struct claim *c = &p->claims[i];
+
+		if (c->state == PORT_EXPECTED && c->deadline_ns < next)
+			next = c->deadline_ns;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return next;
+}
+
+void port_detach(struct port *p, enum port_kind kind, uint32_t id)
+{
+	struct claim *c = &p->claims[kind];
+
+	pthread_mutex_lock(&p->lock);
+	if (c->id == id && c->state == PORT_EXPECTED)
+		c->detached = 1;
+	else if (c->id == id && c->state != PORT_FREE)
+		set_free(p, c);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void port_close(struct port *p)
+{
+	struct channel *ch;
+
+	/* First closed, so that whoever is sending stops after this round. */
+	pthread_mutex_lock(&p->lock);
+	p->closed = 1;
+	for (size_t i = 0; i < PORT_KINDS; i++)
+		p->claims[i] = (struct claim){.state = PORT_FREE};
+	buf_free(&p->queue);
+	p->moved = 0;
+	pthread_cond_broadcast(&p->room);
+	pthread_mutex_unlock(&p->lock);
+	/* Then the fd, which nobody touches any more: its number may soon be somebody else's. */
+	pthread_mutex_lock(&p->send);
+	ch = p->channel;
+	p->channel = NULL;
+	pthread_mutex_unlock(&p->send);
+	channel_free(ch);
+}
+
+void port_forget(struct port *p)
+{
+	/*
+	 * A worker of the parent may have been at work here when the process forked: then its lock
+	 * is held for ever, and what it guards is left alone.
+	 */
+	if (pthread_mutex_trylock(&p->send) == 0) {
+		channel_free(p->channel);
+		p->channel = NULL;
+	} else if (p->channel != NULL) {
+		close(channel_fd(p->channel));
+	}
+}

@@ -1,0 +1,74 @@
+/*
+ * session.h: private to the server room: one client's life, from accept to close. All calls are
+ * made by the net thread, or while it is parked. Polling and the list of sessions are server.c's.
+ */
+#ifndef PYSTUCK_SESSION_H
+#define PYSTUCK_SESSION_H
+
+#include <stdint.h>
+
+#include "keyfile.h"
+#include "policy.h"
+#include "service.h"
+
+enum session_state {
+	SESSION_HANDSHAKE, /* TCP: the key has not been proved */
+	SESSION_HELLO,     /* nothing but HELLO is understood */
+	SESSION_OPEN,      /* authenticated; the only state in which the service knows the client */
+	SESSION_CLOSING,   /* the last words are on their way; what comes in is thrown away */
+	SESSION_CLOSED,
+	SESSION_STATES,
+};
+
+struct session_times {
+	unsigned stranger_ms; /* from accept to HELLO, in total */
+	unsigned stall_ms;    /* how long what was sent may be left unread */
+	unsigned linger_ms;   /* how long the other side may take to close after the last words */
+};
+
+/* What the sessions of one listener share. Outlives them. */
+struct session_door {
+	const struct service *service;
+	void *context;
+	const struct policy *policy;
+	const struct keyring *keys; /* NULL: a Unix socket */
+	unsigned max_clients;
+	unsigned gil_timeout_ms;
+	struct session_times times;
+	int wake_fd;
+	unsigned clients; /* sessions that are SESSION_OPEN */
+};
+
+struct session;
+
+/*
+ * Takes over fd, which has just been accepted, and on a Unix socket asks the kernel at once who
+ * that is. NULL: out of memory, fd is closed. `now` here and below: CLOCK_MONOTONIC, ns.
+ */
+struct session *session_new(struct session_door *door, int fd, uint64_t now);
+/* Closes first if need be. NULL is fine. */
+void session_free(struct session *s);
+/* In a forked child: closes the fd, tells nobody. */
+void session_forget(struct session *s);
+
+enum session_state session_state(const struct session *s);
+int session_fd(const struct session *s);       /* -1 when closed */
+short session_events(const struct session *s); /* to poll for */
+uint64_t session_deadline(
+	const struct session *s); /* when to run it in any case; UINT64_MAX: never */
+
+/* Does all that there is to do now; revents are poll's, 0 when the port or the clock calls. */
+void session_run(struct session *s, short revents, uint64_t now);
+/* Says goodbye where that is possible without waiting, and closes. */
+void session_goodbye(struct session *s, enum reason reason, const char *text, uint64_t now);
+
+/* What a client in this state with this role may do with a message of this type. */
+enum session_verdict {
+	SESSION_BREAK, /* not part of the conversation: the session ends */
+	SESSION_DENY,  /* understood, but the role is too low */
+	SESSION_ALLOW,
+};
+enum session_verdict session_request_judge(
+	enum session_state state, enum role role, int type, uint8_t flags);
+
+#endif

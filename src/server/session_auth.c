@@ -1,0 +1,203 @@
+/*
+ * session_auth.c: from a fresh connection to a client with a role: the kernel's word on a Unix
+ * socket, the handshake on TCP, then HELLO. What follows is session.c's.
+ */
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "addr.h"
+#include "noise.h"
+#include "peercred.h"
+#include "session_private.h"
+
+/* A client whose machine is gone gives its place back after about two minutes, without a timer of
+ * ours. */
+#define KEEPALIVE_IDLE_S 60
+#define KEEPALIVE_INTERVAL_S 15
+#define KEEPALIVE_COUNT 4
+
+void session_auth_unix(struct session *s)
+{
+	const struct policy *policy = s->door->policy;
+	struct service_client *who = &s->who;
+	struct peercred cred;
+	char text[64];
+	int rc;
+
+	peercred_init(&cred);
+	rc = peercred_get(channel_fd(s->channel), &cred);
+	who->role = policy_user(policy, &cred);
+	s->uncapped = policy_user_uncapped(policy, &cred);
+	who->uid = cred.uid;
+	who->pid = cred.pid;
+	peercred_free(&cred);
+	if (rc != 0) {
+		session_refuse(s, REASON_DENIED, "the kernel did not say who you are");
+		return;
+	}
+	(void)snprintf(who->text, sizeof(who->text), "uid %lu, pid %ld", (unsigned long)who->uid,
+		(long)who->pid);
+	if (who->role == ROLE_NONE) {
+		(void)snprintf(
+			text, sizeof(text), "uid %lu has no role here", (unsigned long)who->uid);
+		session_refuse(s, REASON_DENIED, text);
+	}
+}
+
+/* "10.0.0.7:5123", "[::1]:5123", or "somewhere". */
+static void peer_name(int fd, char out[static ADDR_TEXT])
+{
+	struct sockaddr_storage from;
+	socklen_t len = sizeof(from);
+	struct addr a = {.kind = ADDR_TCP};
+	char port[8];
+
+	(void)snprintf(out, ADDR_TEXT, "somewhere");
+	memset(&from, 0, sizeof(from));
+	if (getpeername(fd, (struct sockaddr *)&from, &len) != 0)
+		return;
+	if (getnameinfo((struct sockaddr *)&from, len, a.host, sizeof(a.host), port, sizeof(port),
+		    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		return;
+	if (addr_parse_port(port, &a.port, NULL) == 0)
+		addr_format(&a, out);
+}
+
+void session_auth_tcp(struct session *s)
+{
+	static const struct {
+		int level, option, value;
+	} options[] = {
+		{IPPROTO_TCP, TCP_NODELAY, 1},
+		{SOL_SOCKET, SO_KEEPALIVE, 1},
+		{IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S},
+		{IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S},
+		{IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT},
+	};
+	int fd = channel_fd(s->channel);
+
+	/* Comforts: without them all works, only later. */
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		(void)setsockopt(fd, options[i].level, options[i].option, &options[i].value,
+			sizeof(options[i].value));
+}
+
+static void note_key(struct session *s, const char *name)
+{
+	struct service_client *who = &s->who;
+	char from[ADDR_TEXT];
+
+	peer_name(channel_fd(s->channel), from);
+	who->role = policy_key(s->door->policy, name);
+	s->uncapped = policy_key_uncapped(s->door->policy, name);
+	(void)snprintf(who->key, sizeof(who->key), "%s", name);
+	(void)snprintf(who->text, sizeof(who->text), "key %s from %.100s", name, from);
+}
+
+/* Tries the keys of the ring, at most KEYRING_MAX, each with a fresh state. The key's index or -1;
+ * then *hs is its state. */
+static int find_key(const struct keyring *keys, struct span first, struct noise_handshake *hs)
+{
+	uint8_t payload[1];
+	size_t len = 0;
+
+	for (size_t i = 0; i < keyring_count(keys); i++) {
+		noise_start(hs, NOISE_RESPONDER, keyring_key(keys, i), NOISE_PROLOGUE,
+			NOISE_PROLOGUE_LEN);
+		if (noise_read(hs, first.data, first.len, payload, 0, &len) == 0)
+			return (int)i;
+		noise_wipe(hs);
+	}
+	return -1;
+}
+
+/* Answers the first message. 0 when it was made with one of our keys. */
+static int shake(struct session *s, struct span first)
+{
+	struct noise_handshake hs;
+	struct noise_cipher send, receive;
+	uint8_t second[NOISE_MESSAGE];
+	size_t len = 0;
+	int key;
+	int rc;
+
+	memset(&hs, 0, sizeof(hs));
+	key = find_key(s->door->keys, first, &hs);
+	rc = key < 0 ? PYSTUCK_EAUTH : 0;
+	if (rc == 0)
+		rc = noise_write(&hs, NULL, 0, second, sizeof(second), &len);
+	if (rc == 0)
+		rc = channel_put_record(s->channel, (struct span){second, len});
+	if (rc == 0)
+		rc = noise_split(&hs, &send, &receive, NULL);
+	if (rc == 0) {
+		channel_seal(s->channel, &send, &receive);
+		note_key(s, keyring_name(s->door->keys, (size_t)key));
+	}
+	noise_wipe(&hs);
+	return rc;
+}
+
+/* All failures look alike: closed, without a byte. */
+void session_auth_handshake(struct session *s)
+{
+	struct span first;
+	int rc = channel_take_record(s->channel, NOISE_MESSAGE, &first);
+
+	if (rc == PYSTUCK_EAGAIN)
+		return;
+	if (rc == 0)
+		rc = shake(s, first);
+	/* Still a stranger: a recorded first message gets this far, and nothing after it verifies.
+	 */
+	if (rc == 0)
+		rc = port_pump(s->port);
+	session_move(s, rc == 0 || rc == PYSTUCK_EAGAIN ? SESSION_HELLO : SESSION_CLOSED);
+}
+
+static void welcome(struct session *s)
+{
+	struct session_door *door = s->door;
+	struct msg m = {.type = MSG_WELCOME};
+
+	m.welcome = *door->service->welcome(door->context);
+	m.welcome.version = PROTOCOL_VERSION;
+	m.welcome.role = (uint8_t)s->who.role;
+	door->clients++;
+	session_move(s, SESSION_OPEN);
+	channel_limit_in(s->channel, MSG_MAX);
+	if (port_answer(s->port, &m) != 0)
+		session_move(s, SESSION_CLOSED);
+}
+
+void session_auth_hello(struct session *s, const struct msg_hello *hello)
+{
+	struct session_door *door = s->door;
+	char text[96];
+
+	if (!span_equals(hello->magic, PROTOCOL_MAGIC)) {
+		session_move(s, SESSION_CLOSED);
+	} else if (hello->version != PROTOCOL_VERSION) {
+		(void)snprintf(text, sizeof(text),
+			"this server speaks version %d of the protocol, not %u", PROTOCOL_VERSION,
+			(unsigned)hello->version);
+		session_refuse(s, REASON_VERSION, text);
+	} else if (s->who.role == ROLE_NONE) {
+		(void)snprintf(text, sizeof(text), "key %s has no role here", s->who.key);
+		session_refuse(s, REASON_DENIED, text);
+	} else if (door->clients >= door->max_clients) {
+		(void)snprintf(text, sizeof(text), "%u clients are connected, as many as allowed",
+			door->clients);
+		session_refuse(s, REASON_FULL, text);
+	} else {
+		s->handle = door->service->open(door->context, &s->who, s->port);
+		if (s->handle == NULL)
+			session_refuse(s, REASON_LIMIT, "the server is out of memory");
+		else
+			welcome(s);
+	}
+}

@@ -1,0 +1,59 @@
+/*
+ * session_private.h: what session.c and session_auth.c share. Nobody else includes it.
+ */
+#ifndef PYSTUCK_SESSION_PRIVATE_H
+#define PYSTUCK_SESSION_PRIVATE_H
+
+#include "channel.h"
+#include "port_private.h"
+#include "session.h"
+
+struct session {
+	struct session_door *door;
+	enum session_state state;
+	uint64_t now;            /* of the call that is being carried out */
+	uint64_t deadline;       /* when a stranger or a closing session is cut off */
+	struct port *port;       /* owns the channel */
+	struct channel *channel; /* only its receiving half; NULL when closed */
+	struct service_client who;
+	enum role uncapped; /* the role that the rules give, before the listener's ceiling */
+	void *handle;       /* the service's, while SESSION_OPEN */
+	int eof;            /* the client sends no more */
+	int shut;           /* we send no more */
+
+	struct span waiting; /* a message that could not be taken yet; nothing behind it is read */
+	int has_aside;
+	struct msg_dump aside; /* a dump that could not be started yet */
+
+	struct msg_dump dump; /* the last dump that was started, and when */
+	uint64_t dump_since;
+	uint32_t eval_id; /* the same of the evaluation */
+	uint64_t eval_since;
+	int has_detached;
+	uint32_t detached_id; /* the last evaluation that was let go of */
+};
+
+void session_move(struct session *s, enum session_state to);
+/* Answers HELLO, or a user without a role, with a refusal, and closes when that is sent. */
+void session_refuse(struct session *s, enum reason reason, const char *text);
+
+/* Tells an open session that a request cannot be carried out; it goes on. */
+void session_error(struct session *s, uint32_t id, enum reason reason, const char *text);
+/* Ends a session that has broken the rules: a client that is known is told why, a stranger nothing.
+ */
+void session_break(struct session *s, enum reason reason, const char *text);
+
+/* A whole message. 0 when it cannot be taken now: the same one is given again later. */
+int session_request_take(struct session *s, struct span message);
+/* Starts the dump that was set aside, if there is one and it can be started now. */
+void session_request_aside(struct session *s);
+
+/* Right after accept, before any byte: who is it, and have they a role? */
+void session_auth_unix(struct session *s);
+void session_auth_tcp(struct session *s);
+/* SESSION_HANDSHAKE: reads the first message of the handshake if it is there. */
+void session_auth_handshake(struct session *s);
+/* SESSION_HELLO: opens the session or refuses it. */
+void session_auth_hello(struct session *s, const struct msg_hello *hello);
+
+#endif
