@@ -1,0 +1,268 @@
+/*
+ * server.c: starting and stopping the net thread, listeners' coming and going, and fork. The thread
+ * itself is server_loop.c's.
+ *
+ * Only the net thread touches a server while it runs; everybody else changes it while the thread is
+ * parked, which is to say joined. So there is no lock here.
+ */
+#include "server.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "noise.h"
+#include "server_private.h"
+
+#define STACK_FIRST                                                                                \
+	(256u << 10) /* bytes; doubled while the program's thread-local data need more */
+#define STACK_MOST (8u << 20)
+#define LINGER_MS 1000 /* how long a client may take to close after our last words */
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void *thread_main(void *arg)
+{
+	(void)pthread_setname_np(pthread_self(), SERVER_THREAD_NAME);
+	server_loop(arg);
+	return NULL;
+}
+
+/* ---- start and stop -------------------------------------------------------------------------- */
+
+struct server *server_new(const struct service *service, struct diag *d)
+{
+	struct server *s;
+
+	if (noise_init() != 0) {
+		(void)diag_set(d, PYSTUCK_ESYS, 0, "there are no random numbers to be had");
+		return NULL;
+	}
+	s = calloc(1, sizeof(*s));
+	if (s == NULL) {
+		(void)diag_set(d, PYSTUCK_ENOMEM, 0, "out of memory");
+		return NULL;
+	}
+	s->service = service;
+	s->times = (struct session_times){.stranger_ms = SERVER_STRANGER_MS,
+		.stall_ms = SERVER_STALL_MS,
+		.linger_ms = LINGER_MS};
+	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->wake_fd < 0) {
+		(void)diag_set(
+			d, PYSTUCK_ESYS, errno, "cannot make an eventfd: %s", strerror(errno));
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static int start_thread(struct server *s)
+{
+	pthread_attr_t attr;
+	int rc = pthread_attr_init(&attr);
+
+	if (rc != 0)
+		return rc;
+	rc = EINVAL;
+	for (size_t size = STACK_FIRST; rc == EINVAL && size <= STACK_MOST; size *= 2) {
+		rc = pthread_attr_setstacksize(&attr, size);
+		if (rc == 0)
+			rc = pthread_create(&s->thread, &attr, thread_main, s);
+	}
+	pthread_attr_destroy(&attr);
+	return rc;
+}
+
+int server_resume(struct server *s, struct diag *d)
+{
+	sigset_t all, before;
+	int rc;
+
+	if (s->running)
+		return 0;
+	atomic_store(&s->stop, 0);
+	/* The thread inherits the mask, so that no signal of the program ever lands in it. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = start_thread(s);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc != 0)
+		return diag_set(d, PYSTUCK_ESYS, rc, "cannot start a thread: %s", strerror(rc));
+	s->running = 1;
+	return 0;
+}
+
+void server_park(struct server *s)
+{
+	const uint64_t one = 1;
+	ssize_t told;
+
+	if (!s->running)
+		return;
+	atomic_store(&s->stop, 1);
+	/* Fails only when the fd is gone, and then the thread looks by itself. */
+	told = write(s->wake_fd, &one, sizeof(one));
+	(void)told;
+	pthread_join(s->thread, NULL);
+	s->running = 0;
+}
+
+int server_running(const struct server *s)
+{
+	return s->running;
+}
+
+/* ---- listeners ------------------------------------------------------------------------------- */
+
+static int check_options(
+	const struct server *s, const struct server_listener_options *o, struct diag *d)
+{
+	if (s->running || o->socket.fd < 0)
+		return diag_set(
+			d, PYSTUCK_EINVAL, 0, "a listener needs a parked server and a socket");
+	if (o->socket.addr.kind == ADDR_TCP && (o->keys == NULL || keyring_count(o->keys) == 0))
+		return diag_set(d, PYSTUCK_EINVAL, 0,
+			"a TCP port needs a key: make one with pystuck --keygen FILE");
+	if (o->socket.addr.kind != ADDR_TCP && o->keys != NULL)
+		return diag_set(d, PYSTUCK_EINVAL, 0,
+			"a key has no use on a Unix socket: the kernel says who comes");
+	if (s->count == SERVER_LISTENERS_MAX)
+		return diag_set(d, PYSTUCK_ETOOBIG, 0, "%d listeners are the most there can be",
+			SERVER_LISTENERS_MAX);
+	return 0;
+}
+
+int server_add(
+	struct server *s, const struct server_listener_options *o, uint32_t *id, struct diag *d)
+{
+	struct listener *l;
+	int rc = check_options(s, o, d);
+
+	if (rc != 0)
+		return rc;
+	l = calloc(1, sizeof(*l));
+	if (l == NULL || server_loop_reserve(s, 1) != 0) {
+		free(l);
+		return diag_set(d, PYSTUCK_ENOMEM, 0, "out of memory");
+	}
+	l->id = ++s->last_id;
+	l->socket = o->socket;
+	l->policy = o->policy;
+	l->keys = o->keys;
+	l->door = (struct session_door){
+		.service = s->service,
+		.context = o->context,
+		.policy = &l->policy,
+		.keys = l->keys,
+		.max_clients = o->max_clients,
+		.gil_timeout_ms = o->gil_timeout_ms,
+		.times = s->times,
+		.wake_fd = s->wake_fd,
+	};
+	s->listeners[s->count++] = l;
+	*id = l->id;
+	return 0;
+}
+
+void *server_remove(struct server *s, uint32_t id)
+{
+	struct listener *l = NULL;
+	uint64_t now = now_ns();
+	void *context;
+	size_t at;
+
+	for (at = 0; at < s->count; at++) {
+		if (s->listeners[at]->id == id) {
+			l = s->listeners[at];
+			break;
+		}
+	}
+	if (l == NULL || s->running)
+		return NULL;
+	memmove(s->listeners + at, s->listeners + at + 1,
+		(s->count - at - 1) * sizeof(struct listener *));
+	s->count--;
+	/* First no new ones, then goodbye to those who are here. */
+	listen_close(&l->socket);
+	for (size_t i = 0; i < l->count; i++) {
+		session_goodbye(l->sessions[i], REASON_STOPPING, "the server is going away", now);
+		session_free(l->sessions[i]);
+	}
+	context = l->door.context;
+	keyring_free(l->keys);
+	free(l->sessions);
+	free(l);
+	return context;
+}
+
+size_t server_count(const struct server *s)
+{
+	return s->count;
+}
+
+static void free_rest(struct server *s)
+{
+	close(s->wake_fd);
+	free(s->polls);
+	free(s->polled);
+	free(s);
+}
+
+void server_free(struct server *s)
+{
+	if (s == NULL)
+		return;
+	server_park(s);
+	while (s->count > 0)
+		(void)server_remove(s, s->listeners[0]->id);
+	free_rest(s);
+}
+
+void server_forget(struct server *s)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		struct listener *l = s->listeners[i];
+
+		listen_forget(&l->socket);
+		for (size_t j = 0; j < l->count; j++)
+			session_forget(l->sessions[j]);
+		keyring_forget(l->keys);
+		free(l->sessions);
+		free(l);
+	}
+	free_rest(s);
+}
+
+/* ---- for tests ------------------------------------------------------------------------------- */
+
+void server_set_times(struct server *s, const struct session_times *times)
+{
+	s->times = *times;
+}
+
+size_t server_sessions(const struct server *s, enum session_state state)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->count; i++)
+		for (size_t j = 0; j < s->listeners[i]->count; j++)
+			n += session_state(s->listeners[i]->sessions[j]) == state;
+	return n;
+}
+
+uint64_t server_turns(const struct server *s)
+{
+	return atomic_load_explicit(&s->turns, memory_order_relaxed);
+}
