@@ -31,6 +31,10 @@
 #include <internal/pycore_frame.h>
 #include <internal/pycore_code.h>
 #endif
+#if PY_VERSION_HEX >= 0x030D0000
+/* 3.13: _PyObject_GenericGetAttrWithDict is still exported, but no longer declared with the public functions. */
+#include <internal/pycore_object.h>
+#endif
 #include <internal/pycore_interp.h>
 #include <internal/pycore_runtime.h>
 
@@ -323,6 +327,15 @@ static inline int compat_set_next(PyObject *set, Py_ssize_t *at, PyObject **key)
 			return 1;
 		}
 	return 0;
+}
+
+/*
+ * The attribute as object.__getattribute__ finds it, whatever the type's own way is: a new reference, or NULL without an exception
+ * and without making one. The caller has seen to it that no descriptor of the program's is called.
+ */
+static inline PyObject *compat_stored_attribute(PyObject *object, PyObject *name)
+{
+	return _PyObject_GenericGetAttrWithDict(object, name, NULL, 1);
 }
 
 /* How many bits the absolute value of an exact int has. 3.14: returned as a signed number. */

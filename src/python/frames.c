@@ -1,0 +1,478 @@
+/*
+ * frames.c: walks thread states and frames under the GIL and notes code objects and instruction offsets. What the offsets mean
+ * is in lines.c, names of threads in names.c, values of variables in locals.c.
+ */
+#include "frames.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "msg.h"
+#include "ours.h"
+
+#define FIRST_THREADS 64u
+#define FIRST_FRAMES 1024u
+#define FIRST_CODES 64u
+#define FILE_CACHE 64u			/* recently copied file names; a power of two */
+#define REMEMBERED_FRAMES_MAX 1000000u	/* room is made beforehand for at most so many */
+
+/* What the last dump needed: growing tables and first touches of memory are for the time before the GIL is taken. */
+static _Atomic uint32_t last_threads, last_frames;
+
+/* Code objects of one module share the str of their file name: it is copied once. */
+struct file_cache {
+	struct {
+		PyObject *str;
+		struct pytext_ref text;
+	} entries[FILE_CACHE];
+};
+
+/* --- memory ------------------------------------------------------------------------------------------------------ */
+
+/* Doubles *capacity, up to `most` elements, until it holds `need`. */
+static int grow(void **array, uint32_t *capacity, uint32_t need, uint32_t most, size_t size)
+{
+	uint32_t wanted = *capacity > 0 ? *capacity : 1;
+	void *grown;
+
+	if (need <= *capacity)
+		return 0;
+	if (need > most)
+		return PYSTUCK_ETOOBIG;
+	while (wanted < need)
+		wanted = wanted <= most / 2 ? wanted * 2 : most;
+	grown = realloc(*array, (size_t)wanted * size);
+	if (grown == NULL)
+		return PYSTUCK_ENOMEM;
+	*array = grown;
+	*capacity = wanted;
+	return 0;
+}
+
+static int grow_threads(struct frames *f, uint32_t need)
+{
+	void *array = f->threads;
+	int rc = grow(&array, &f->thread_capacity, need, FRAMES_THREADS_MAX, sizeof *f->threads);
+
+	f->threads = array;
+	return rc;
+}
+
+static int grow_frames(struct frames *f, uint32_t need)
+{
+	void *array = f->frames;
+	int rc = grow(&array, &f->frame_capacity, need, FRAMES_TOTAL_MAX, sizeof *f->frames);
+
+	f->frames = array;
+	return rc;
+}
+
+static int grow_codes(struct frames *f, uint32_t need)
+{
+	void *array = f->codes;
+	int rc = grow(&array, &f->code_capacity, need, FRAMES_CODES_MAX, sizeof *f->codes);
+
+	f->codes = array;
+	return rc;
+}
+
+void frames_init(struct frames *f)
+{
+	uint32_t threads = atomic_load(&last_threads), frames = atomic_load(&last_frames);
+
+	memset(f, 0, sizeof *f);
+	pytext_init(&f->text, FRAMES_TEXT_MAX);
+	/* A failure shows itself again, and is dealt with, when the room is needed. */
+	if (grow_threads(f, threads > FIRST_THREADS ? threads : FIRST_THREADS) == 0)
+		memset(f->threads, 0, f->thread_capacity * sizeof *f->threads);
+	if (grow_frames(f, frames > FIRST_FRAMES ? frames : FIRST_FRAMES) == 0)
+		memset(f->frames, 0, f->frame_capacity * sizeof *f->frames);
+	grow_codes(f, FIRST_CODES);
+}
+
+void frames_free(struct frames *f)
+{
+	free(f->threads);
+	free(f->frames);
+	free(f->codes);
+	free(f->slots);
+	pytext_free(&f->text);
+	memset(f, 0, sizeof *f);
+}
+
+void frames_release(struct frames *f)
+{
+	/* A finalizer may run anything: the table is emptied first, entry by entry. */
+	while (f->code_count > 0) {
+		PyCodeObject *code = f->codes[--f->code_count].code;
+
+		Py_DECREF(code);
+	}
+}
+
+/* --- code objects ------------------------------------------------------------------------------------------------ */
+
+static uint32_t hash_address(const void *p)
+{
+	uint64_t h = (uint64_t)(uintptr_t)p * 0x9E3779B97F4A7C15u;
+
+	return (uint32_t)(h >> 32);
+}
+
+/* The slot of a code object, or the empty one where it belongs. The table is never full. */
+static uint32_t *find_slot(const struct frames *f, const PyCodeObject *code)
+{
+	uint32_t mask = f->slot_count - 1, i = hash_address(code) & mask;
+
+	while (f->slots[i] != 0 && f->codes[f->slots[i] - 1].code != code)
+		i = (i + 1) & mask;
+	return &f->slots[i];
+}
+
+/* Keeps the table at most half full. */
+static int grow_slots(struct frames *f)
+{
+	uint32_t count = f->slot_count > 0 ? f->slot_count * 2 : FIRST_CODES * 2;
+	uint32_t *slots, *old = f->slots;
+
+	if (f->code_count < f->slot_count / 2)
+		return 0;
+	slots = calloc(count, sizeof *slots);
+	if (slots == NULL)
+		return PYSTUCK_ENOMEM;
+	f->slots = slots;
+	f->slot_count = count;
+	for (uint32_t i = 0; i < f->code_count; i++)
+		*find_slot(f, f->codes[i].code) = i + 1;
+	free(old);
+	return 0;
+}
+
+/* Without memory for a name the frame is shown without it: it is the names that are cut, not the stack. */
+static void copy_names(struct frames *f, struct frames_code *c, struct file_cache *cache)
+{
+	PyObject *file = c->code->co_filename;
+	uint32_t i = hash_address(file) & (FILE_CACHE - 1);
+
+	if (cache->entries[i].str != file) {
+		if (pytext_str(&f->text, file, FRAMES_FILE_MAX, &cache->entries[i].text) != 0)
+			f->cut = 1;
+		cache->entries[i].str = file;
+	}
+	c->file = cache->entries[i].text;
+	if (pytext_str(&f->text, compat_qualname(c->code), FRAMES_FUNCTION_MAX, &c->function) != 0)
+		f->cut = 1;
+}
+
+static int add_code(struct frames *f, PyCodeObject *code, struct file_cache *cache, uint32_t *index)
+{
+	struct frames_code *c;
+	int rc = grow_slots(f);
+
+	if (rc == 0)
+		rc = grow_codes(f, f->code_count + 1);
+	if (rc != 0)
+		return rc;
+	*index = f->code_count;
+	*find_slot(f, code) = *index + 1;
+	c = &f->codes[f->code_count++];
+	memset(c, 0, sizeof *c);
+	Py_INCREF(code);
+	c->code = code;
+	copy_names(f, c, cache);
+	return 0;
+}
+
+/* --- frames ------------------------------------------------------------------------------------------------------ */
+
+static int add_frame(struct frames *f, PyCodeObject *code, int32_t offset, struct file_cache *cache)
+{
+	uint32_t index = 0, *slot = f->slots != NULL ? find_slot(f, code) : NULL;
+	int rc = grow_frames(f, f->frame_count + 1);
+
+	if (rc != 0)
+		return rc;
+	if (slot != NULL && *slot != 0)
+		index = *slot - 1;
+	else
+		rc = add_code(f, code, cache, &index);
+	if (rc == 0)
+		f->frames[f->frame_count++] = (struct frames_frame){ index, offset };
+	return rc;
+}
+
+/* From the innermost frame outwards. Where a limit or memory ends, the rest is counted, so that what is kept has no holes. */
+static void walk_thread(struct frames *f, struct frames_thread *t, uint32_t most, struct file_cache *cache)
+{
+	uint32_t walked = 0;
+	int32_t offset;
+	int complete;
+
+	t->first = f->frame_count;
+	for (compat_frame *fr = t->top; fr != NULL && walked < FRAMES_WALK_MAX; fr = compat_back(fr), walked++) {
+		PyCodeObject *code = compat_code(fr);
+
+		if (code == NULL)
+			continue;
+		offset = compat_offset(fr, code, &complete);
+		if (!complete)
+			continue;
+		if (t->omitted == 0 && t->count < most && add_frame(f, code, offset, cache) == 0)
+			t->count++;
+		else
+			t->omitted++;
+	}
+	if (t->omitted > 0)
+		f->cut = 1;
+}
+
+/* --- thread states ----------------------------------------------------------------------------------------------- */
+
+#if PY_VERSION_HEX < 0x030B0000
+#define TCB_BYTES 2048u		/* the C library's record of a thread is searched so far for the kernel's id */
+#define TID_BATCH 256u
+
+/*
+ * 3.10 keeps no kernel ids. A thread's ident is the address of the C library's record of it, which has the id at a place that
+ * is found once, by looking for our own (the caller is not the main thread: its id is not the process's). The records of other
+ * threads may be gone: they are read by a system call that fails instead of crashing. 0: not found.
+ */
+static size_t tid_place(void)
+{
+	static _Atomic uint32_t place;	/* 0: not looked for yet; 1: in vain; else the place */
+	uint32_t words[TCB_BYTES / sizeof(uint32_t)], found = atomic_load(&place);
+	struct iovec to = { words, sizeof words };
+	struct iovec from = { (void *)(uintptr_t)PyThread_get_thread_ident(), sizeof words };
+	uint32_t own = (uint32_t)PyThread_get_thread_native_id();
+	ssize_t n;
+
+	if (found != 0)
+		return found > 1 ? found : 0;
+	n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+	for (size_t i = 1; n > 0 && i < (size_t)n / sizeof *words && found == 0; i++)
+		if (words[i] == own)
+			found = (uint32_t)(i * sizeof *words);
+	atomic_store(&place, found > 0 ? found : 1);
+	return found;
+}
+
+static void read_tids(struct frames *f)
+{
+	struct iovec to[TID_BATCH], from[TID_BATCH];
+	size_t place = tid_place();
+	uint32_t done = 0;
+
+	while (place != 0 && done < f->thread_count) {
+		uint32_t left = f->thread_count - done, n = left < TID_BATCH ? left : TID_BATCH;
+		ssize_t got;
+
+		for (uint32_t i = 0; i < n; i++) {
+			struct frames_thread *t = &f->threads[done + i];
+
+			to[i] = (struct iovec){ &t->tid, sizeof t->tid };
+			from[i] = (struct iovec){ (void *)((uintptr_t)t->ident + place), sizeof t->tid };
+		}
+		got = process_vm_readv(getpid(), to, n, from, n, 0);
+		/* It stops at the first bad address: that thread keeps 0, the next round begins behind it. */
+		done += got > 0 ? (uint32_t)((size_t)got / sizeof(uint32_t)) : 0;
+		if (got < (ssize_t)(n * sizeof(uint32_t)))
+			done++;
+	}
+}
+#else
+static void read_tids(struct frames *f)
+{
+	(void)f;
+}
+#endif
+
+static int list_threads(struct frames *f, const PyThreadState *holder, uint64_t *holder_ident)
+{
+	uint64_t main_ident = compat_main_ident();
+	int rc = 0;
+
+	if (!compat_head_lock())
+		return PYSTUCK_ETIME;
+	for (PyThreadState *t = compat_first_thread(); t != NULL; t = compat_next_thread(t)) {
+		if (rc == 0)
+			rc = grow_threads(f, f->thread_count + 1);
+		if (rc != 0) {
+			f->omitted_threads++;
+			continue;
+		}
+		f->threads[f->thread_count++] = (struct frames_thread){
+			.ident = t->thread_id,
+			.tid = compat_native_tid(t),
+			.flags = t->thread_id == main_ident ? THREAD_MAIN : 0,
+			.top = compat_top_frame(t),
+		};
+		if (t == holder)
+			*holder_ident = t->thread_id;
+	}
+	compat_head_unlock();
+	if (f->omitted_threads > 0)
+		f->cut = 1;
+	return f->thread_count > 0 ? 0 : rc;
+}
+
+/* Main thread first, then in the order in which they began: the list has the newest first. */
+static void order_threads(struct frames *f)
+{
+	struct frames_thread t;
+
+	for (uint32_t i = 0, j = f->thread_count; i + 1 < j; i++) {
+		t = f->threads[i];
+		f->threads[i] = f->threads[--j];
+		f->threads[j] = t;
+	}
+	for (uint32_t i = 0; i < f->thread_count; i++) {
+		/* Without frames it may be a thread that the main thread is about to start. */
+		if (!(f->threads[i].flags & THREAD_MAIN) || f->threads[i].top == NULL)
+			continue;
+		t = f->threads[i];
+		memmove(&f->threads[1], &f->threads[0], i * sizeof *f->threads);
+		f->threads[0] = t;
+		break;
+	}
+}
+
+/* Takes our own threads out, or marks them. */
+static void sort_out_ours(struct frames *f, uint8_t flags)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < f->thread_count; i++) {
+		struct frames_thread *t = &f->threads[i];
+
+		if (ours_has((pid_t)t->tid)) {
+			if (!(flags & DUMP_OURS))
+				continue;
+			t->flags |= THREAD_OURS;
+		}
+		f->threads[kept++] = *t;
+	}
+	f->thread_count = kept;
+}
+
+/*
+ * A thread state without frames is a native thread that is not in Python at the moment; or one that is about to start and still
+ * bears the ident of the thread that made it (3.10, 3.11) or none (3.12+). Only the former is a thread to show.
+ */
+static void drop_unborn(struct frames *f)
+{
+	struct frames_idents *map = frames_idents_new(f);
+	uint32_t kept = 0;
+
+	if (map == NULL)
+		return;
+	/* The table knows the first of each ident that has frames, else the first. */
+	for (uint32_t i = 0; i < f->thread_count; i++) {
+		struct frames_thread *t = &f->threads[i];
+		int bare = t->count + t->omitted == 0;
+
+		t->top = bare ? NULL : t->top;
+		if (bare && (t->ident == 0 || frames_idents_find(map, f, t->ident) != t))
+			t->ident = UINT64_MAX;
+	}
+	frames_idents_free(map);
+	for (uint32_t i = 0; i < f->thread_count; i++)
+		if (f->threads[i].ident != UINT64_MAX)
+			f->threads[kept++] = f->threads[i];
+	f->thread_count = kept;
+}
+
+int frames_collect(struct frames *f, uint8_t flags, uint32_t max_frames, const PyThreadState *holder)
+{
+	uint32_t most = max_frames > 0 && max_frames < FRAMES_PER_THREAD_MAX ? max_frames : FRAMES_PER_THREAD_MAX;
+	struct file_cache cache = { 0 };
+	uint64_t holder_ident = 0;
+	int rc = list_threads(f, holder, &holder_ident);
+
+	if (rc != 0)
+		return rc;
+	read_tids(f);
+	for (uint32_t i = 0; holder_ident != 0 && i < f->thread_count; i++)
+		if (f->threads[i].ident == holder_ident)
+			f->holder_tid = f->threads[i].tid;
+	sort_out_ours(f, flags);
+	order_threads(f);
+	for (uint32_t i = 0; i < f->thread_count; i++)
+		walk_thread(f, &f->threads[i], most, &cache);
+	drop_unborn(f);
+	atomic_store(&last_threads, f->thread_count);
+	atomic_store(&last_frames, f->frame_count < REMEMBERED_FRAMES_MAX ? f->frame_count : REMEMBERED_FRAMES_MAX);
+	return 0;
+}
+
+/* --- by ident ---------------------------------------------------------------------------------------------------- */
+
+struct frames_idents {
+	uint32_t mask;
+	uint32_t slots[];	/* index + 1, 0 for none */
+};
+
+static uint32_t *ident_slot(struct frames_idents *map, const struct frames *f, uint64_t ident)
+{
+	uint32_t i = hash_address((const void *)(uintptr_t)ident) & map->mask;
+
+	while (map->slots[i] != 0 && f->threads[map->slots[i] - 1].ident != ident)
+		i = (i + 1) & map->mask;
+	return &map->slots[i];
+}
+
+struct frames_idents *frames_idents_new(const struct frames *f)
+{
+	uint32_t size = 16, *slot;
+	struct frames_idents *map;
+
+	while (size < f->thread_count * 2)
+		size *= 2;
+	map = calloc(1, sizeof *map + size * sizeof *map->slots);
+	if (map == NULL)
+		return NULL;
+	map->mask = size - 1;
+	for (uint32_t i = 0; i < f->thread_count; i++) {
+		slot = ident_slot(map, f, f->threads[i].ident);
+		if (*slot == 0 || (f->threads[*slot - 1].count == 0 && f->threads[i].count > 0))
+			*slot = i + 1;
+	}
+	return map;
+}
+
+struct frames_thread *frames_idents_find(const struct frames_idents *map, struct frames *f, uint64_t ident)
+{
+	uint32_t i = hash_address((const void *)(uintptr_t)ident) & map->mask;
+
+	for (; map->slots[i] != 0; i = (i + 1) & map->mask)
+		if (f->threads[map->slots[i] - 1].ident == ident)
+			return &f->threads[map->slots[i] - 1];
+	return NULL;
+}
+
+void frames_idents_free(struct frames_idents *map)
+{
+	free(map);
+}
+
+/* --- without the GIL --------------------------------------------------------------------------------------------- */
+
+uint32_t frames_tid_at(const PyThreadState *address)
+{
+#if PY_VERSION_HEX >= 0x030B0000
+	PyThreadState copy;
+	struct iovec to = { &copy, sizeof copy };
+	struct iovec from = { (void *)(uintptr_t)address, sizeof copy };
+
+	if (address == NULL || process_vm_readv(getpid(), &to, 1, &from, 1, 0) != (ssize_t)sizeof copy)
+		return 0;
+	return copy.interp == PyInterpreterState_Main() ? compat_native_tid(&copy) : 0;
+#else
+	(void)address;
+	return 0;
+#endif
+}
