@@ -263,4 +263,6 @@ help:				## this list
 .PHONY: all module modules unit-programs check unit e2e asan valgrind tsan tsan-run fuzz fuzz-short \
 	fuzz-run compilers bench check-versions lint lint-cppcheck lint-rooms lint-man install \
 	uninstall clean help libraries-missing python-missing
-.SECONDARY:
+# Kept between runs; and a target whose recipe failed is not.
+.SECONDARY: $(call obj,$(UNIT) $(FUZZ))
+.DELETE_ON_ERROR:
