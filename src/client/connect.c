@@ -79,7 +79,7 @@ int connect_queue(struct connection *c, const struct msg *m, struct diag *d)
 		rc = channel_put(c->channel, buf_span(&b));
 	buf_free(&b);
 	if (rc == PYSTUCK_ETOOBIG)
-		return diag_set(d, PYSTUCK_EINVAL, 0, "the input is too long: at most %u bytes can be sent", MSG_MAX - 64);
+		return diag_set(d, PYSTUCK_EINVAL, 0, "the input is too long: at most %u bytes can be sent", MSG_TEXT_MAX);
 	if (rc != 0)
 		return diag_set(d, rc, 0, "%s: %s", c->where, error_text(rc));
 	return 0;
@@ -131,24 +131,24 @@ static int bad_message(struct connection *c, int code, struct diag *d)
 	c->over = code;
 	if (code == PYSTUCK_EAUTH)
 		return diag_set(d, code, 0, "%s: bytes were changed on the way: connection closed", c->where);
+	if (code == PYSTUCK_ENOMEM)
+		return diag_set(d, code, 0, "%s: %s", c->where, error_text(code));
 	return diag_set(d, PYSTUCK_EFORMAT, 0, "%s: what came back is not an answer of a pystuck server", c->where);
 }
 
-/*
- * Whatever a later version changes, the answer to HELLO goes on to start with its version: so that old clients can say why
- * they can't go on instead of calling it garbage.
- */
-static int later_version(const struct connection *c, struct span bytes, struct diag *d)
+/* msg.c reads as much of a later version's answer as is needed to tell. */
+static int check_version(const struct connection *c, const struct msg *m, struct diag *d)
 {
-	if (bytes.len < 3 || (bytes.data[0] != MSG_WELCOME && bytes.data[0] != MSG_REFUSED))
-		return 0;
-	unsigned version = be16_get(bytes.data + 1);
+	unsigned version = PROTOCOL_VERSION;
 
+	if (m->type == MSG_WELCOME)
+		version = m->welcome.version;
+	else if (m->type == MSG_REFUSED)
+		version = m->refused.version;
 	if (version == PROTOCOL_VERSION)
 		return 0;
-	return diag_set(d, PYSTUCK_EFORMAT, 0,
-		"%s: the server speaks protocol %u, this client %d: use the pystuck client that came with the server",
-		c->where, version, PROTOCOL_VERSION);
+	return diag_set(d, PYSTUCK_EFORMAT, 0, "%s: the server speaks protocol version %u, this client %d: "
+		"use the pystuck client that belongs to the server", c->where, version, PROTOCOL_VERSION);
 }
 
 static int goodbye(struct connection *c, const struct msg_bye *bye, struct diag *d)
@@ -175,13 +175,14 @@ int connect_next(struct connection *c, struct msg *m, struct diag *d)
 		rc = channel_fill(c->channel);
 		if (rc == PYSTUCK_EAGAIN)
 			return 0;
-		if (rc <= 0)
+		if (rc == 0 || rc == PYSTUCK_ESYS)
 			return no_more_bytes(c, d);
+		if (rc < 0)
+			return bad_message(c, rc, d);
 	}
-	int rc = later_version(c, bytes, d);
-
-	if (rc == 0 && msg_decode(m, bytes) != 0)
-		rc = bad_message(c, PYSTUCK_EFORMAT, d);
+	if (msg_decode(m, bytes) != 0)
+		return bad_message(c, PYSTUCK_EFORMAT, d);
+	int rc = check_version(c, m, d);
 	if (rc != 0) {
 		c->over = rc;
 		return rc;
@@ -201,7 +202,7 @@ int connect_receive(struct connection *c, struct msg *m, int64_t deadline, const
 		rc = connect_wait(c, NULL, 0, deadline, d);
 		if (rc == PYSTUCK_ETIME) {
 			c->over = rc;
-			return diag_set(d, rc, 0, "%s: no %s in time (see --timeout)", c->where, what);
+			return diag_set(d, rc, 0, "%s: no %s", c->where, what);
 		}
 		if (rc < 0)
 			return rc;
@@ -247,7 +248,7 @@ static int keep_welcome(struct connection *c, const struct msg *m, struct diag *
 int connect_welcome(struct connection *c, int64_t deadline, struct diag *d)
 {
 	struct msg m;
-	int rc = connect_receive(c, &m, deadline, "answer: it may not be a pystuck server, or is stopped", d);
+	int rc = connect_receive(c, &m, deadline, "answer: the program is stopped, or this is no pystuck server", d);
 
 	if (rc < 0)
 		return rc;
@@ -288,8 +289,7 @@ static int handshake_reply(struct connection *c, struct span *record, int64_t de
 				"%s: not authenticated: wrong key, or it is not a pystuck server", c->where);
 		rc = connect_wait(c, NULL, 0, deadline, d);
 		if (rc == PYSTUCK_ETIME)
-			return diag_set(d, rc, 0, "%s: no answer to the handshake in time: it may not be a pystuck "
-				"server, or is stopped (see --timeout)", c->where);
+			return diag_set(d, rc, 0, "%s: no answer to the handshake: the program is stopped, or this is no pystuck server", c->where);
 		if (rc < 0)
 			return rc;
 	}

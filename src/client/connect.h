@@ -61,7 +61,7 @@ int connect_next(struct connection *c, struct msg *m, struct diag *d);
  * deadline has passed (PYSTUCK_ETIME, d untouched). EINTR is 0 as well. Sends what is queued meanwhile.
  */
 int connect_wait(struct connection *c, struct pollfd *more, nfds_t count, int64_t deadline, struct diag *d);
-/* connect_next, waiting: 1 or an error; the sentence of PYSTUCK_ETIME names `what` was waited for. */
+/* connect_next, waiting: 1 or an error; the sentence of PYSTUCK_ETIME says `what` did not come, the caller for how long. */
 int connect_receive(struct connection *c, struct msg *m, int64_t deadline, const char *what, struct diag *d);
 
 #endif

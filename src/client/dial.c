@@ -105,13 +105,13 @@ static int unix_failed(const struct addr *a, int error, struct diag *d)
 		return diag_set(d, PYSTUCK_ETIME, 0, "%s: its queue is full and nobody takes connections: the program is "
 			"stopped or flooded", where);
 	if (error == ECONNREFUSED && lstat(a->path, &st) == 0 && !S_ISSOCK(st.st_mode) && !S_ISLNK(st.st_mode))
-		return diag_set(d, PYSTUCK_EINVAL, 0, "%s is %s, not a socket", where,
+		return diag_set(d, PYSTUCK_ENOENT, 0, "%s is %s, not a socket", where,
 			S_ISDIR(st.st_mode) ? "a directory" : "a file");
 	if (error == ECONNREFUSED)
-		return diag_set(d, PYSTUCK_ENOENT, 0, "%s: a dead socket: the program that made it has ended or stopped its "
-			"server", where);
+		return diag_set(d, PYSTUCK_ENOENT, 0, "%s: connection refused: a dead socket: the program that made it has "
+			"ended or stopped its server", where);
 	if (error == EPROTOTYPE)
-		return diag_set(d, PYSTUCK_EINVAL, 0, "%s: not a stream socket: not a pystuck server", where);
+		return diag_set(d, PYSTUCK_ENOENT, 0, "%s: not a stream socket: not a pystuck server", where);
 	return diag_set(d, PYSTUCK_ESYS, error, "%s: %s", where, strerror(error));
 }
 
@@ -150,7 +150,7 @@ static int tcp_failed(const struct addr *a, int error, struct diag *d)
 	if (error == ECONNREFUSED)
 		return diag_set(d, PYSTUCK_ENOENT, 0, "%s: nobody listens there", where);
 	if (error == ETIMEDOUT)
-		return diag_set(d, PYSTUCK_ETIME, 0, "%s: no connection in time (see --timeout)", where);
+		return diag_set(d, PYSTUCK_ETIME, 0, "%s: no connection", where);
 	return diag_set(d, PYSTUCK_ESYS, error, "%s: %s", where, strerror(error));
 }
 

@@ -1,0 +1,116 @@
+/*
+ * commands.c: the % commands of the prompt, one row of a table each.
+ */
+#include "commands.h"
+
+#include <string.h>
+
+#include "dump.h"
+#include "print.h"
+
+struct command {
+	const char *name;
+	int (*run)(const struct commands_context *x, const char *arguments, struct diag *d);
+};
+
+static const char help[] =
+	"Python, run in the program:\n"
+	"  modules['os'].getpid()    any module of the program, imported if need be\n"
+	"  modules.__main__.name     the program's own variables\n"
+	"  _, __, Out[n]             earlier values\n"
+	"Commands:\n"
+	"  %stacks [--locals]        the stacks of all threads, with variables\n"
+	"  %threads                  a line or two for each thread\n"
+	"  %help                     this text\n"
+	"  %quit                     end the client (also: exit, quit, Ctrl-D)\n"
+	"Keys:\n"
+	"  Ctrl-C                    clear the input, or interrupt what runs\n"
+	"  Ctrl-R, up, down          the history; Tab indents\n";
+
+/* Asks for the stacks and shows them with `print`. A refusal is said; it does not end the session. */
+static int show(const struct commands_context *x, uint8_t flags, int (*print)(struct out *, const struct dump *, int),
+	struct diag *d)
+{
+	struct dump dump;
+	int rc = dump_ask(x->c, x->id, flags, d);
+
+	dump_init(&dump);
+	if (rc == 0)
+		rc = dump_await(x->c, x->id, &dump, connect_clock() + x->timeout_ms, d);
+	if (rc == 0) {
+		print_caveats(&dump);
+		print(x->out, &dump, x->color);
+		out_text(x->out, "\n");
+	} else if (rc == PYSTUCK_EPERM) {
+		out_notice("%s", d->text);
+		rc = 0;
+	}
+	dump_free(&dump);
+	return rc;
+}
+
+static int run_stacks(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	if (*arguments != '\0' && strcmp(arguments, "--locals") != 0) {
+		out_notice("%%stacks %s: only --locals can be said here", arguments);
+		return 0;
+	}
+	return show(x, *arguments != '\0' ? DUMP_LOCALS : 0, print_dump, d);
+}
+
+static int run_threads(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	(void)arguments;
+	return show(x, 0, print_threads, d);
+}
+
+/* The original's way to see the stacks again. */
+static int run_show(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	if (strcmp(arguments, "threads") != 0) {
+		out_notice("%%show %s: only \"threads\" can be shown", arguments);
+		return 0;
+	}
+	return show(x, 0, print_dump, d);
+}
+
+static int run_help(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	(void)arguments;
+	(void)d;
+	out_text(x->out, help);
+	return 0;
+}
+
+static int run_quit(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	(void)x;
+	(void)arguments;
+	(void)d;
+	return COMMANDS_QUIT;
+}
+
+static const struct command commands[] = {
+	{"%stacks", run_stacks},
+	{"%threads", run_threads},
+	{"%show", run_show},
+	{"%help", run_help},
+	{"%quit", run_quit},
+	{"%exit", run_quit},
+	{"exit", run_quit},
+	{"quit", run_quit},
+	{"exit()", run_quit},
+	{"quit()", run_quit},
+};
+
+int commands_run(const struct commands_context *x, const char *line, struct diag *d)
+{
+	size_t len = strcspn(line, " \t");
+	const char *arguments = line + len + strspn(line + len, " \t");
+
+	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+		if (strlen(commands[i].name) == len && memcmp(commands[i].name, line, len) == 0)
+			return commands[i].run(x, arguments, d);
+	out_notice("unknown command %.*s: %%help lists them", (int)(len < 40 ? len : 40), line);
+	return 0;
+}

@@ -1,0 +1,183 @@
+/*
+ * lineedit.c: GNU readline or libedit through the callback interface that both have. Signals stay with the caller: the library
+ * installs no handlers.
+ */
+#include "lineedit.h"
+
+#include <langinfo.h>
+#include <locale.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef PYSTUCK_LIBEDIT
+#include <editline/readline.h>
+#else
+#include <readline/history.h>
+#include <readline/readline.h>
+#endif
+
+#include "history.h"
+
+#define LINEEDIT_INDENT "    "
+#define LINEEDIT_PROMPT 128
+
+static char *line_done;
+static enum lineedit_state line_state;
+static int taken;		/* the terminal is ours: between begin and end */
+static int opened;
+
+/* Called by the library when the user has typed Enter or Ctrl-D. */
+static void on_line(char *line)
+{
+	free(line_done);
+	line_done = line;
+	line_state = line != NULL ? LINEEDIT_LINE : LINEEDIT_EOF;
+	/* Here, or the library shows its prompt again. */
+	rl_callback_handler_remove();
+	taken = 0;
+}
+
+/* Tab indents; there is nothing local to complete: file names would be those of the wrong machine. */
+static int on_tab(int count, int key)
+{
+	int at = rl_point;
+
+	(void)count;
+	(void)key;
+	while (at > 0 && (rl_line_buffer[at - 1] == ' ' || rl_line_buffer[at - 1] == '\t'))
+		at--;
+	if (at == 0 || rl_line_buffer[at - 1] == '\n')
+		rl_insert_text(LINEEDIT_INDENT);
+	return 0;
+}
+
+static void load_entry(const char *entry)
+{
+	add_history(entry);
+}
+
+/* The program at the other end reads UTF-8 whatever the user's locale says, and terminals of today write it. */
+static void use_utf8(void)
+{
+	if (setlocale(LC_CTYPE, "") == NULL || strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
+		setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+void lineedit_open(void)
+{
+	static char name[] = "pystuck";
+
+	if (opened)
+		return;
+	opened = 1;
+	use_utf8();
+	rl_readline_name = name;
+	rl_catch_signals = 0;
+#ifndef PYSTUCK_LIBEDIT
+	rl_catch_sigwinch = 0;
+	/* Before ~/.inputrc is read, so that the user's word is the last. */
+	rl_variable_bind("enable-bracketed-paste", "on");
+#endif
+	rl_initialize();
+	rl_bind_key('\t', on_tab);
+	using_history();
+	stifle_history(HISTORY_MAX);
+	history_open(load_entry);
+}
+
+void lineedit_close(void)
+{
+	if (!opened)
+		return;
+	lineedit_end();
+	history_close();
+	clear_history();
+	free(line_done);
+	line_done = NULL;
+	opened = 0;
+}
+
+void lineedit_begin(const char *prompt, const char *color, const char *prefill)
+{
+	char text[LINEEDIT_PROMPT];
+
+	/* \1 and \2 tell the library what takes no room on the screen. */
+	if (*color != '\0')
+		snprintf(text, sizeof text, "\001%s\002%s\001\033[0m\002", color, prompt);
+	else
+		snprintf(text, sizeof text, "%s", prompt);
+	line_state = LINEEDIT_MORE;
+	taken = 1;
+	rl_callback_handler_install(text, on_line);
+	if (*prefill != '\0') {
+		rl_insert_text(prefill);
+		rl_redisplay();
+	}
+}
+
+enum lineedit_state lineedit_feed(void)
+{
+	rl_callback_read_char();
+	return line_state;
+}
+
+char *lineedit_take(void)
+{
+	char *line = line_done;
+
+	line_done = NULL;
+	return line;
+}
+
+void lineedit_end(void)
+{
+	if (!taken)
+		return;
+	taken = 0;
+	/* To the last row of a line that has several, and below it. */
+	rl_point = rl_end;
+	rl_redisplay();
+	rl_crlf();
+	fflush(rl_outstream);
+#ifndef PYSTUCK_LIBEDIT
+	rl_free_line_state();
+	rl_callback_sigcleanup();
+#endif
+	rl_replace_line("", 0);
+	rl_callback_handler_remove();
+}
+
+void lineedit_resized(void)
+{
+	rl_resize_terminal();
+}
+
+void lineedit_pause(void)
+{
+	if (!taken)
+		return;
+	rl_crlf();
+	fflush(rl_outstream);
+	rl_deprep_terminal();
+}
+
+void lineedit_resume(void)
+{
+	if (!taken)
+		return;
+	rl_prep_terminal(1);
+	rl_on_new_line();
+	rl_redisplay();
+}
+
+void lineedit_remember(const char *entry)
+{
+	if (*entry == '\0' || *entry == ' ')
+		return;
+	const HIST_ENTRY *last = history_length > 0 ? history_get(history_base + history_length - 1) : NULL;
+	if (last != NULL && strcmp(last->line, entry) == 0)
+		return;
+	add_history(entry);
+	history_add(entry);
+}

@@ -1,0 +1,321 @@
+/*
+ * main.c: what `pystuck` does, in order: find the server, connect, print the stacks, evaluate or open the prompt. The parts
+ * are in the files beside it.
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "addr.h"
+#include "batch.h"
+#include "connect.h"
+#include "dial.h"
+#include "dump.h"
+#include "eval.h"
+#include "find.h"
+#include "json.h"
+#include "keyfile.h"
+#include "options.h"
+#include "out.h"
+#include "print.h"
+#include "repl.h"
+#include "signals.h"
+#include "status.h"
+#include "version.h"
+
+#define MAIN_KEY_NAME "default"
+
+/* Request ids: any numbers, as long as they differ. */
+enum { ID_DUMP = 1, ID_EVAL = 2, ID_PROMPT = 3 };
+
+struct client {
+	const struct options *o;
+	struct out out;
+	int color;
+	int in_is_terminal, out_is_terminal;
+	struct connection *c;
+	int sig;		/* a fatal signal came: end with it */
+};
+
+static int use_color(const struct options *o, int out_is_terminal)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	if (o->color != OPTIONS_COLOR_AUTO)
+		return o->color == OPTIONS_COLOR_ALWAYS;
+	return out_is_terminal && (no == NULL || *no == '\0') && term != NULL && strcmp(term, "dumb") != 0;
+}
+
+/* --- connecting -------------------------------------------------------------------------------- */
+
+/* --key, $PYSTUCK_KEY, ~/.config/pystuck/key. */
+static int key_path(const struct options *o, char path[static PATH_MAX], struct diag *d)
+{
+	const char *env = getenv("PYSTUCK_KEY"), *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	const char *given = o->key != NULL ? o->key : env;
+	int n = -1;
+
+	if (given != NULL && *given != '\0')
+		n = snprintf(path, PATH_MAX, "%s", given);
+	else if (config != NULL && *config == '/')
+		n = snprintf(path, PATH_MAX, "%s/pystuck/key", config);
+	else if (home != NULL && *home != '\0')
+		n = snprintf(path, PATH_MAX, "%s/.config/pystuck/key", home);
+	if (n > 0 && n < PATH_MAX)
+		return 0;
+	return diag_set(d, PYSTUCK_EINVAL, 0, "no key file: a TCP server needs one; name it with --key (pystuck --keygen FILE makes "
+		"a new key)");
+}
+
+/* Where the server is. *fd is dialled already when the search did so, else -1. */
+static int locate(const struct client *cl, struct addr *a, int *fd, struct diag *d)
+{
+	const struct options *o = cl->o;
+
+	*fd = -1;
+	if (o->host != NULL)
+		return addr_tcp(a, o->host, o->port, d);
+	if (o->socket != NULL)
+		return addr_unix(a, o->socket, d);
+	if (o->pid != 0)
+		return find_pid(a, o->pid, d);
+	return find_one(a, fd, cl->in_is_terminal && isatty(STDERR_FILENO), d);
+}
+
+static int open_connection(struct client *cl, struct diag *d)
+{
+	struct keyring *keys = NULL;
+	char path[PATH_MAX];
+	struct addr a;
+	int fd = -1, rc = locate(cl, &a, &fd, d);
+	int64_t deadline;
+
+	/* The key file first: what is wrong with it needs no server to be found out. */
+	if (rc == 0 && a.kind == ADDR_TCP) {
+		rc = key_path(cl->o, path, d);
+		if (rc == 0)
+			keys = connect_keys(path, d);
+		if (rc == 0 && keys == NULL)
+			rc = d->code;
+	}
+	deadline = connect_clock() + cl->o->timeout_ms;
+	if (rc == 0 && fd < 0) {
+		fd = dial_open(&a, deadline, NULL, NULL, d);
+		rc = fd < 0 ? fd : 0;
+	}
+	if (rc == 0)
+		rc = connect_open(&cl->c, fd, &a, keys, deadline, d);
+	keyring_free(keys);
+	return rc;
+}
+
+/*
+ * HELLO and the first request, which leave in one write, and the answer to HELLO.
+ */
+static int greet(struct client *cl, struct diag *d)
+{
+	const struct options *o = cl->o;
+	int rc = connect_hello(cl->c, d);
+
+	if (rc == 0 && o->command != NULL)
+		rc = eval_ask(cl->c, ID_EVAL, 0, 0, span_text(o->command), d);
+	else if (rc == 0 && o->stacks)
+		rc = dump_ask(cl->c, ID_DUMP, o->locals ? DUMP_LOCALS : 0, d);
+	if (rc == 0)
+		rc = connect_welcome(cl->c, connect_clock() + o->timeout_ms, d);
+	return rc;
+}
+
+/* --- what is done ------------------------------------------------------------------------------ */
+
+/* A write that failed counts: somebody may rely on what is in the file. A reader that went away does not. */
+static int finish_output(struct client *cl, int status)
+{
+	int rc = out_flush(&cl->out);
+
+	if (rc == 0 || rc == PYSTUCK_ECLOSED)
+		return status;
+	out_notice("standard output: %s", cl->out.sys != 0 ? strerror(cl->out.sys) : error_text(rc));
+	return status != STATUS_DONE ? status : STATUS_PARTIAL;
+}
+
+static int show_stacks(struct client *cl)
+{
+	const struct options *o = cl->o;
+	struct diag d = {0};
+	struct dump dump;
+	int rc, status = STATUS_DONE;
+
+	dump_init(&dump);
+	rc = dump_await(cl->c, ID_DUMP, &dump, connect_clock() + o->timeout_ms, &d);
+	if (rc != 0) {
+		status = status_fail(&d, o->timeout_ms);
+		goto out;
+	}
+	print_caveats(&dump);
+	if (o->json) {
+		rc = json_dump(&cl->out, connect_peer(cl->c), &dump, o->locals, cl->out_is_terminal);
+	} else {
+		if (cl->out_is_terminal) {
+			print_server(&cl->out, connect_peer(cl->c), cl->color);
+			out_text(&cl->out, "\n");
+		}
+		rc = print_dump(&cl->out, &dump, cl->color);
+	}
+	if (rc != 0 && rc != PYSTUCK_ECLOSED && rc != PYSTUCK_ESYS)
+		out_notice("the stacks can't be shown: %s", error_text(rc));
+	if (rc != 0 || dump_is_degraded(&dump))
+		status = STATUS_PARTIAL;
+	status = finish_output(cl, status);
+out:
+	dump_free(&dump);
+	return status;
+}
+
+static int await_batch(struct client *cl)
+{
+	const struct options *o = cl->o;
+	struct batch b = {
+		.c = cl->c,
+		.out = &cl->out,
+		.id = ID_EVAL,
+		.deadline = o->timeout_given ? connect_clock() + o->timeout_ms : CONNECT_NEVER,
+		.json = o->json,
+		.pretty = cl->out_is_terminal,
+	};
+
+	return finish_output(cl, batch_await(&b));
+}
+
+/* A script on standard input; `status` is what it stays at when there is none. */
+static int run_script(struct client *cl, int status)
+{
+	struct diag d = {0};
+	struct buf script;
+	int rc;
+
+	buf_init(&script, MSG_MAX);
+	rc = batch_read(STDIN_FILENO, &script, &d);
+	if (rc == 1) {
+		rc = eval_ask(cl->c, ID_EVAL, 0, 0, buf_span(&script), &d);
+		if (rc == 0) {
+			int ran = await_batch(cl);
+			status = ran != STATUS_DONE ? ran : status;
+		}
+	}
+	if (rc < 0)
+		status = status_fail(&d, cl->o->timeout_ms);
+	buf_free(&script);
+	return status;
+}
+
+static int open_prompt(struct client *cl, int status)
+{
+	const struct options *o = cl->o;
+	int role = connect_peer(cl->c)->role;
+	struct repl_options r = {
+		.out = &cl->out,
+		.color = cl->color,
+		.dump_timeout_ms = o->timeout_ms,
+		.eval_timeout_ms = o->timeout_given ? o->timeout_ms : 0,
+		.next_id = ID_PROMPT,
+	};
+
+	if (role < ROLE_EVAL) {
+		out_notice("no prompt: your role here is \"%s\", and evaluating needs \"%s\"", role_name(role), role_name(ROLE_EVAL));
+		return o->stacks ? status : STATUS_REFUSED;
+	}
+	out_text(&cl->out, o->stacks ? "\n" : "");
+	if (!o->stacks)
+		print_server(&cl->out, connect_peer(cl->c), cl->color);
+	out_text(&cl->out, "use modules['os'] or modules['__main__'] to look into the program; %help\n\n");
+	return repl_run(cl->c, &r, &cl->sig);
+}
+
+static int converse(struct client *cl)
+{
+	const struct options *o = cl->o;
+	struct diag d = {0};
+	int status = STATUS_DONE;
+
+	if (open_connection(cl, &d) != 0 || greet(cl, &d) != 0)
+		return status_fail(&d, o->timeout_ms);
+	if (o->command != NULL)
+		return await_batch(cl);
+	if (o->stacks)
+		status = show_stacks(cl);
+	if (!o->repl || (status != STATUS_DONE && status != STATUS_PARTIAL))
+		return status;
+	if (!cl->in_is_terminal)
+		return run_script(cl, status);
+	return cl->out_is_terminal ? open_prompt(cl, status) : status;
+}
+
+static int make_key(const struct options *o)
+{
+	const char *name = o->key_name != NULL ? o->key_name : MAIN_KEY_NAME;
+	struct diag d = {0};
+	int rc = keyfile_create(o->keygen, name, &d);
+
+	if (rc != 0) {
+		status_fail(&d, 0);
+		return STATUS_USAGE;
+	}
+	out_notice("key \"%s\" is in %s", name, o->keygen);
+	out_notice("the program: pystuck.run_server(port=%d, key=FILE); the client: pystuck HOST --key FILE", ADDR_DEFAULT_PORT);
+	out_notice("both need a copy; whoever has it can do everything in the program: keep it mode 0600, and copy it over ssh");
+	return STATUS_DONE;
+}
+
+static int list_servers(struct client *cl)
+{
+	struct diag d = {0};
+
+	if (find_list(&cl->out, &d) != 0)
+		return status_fail(&d, 0);
+	return STATUS_DONE;
+}
+
+static int run(struct client *cl)
+{
+	switch (cl->o->action) {
+	case OPTIONS_HELP:
+		out_text(&cl->out, options_help());
+		return STATUS_DONE;
+	case OPTIONS_VERSION:
+		out_text(&cl->out, "pystuck " PYSTUCK_VERSION "\n");
+		return STATUS_DONE;
+	case OPTIONS_KEYGEN:
+		return make_key(cl->o);
+	case OPTIONS_LIST:
+		return list_servers(cl);
+	case OPTIONS_CONNECT:
+	default:
+		return converse(cl);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	struct client cl = {.o = &o};
+	struct diag d = {0};
+
+	signals_quiet();
+	if (options_parse(&o, argc, argv, &d) != 0) {
+		out_notice("%s", d.text);
+		return STATUS_USAGE;
+	}
+	cl.in_is_terminal = isatty(STDIN_FILENO);
+	cl.out_is_terminal = isatty(STDOUT_FILENO);
+	cl.color = use_color(&o, cl.out_is_terminal);
+	out_init(&cl.out, STDOUT_FILENO);
+	int status = finish_output(&cl, run(&cl));
+	connect_close(cl.c);
+	out_free(&cl.out);
+	if (cl.sig != 0)
+		signals_die(cl.sig);
+	return status;
+}

@@ -1,0 +1,31 @@
+/*
+ * places.h: where the Unix sockets of servers may be: paths only, nobody is asked yet.
+ */
+#ifndef PYSTUCK_CLIENT_PLACES_H
+#define PYSTUCK_CLIENT_PLACES_H
+
+#include <sys/types.h>
+
+#include "addr.h"
+#include "error.h"
+
+#define PLACES_MAX 1024		/* sockets that are looked at */
+
+struct places {
+	struct addr *at;	/* each once */
+	size_t count, room;
+};
+
+void places_free(struct places *p);
+/*
+ * Listening sockets with "pystuck" in their path (/proc/net/unix) and sockets in the default places, as far as their files are
+ * there and the caller may connect to them. 0 or PYSTUCK_ENOMEM.
+ */
+int places_all(struct places *p);
+/*
+ * The sockets that may be the server of a process: what it listens on, or, where that can't be seen, PID.sock in a default place. 0, or
+ * PYSTUCK_ENOENT, PYSTUCK_EPERM, PYSTUCK_ENOMEM with a sentence.
+ */
+int places_of(struct places *p, pid_t pid, struct diag *d);
+
+#endif

@@ -1,0 +1,426 @@
+/*
+ * repl.c: the prompt. Input comes from lineedit.c, evaluations go through eval.c; while the user types, the connection is
+ * watched too. The % commands are in commands.c.
+ */
+#include "repl.h"
+
+#include <ctype.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "eval.h"
+#include "lineedit.h"
+#include "signals.h"
+#include "status.h"
+
+#define REPL_PROMPT 32
+#define REPL_INDENT 256		/* bytes of indentation that a server may put into the line */
+#define COLOR_IN "\033[32m"
+#define COLOR_OUT "\033[31m"
+#define COLOR_OFF "\033[0m"
+
+struct repl {
+	struct connection *c;
+	const struct repl_options *o;
+	struct out *out;
+	struct out err;
+	uint32_t next_id;
+	uint32_t cell;			/* number of the next input */
+	struct buf input;		/* lines typed so far; newline between them */
+	int more;			/* the input goes on: continuation prompt */
+	char indent[REPL_INDENT];	/* what the continuation line begins with */
+	int done;			/* the loop ends with `status` */
+	int status;
+	int sig;
+};
+
+enum read_result { READ_LINE, READ_EOF, READ_CANCELLED, READ_END };
+
+static void finish(struct repl *r, int status)
+{
+	r->done = 1;
+	r->status = status;
+}
+
+static void fail(struct repl *r, const struct diag *d)
+{
+	out_flush(r->out);
+	finish(r, status_fail(d, r->o->dump_timeout_ms));
+}
+
+/* --- reading a line ---------------------------------------------------------------------------- */
+
+/* What the server sends while nobody asked: the rest of what was let go of, or its end. 0, or -1 when the connection is over. */
+static int drain(struct repl *r)
+{
+	struct msg m;
+	struct diag d;
+	int rc;
+
+	while ((rc = connect_next(r->c, &m, &d)) == 1)
+		;
+	if (rc == 0)
+		return 0;
+	lineedit_end();
+	fail(r, &d);
+	return -1;
+}
+
+/* READ_LINE: nothing of interest, go on typing. */
+static enum read_result on_signals(struct repl *r)
+{
+	int sig;
+
+	while ((sig = signals_take()) != 0) {
+		if (sig == SIGWINCH) {
+			lineedit_resized();
+		} else if (sig == SIGTSTP) {
+			lineedit_pause();
+			signals_stop();
+			lineedit_resume();
+		} else if (sig == SIGINT) {
+			lineedit_end();
+			return READ_CANCELLED;
+		} else if (signals_are_fatal(sig)) {
+			lineedit_end();
+			r->sig = sig;
+			finish(r, STATUS_LOST);
+			return READ_END;
+		}
+	}
+	return READ_LINE;
+}
+
+static enum read_result wait_for_line(struct repl *r)
+{
+	struct diag d;
+
+	for (;;) {
+		struct pollfd more[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = signals_fd(), .events = POLLIN}};
+		enum read_result signals;
+		int rc = connect_wait(r->c, more, 2, CONNECT_NEVER, &d);
+
+		if (rc < 0) {
+			lineedit_end();
+			fail(r, &d);
+			return READ_END;
+		}
+		if (rc == 1 && drain(r) != 0)
+			return READ_END;
+		signals = signals_pending() ? on_signals(r) : READ_LINE;
+		if (signals != READ_LINE)
+			return signals;
+		if (more[0].revents == 0)
+			continue;
+		switch (lineedit_feed()) {
+		case LINEEDIT_LINE:
+			return READ_LINE;
+		case LINEEDIT_EOF:
+			return READ_EOF;
+		case LINEEDIT_MORE:
+		default:
+			break;
+		}
+	}
+}
+
+static enum read_result read_line(struct repl *r)
+{
+	char prompt[REPL_PROMPT], dots[REPL_PROMPT];
+	int n = snprintf(prompt, sizeof prompt, "In [%u]: ", r->cell);
+
+	/* As wide as the first prompt: what is typed stands in one column. */
+	snprintf(dots, sizeof dots, "%*s", n, "...: ");
+	out_end_line(r->out);
+	out_flush(r->out);
+	lineedit_begin(r->more ? dots : prompt, r->o->color ? COLOR_IN : "", r->more ? r->indent : "");
+	return wait_for_line(r);
+}
+
+/* --- evaluating -------------------------------------------------------------------------------- */
+
+/* Ctrl-C in the middle of a write ends that write, not the prompt. */
+static void recover(struct out *o)
+{
+	if (o->error == PYSTUCK_ECLOSED && signals_want_end())
+		out_recover(o);
+}
+
+static int on_output(void *context, int stream, struct span text)
+{
+	struct repl *r = context;
+
+	out_flush(stream == 2 ? r->out : &r->err);
+	out_safe(stream == 2 ? &r->err : r->out, text, TEXT_BLOCK);
+	recover(r->out);
+	recover(&r->err);
+	return r->out->error;
+}
+
+static int on_idle(void *context)
+{
+	struct repl *r = context;
+
+	out_flush(r->out);
+	out_flush(&r->err);
+	recover(r->out);
+	recover(&r->err);
+	return r->out->error;
+}
+
+static void show_value(struct repl *r, struct span text)
+{
+	out_end_line(&r->err);
+	out_flush(&r->err);
+	out_end_line(r->out);
+	out_text(r->out, r->o->color ? COLOR_OUT : "");
+	out_text(r->out, "Out[");
+	out_number(r->out, r->cell);
+	out_text(r->out, "]: ");
+	out_text(r->out, r->o->color ? COLOR_OFF : "");
+	/* A value of several lines begins on its own: its columns then line up. */
+	if (text.len > 0 && memchr(text.data, '\n', text.len) != NULL)
+		out_text(r->out, "\n");
+	out_safe(r->out, text, TEXT_BLOCK);
+	out_text(r->out, "\n");
+}
+
+static void show_trouble(struct repl *r, struct span text)
+{
+	out_end_line(r->out);
+	out_flush(r->out);
+	out_end_line(&r->err);
+	out_safe(&r->err, text, TEXT_BLOCK);
+	out_end_line(&r->err);
+	out_flush(&r->err);
+}
+
+/* The server's indentation, if that is what it is. */
+static void take_indent(struct repl *r, struct span text)
+{
+	size_t n = 0;
+
+	while (n < text.len && n < sizeof r->indent - 1 && (text.data[n] == ' ' || text.data[n] == '\t')) {
+		r->indent[n] = (char)text.data[n];
+		n++;
+	}
+	r->indent[n] = '\0';
+	r->more = 1;
+}
+
+static void forget_input(struct repl *r)
+{
+	buf_clear(&r->input);
+	r->more = 0;
+}
+
+static void remember_input(struct repl *r)
+{
+	size_t len = buf_len(&r->input);
+	char *text = malloc(len + 1);
+
+	if (text == NULL)
+		return;
+	memcpy(text, buf_bytes(&r->input), len);
+	while (len > 0 && isspace((unsigned char)text[len - 1]))
+		len--;
+	text[len] = '\0';
+	lineedit_remember(text);
+	free(text);
+}
+
+static void show_result(struct repl *r, const struct msg_result *result)
+{
+	if (result->status == RESULT_INCOMPLETE) {
+		take_indent(r, result->text);
+		return;
+	}
+	if (result->status == RESULT_VALUE)
+		show_value(r, result->text);
+	else if (result->text.len > 0)
+		show_trouble(r, result->text);
+	if (result->total > result->text.len) {
+		out_flush(r->out);
+		out_notice("the text was cut: %zu of %llu bytes", result->text.len, (unsigned long long)result->total);
+	}
+	remember_input(r);
+	forget_input(r);
+	r->cell++;
+	/* An empty line before the next prompt: where one answer ends stays visible. */
+	out_end_line(r->out);
+	out_text(r->out, "\n");
+}
+
+static void eval_ended(struct repl *r, const struct eval *e, int end, const struct diag *d)
+{
+	switch (end) {
+	case EVAL_ENDED:
+		show_result(r, &e->result);
+		return;
+	case EVAL_DETACHED:
+	case EVAL_TIMED_OUT:
+		out_end_line(r->out);
+		out_flush(r->out);
+		out_notice(e->result.text.len > 0 ? "it took too long and was interrupted (see --timeout)" :
+			"let go of it: it goes on in the program");
+		remember_input(r);
+		forget_input(r);
+		r->cell++;
+		return;
+	case EVAL_REFUSED:
+		forget_input(r);
+		out_notice("%s", d->text);
+		return;
+	case EVAL_SIGNAL:
+		r->sig = e->signal;
+		finish(r, STATUS_LOST);
+		return;
+	case EVAL_UNREAD:
+		finish(r, STATUS_LOST);
+		return;
+	default:
+		fail(r, d);
+	}
+}
+
+static void evaluate(struct repl *r)
+{
+	struct eval e = {.id = r->next_id++, .deadline = CONNECT_NEVER, .at_prompt = 1, .context = r, .output = on_output,
+		.idle = on_idle};
+	struct diag d = {0};
+
+	if (r->o->eval_timeout_ms > 0)
+		e.deadline = connect_clock() + r->o->eval_timeout_ms;
+	int end = eval_ask(r->c, e.id, EVAL_INTERACTIVE, r->cell, buf_span(&r->input), &d);
+	if (end == PYSTUCK_EINVAL) {
+		out_notice("%s", d.text);
+		forget_input(r);
+		return;
+	}
+	if (end == 0)
+		end = eval_await(r->c, &e, &d);
+	out_flush(&r->err);
+	eval_ended(r, &e, end, &d);
+	on_idle(r);
+}
+
+/* --- what a line means ------------------------------------------------------------------------- */
+
+static char *trimmed(char *line)
+{
+	size_t len = strlen(line);
+
+	while (len > 0 && isspace((unsigned char)line[len - 1]))
+		line[--len] = '\0';
+	while (isspace((unsigned char)*line))
+		line++;
+	return line;
+}
+
+/* Only spaces: an empty line, which ends a block. */
+static int is_blank(const char *line)
+{
+	return line[strspn(line, " \t")] == '\0';
+}
+
+static int is_command(const char *line)
+{
+	static const char *const words[] = {"exit", "quit", "exit()", "quit()"};
+	size_t blank = strspn(line, " \t");
+
+	if (line[blank] == '%')
+		return 1;
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+		size_t len = strlen(words[i]);
+
+		if (strncmp(line + blank, words[i], len) == 0 && is_blank(line + blank + len))
+			return 1;
+	}
+	return 0;
+}
+
+static void run_command(struct repl *r, char *line)
+{
+	struct commands_context context = {
+		.c = r->c, .out = r->out, .color = r->o->color, .timeout_ms = r->o->dump_timeout_ms, .id = r->next_id++,
+	};
+	struct diag d = {0};
+	char *text = trimmed(line);
+
+	lineedit_remember(text);
+	int rc = commands_run(&context, text, &d);
+
+	on_idle(r);
+	if (rc == COMMANDS_QUIT)
+		finish(r, STATUS_DONE);
+	else if (rc < 0)
+		fail(r, &d);
+}
+
+static void take_line(struct repl *r, char *line)
+{
+	int rc = 0;
+
+	if (!r->more && is_blank(line))
+		return;
+	if (!r->more && is_command(line)) {
+		run_command(r, line);
+		return;
+	}
+	if (r->more)
+		rc = buf_put(&r->input, "\n", 1);
+	if (rc == 0 && !is_blank(line))
+		rc = buf_put(&r->input, line, strlen(line));
+	if (rc != 0) {
+		out_notice("the input is too long: at most %u bytes can be sent", MSG_TEXT_MAX);
+		forget_input(r);
+		return;
+	}
+	evaluate(r);
+}
+
+static void one_line(struct repl *r)
+{
+	char *line = NULL;
+
+	switch (read_line(r)) {
+	case READ_LINE:
+		line = lineedit_take();
+		if (line != NULL)
+			take_line(r, line);
+		free(line);
+		return;
+	case READ_EOF:
+		out_text(r->out, "\n");
+		finish(r, STATUS_DONE);
+		return;
+	case READ_CANCELLED:
+		forget_input(r);
+		return;
+	case READ_END:
+	default:
+		return;
+	}
+}
+
+int repl_run(struct connection *c, const struct repl_options *o, int *sig)
+{
+	struct repl r = {.c = c, .o = o, .out = o->out, .next_id = o->next_id};
+
+	out_init(&r.err, STDERR_FILENO);
+	buf_init(&r.input, MSG_TEXT_MAX);
+	signals_catch(1);
+	lineedit_open();
+	while (!r.done)
+		one_line(&r);
+	lineedit_close();
+	out_flush(r.out);
+	out_free(&r.err);
+	buf_free(&r.input);
+	*sig = r.sig;
+	return r.status;
+}
