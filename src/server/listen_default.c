@@ -85,7 +85,7 @@ static void sweep(const char *dir)
 }
 
 /* A directory of this very user, where we may make files. */
-static int is_ours(const char *dir, struct diag *d)
+static int is_ours(const char *dir, enum listen_path_last above, struct diag *d)
 {
 	struct stat st;
 
@@ -100,6 +100,10 @@ static int is_ours(const char *dir, struct diag *d)
 		return diag_set(d, PYSTUCK_EUNSAFE, 0,
 			"directory %s belongs to uid %lu; have it removed, or set $PYSTUCK_SOCKET",
 			dir, (unsigned long)st.st_uid);
+	if (above == LISTEN_PATH_STICKY && (st.st_mode & 077) != 0)
+		return diag_set(d, PYSTUCK_EUNSAFE, 0,
+			"directory %s: mode %04o lets others in; chmod 700 it", dir,
+			(unsigned)(st.st_mode & 07777));
 	if (faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) != 0)
 		return diag_set(d, PYSTUCK_ESYS, errno, "directory %s: %s", dir, strerror(errno));
 	return 0;
@@ -121,7 +125,7 @@ static int try_dir(struct addr *a, const char *dir, enum listen_path_last above,
 	made = mkdir(dir, 0700) == 0;
 	if (!made && errno != EEXIST)
 		return diag_set(d, PYSTUCK_ESYS, errno, "directory %s: %s", dir, strerror(errno));
-	rc = is_ours(dir, d);
+	rc = is_ours(dir, above, d);
 	if (rc == 0)
 		rc = listen_path_check(a->path, LISTEN_PATH_PRIVATE, d);
 	if (rc == 0)

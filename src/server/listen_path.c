@@ -180,7 +180,7 @@ static int set_left(struct walk *w, const char *path, struct diag *d)
 		return diag_set(d, PYSTUCK_EINVAL, 0, "socket %s: the path is not absolute", path);
 	len = (size_t)(slash - path);
 	if (len >= sizeof(w->left))
-		return diag_set(d, PYSTUCK_ETOOBIG, 0, "socket %s: the path is too long", path);
+		return diag_set(d, PYSTUCK_ETOOBIG, 0, "the path is too long: %s", path);
 	if (slash[1] == '\0' || strcmp(slash, "/.") == 0 || strcmp(slash, "/..") == 0)
 		return diag_set(
 			d, PYSTUCK_EINVAL, 0, "socket %s: the path names a directory", path);
@@ -201,7 +201,7 @@ int listen_path_check(const char *path, enum listen_path_last last, struct diag 
 	while (rc == 0) {
 		rc = next_component(&w, name);
 		if (rc != 0)
-			rc = diag_set(d, rc, 0, "socket %s: a directory's name is too long", path);
+			rc = diag_set(d, rc, 0, "the name of a directory is too long in %s", path);
 		else if (name[0] == '\0')
 			break;
 		else if (strcmp(name, ".") != 0)
