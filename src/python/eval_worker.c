@@ -1,0 +1,363 @@
+/*
+ * eval_worker.c: the thread that evaluates for one session: waits for a request, takes the GIL with a thread state of its own,
+ * runs the code, answers. How code is run and shown is run.c's, where its output goes stream.c's.
+ */
+#include <Python.h>
+
+#include "eval_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "text.h"
+
+#define WORKER_NAME "pystuck-eval"
+#define WORKERS_MAX 200			/* evaluation threads, those that were let go of included */
+#define STACK_BYTES (8u << 20)		/* at least, where the system's default is less: deep recursion */
+
+static _Thread_local struct eval_worker *self;
+
+struct eval_worker *eval_worker_self(void)
+{
+	return self;
+}
+
+/* --- one evaluation ------------------------------------------------------------------------------------------------ */
+
+static PyObject *module_attr(PyObject *module, const char *name)
+{
+	return PyDict_GetItemString(PyModule_GetDict(module), name);
+}
+
+/*
+ * GIL held. Code that asked for threading.current_thread() has made itself known there as a dummy: the program must not find
+ * our threads in threading.enumerate().
+ */
+static void forget_dummy_thread(void)
+{
+	PyObject *threading = PyDict_GetItemString(PyImport_GetModuleDict(), "threading");
+	PyObject *active, *dummy, *get_ident, *ident = NULL, *thread = NULL;
+
+	if (threading == NULL || !PyModule_Check(threading))
+		return;
+	Py_INCREF(threading);
+	active = Py_XNewRef(module_attr(threading, "_active"));
+	dummy = Py_XNewRef(module_attr(threading, "_DummyThread"));
+	get_ident = Py_XNewRef(module_attr(threading, "get_ident"));
+	if (active != NULL && PyDict_Check(active) && dummy != NULL && get_ident != NULL)
+		ident = PyObject_CallNoArgs(get_ident);
+	if (ident != NULL)
+		thread = Py_XNewRef(PyDict_GetItemWithError(active, ident));
+	if (thread != NULL && PyObject_IsInstance(thread, dummy) == 1)
+		PyDict_DelItem(active, ident);
+	PyErr_Clear();
+	Py_XDECREF(thread);
+	Py_XDECREF(ident);
+	Py_XDECREF(get_ident);
+	Py_XDECREF(dummy);
+	Py_XDECREF(active);
+	Py_DECREF(threading);
+}
+
+/* The code has forked, and this is the child: its thread is the whole process, and what it knows of us is the parent's. */
+static void end_forked_child(const struct eval_worker *w, const struct run_result *result)
+{
+	if (getpid() != w->pid)
+		_exit(result->status == RESULT_RAISED || result->status == RESULT_INTERRUPTED);
+}
+
+/* GIL held. Between the first and the last line the evaluation can be interrupted. */
+static void run_guarded(struct eval_worker *w, const struct run_request *r, struct run_result *result)
+{
+	struct eval_session *s = w->session;
+	PyObject *source = NULL;
+	int entered = 0;
+
+	w->interrupted = 0;
+	w->running_id = w->sink.id;
+	w->running = 1;
+	if (run_start(r, &source, &w->interrupted, result)) {
+		entered = stream_enter(&w->sink) == 0;
+		if (entered)
+			run_finish(s->space, r, source, &w->interrupted, result);
+		else
+			run_failed(result);
+		Py_DECREF(source);
+	}
+	/* In this order and with the GIL held throughout: an exception that was sent late must not hit what comes next. */
+	w->running = 0;
+	PyThreadState_SetAsyncExc(w->ident, NULL);
+	end_forked_child(w, result);
+	if (entered)
+		stream_leave();
+}
+
+/* GIL held. */
+static void run_request(struct eval_worker *w, const struct eval_request *r, struct run_result *result)
+{
+	struct eval_session *s = w->session;
+	struct run_request request = { .source = r->source, .len = r->len, .cell = r->cell,
+		.interactive = r->interactive, .who = s->who };
+
+	if (s->space == NULL)
+		s->space = run_space_new(s->extra);
+	if (s->space == NULL) {
+		run_failed(result);
+		return;
+	}
+	w->sink.port = s->port;
+	w->sink.id = r->id;
+	w->sink.interrupted = 0;
+	run_guarded(w, &request, result);
+	forget_dummy_thread();
+}
+
+/* --- its answer ---------------------------------------------------------------------------------------------------- */
+
+void eval_refuse(struct port *port, uint32_t id, int reason, const char *text)
+{
+	struct msg m = { .type = MSG_ERROR,
+		.error = { .id = id, .reason = (uint8_t)reason, .text = span_text(text) } };
+
+	port_answer(port, &m);
+}
+
+static void answer(struct port *port, uint32_t id, const struct run_result *result, uint64_t duration_us)
+{
+	struct span text = { (const uint8_t *)result->text, result->len };
+	struct msg m;
+	int rc;
+
+	if (result->vetoed) {
+		text.len = text_whole(text, MSG_SENTENCE_MAX);
+		m = (struct msg){ .type = MSG_ERROR,
+			.error = { .id = id, .reason = REASON_VETO, .text = text } };
+	} else {
+		m = (struct msg){ .type = MSG_RESULT,
+			.result = { .id = id, .status = (uint8_t)result->status, .duration_us = duration_us,
+				.total = result->total, .text = text } };
+	}
+	rc = port_answer(port, &m);
+	if (rc != 0 && rc != PYSTUCK_ECLOSED)
+		eval_refuse(port, id, REASON_LIMIT, "it was evaluated, but there is no memory for the answer");
+}
+
+/* 1 when somebody still waits for the answer. From here on the thread counts as idle. */
+static int finish(struct eval_worker *w)
+{
+	int wanted;
+
+	pthread_mutex_lock(&eval_lock);
+	if (w->request == NULL)
+		w->busy = 0;
+	wanted = !w->detached;
+	pthread_mutex_unlock(&eval_lock);
+	return wanted;
+}
+
+/* 1 when the request was interrupted before it began. */
+static int is_cancelled(struct eval_worker *w)
+{
+	int cancelled;
+
+	pthread_mutex_lock(&eval_lock);
+	cancelled = w->cancelled;
+	pthread_mutex_unlock(&eval_lock);
+	return cancelled;
+}
+
+static void cancelled_result(struct run_result *result)
+{
+	static const char text[] = "KeyboardInterrupt: before it began";
+
+	result->status = RESULT_INTERRUPTED;
+	result->text = strdup(text);
+	result->len = result->text != NULL ? sizeof text - 1 : 0;
+	result->total = result->len;
+}
+
+static void evaluate(struct eval_worker *w, const struct eval_request *r)
+{
+	struct port *port = w->session->port;
+	struct run_result result = { .status = RESULT_NONE };
+	uint64_t began;
+
+	PyEval_RestoreThread(w->state);
+	if (port_claim(port, PORT_EVAL, r->id) != 0) {
+		PyEval_SaveThread();
+		finish(w);
+		return;
+	}
+	began = gil_now_ns();
+	if (is_cancelled(w))
+		cancelled_result(&result);
+	else
+		run_request(w, r, &result);
+	PyEval_SaveThread();
+	if (finish(w)) {
+		answer(port, r->id, &result, (gil_now_ns() - began) / 1000);
+		port_done(port, PORT_EVAL, r->id);
+	}
+	run_result_clear(&result);
+}
+
+static void refuse_without_state(struct eval_worker *w, const struct eval_request *r)
+{
+	struct port *port = w->session->port;
+
+	finish(w);
+	if (port_claim(port, PORT_EVAL, r->id) != 0)
+		return;
+	eval_refuse(port, r->id, REASON_LIMIT, "no memory for a Python thread state");
+	port_done(port, PORT_EVAL, r->id);
+}
+
+/* --- the thread ---------------------------------------------------------------------------------------------------- */
+
+/* The next request, the caller's to free; NULL: the thread is to end. */
+static struct eval_request *next_request(struct eval_worker *w)
+{
+	struct eval_request *r;
+
+	pthread_mutex_lock(&eval_lock);
+	while (w->request == NULL && !w->quit)
+		pthread_cond_wait(&w->wake, &eval_lock);
+	r = w->request;
+	w->request = NULL;
+	pthread_mutex_unlock(&eval_lock);
+	return r;
+}
+
+/* What is dropped may run any code: it prints to nobody. */
+static void drop_space(struct eval_worker *w, struct eval_session *s)
+{
+	int entered;
+
+	PyEval_RestoreThread(w->state);
+	w->sink.port = NULL;
+	entered = stream_enter(&w->sink) == 0;
+	PyErr_Clear();
+	run_space_free(s->space);
+	s->space = NULL;
+	end_forked_child(w, &(struct run_result){ .status = RESULT_NONE });
+	if (entered)
+		stream_leave();
+	forget_dummy_thread();
+	PyEval_SaveThread();
+}
+
+static void leave_session(struct eval_worker *w)
+{
+	struct eval_session *s = w->session;
+	int last;
+
+	pthread_mutex_lock(&eval_lock);
+	last = eval_session_release(s);
+	w->session = NULL;
+	w->busy = last;		/* dropping may take its time: nothing for a fork to wait for */
+	pthread_mutex_unlock(&eval_lock);
+	if (last && w->state != NULL && s->space != NULL)
+		drop_space(w, s);
+	if (w->state != NULL) {
+		PyEval_RestoreThread(w->state);
+		PyThreadState_Clear(w->state);
+		PyThreadState_DeleteCurrent();
+	}
+	if (last)
+		eval_session_free(s);
+}
+
+static void leave_workers(struct eval_worker *w)
+{
+	struct eval_worker **at;
+
+	pthread_mutex_lock(&eval_lock);
+	for (at = &eval_workers; *at != w; at = &(*at)->next)
+		;
+	*at = w->next;
+	w->over = 1;
+	if (!w->awaited)
+		pthread_detach(pthread_self());
+	pthread_cond_broadcast(&eval_changed);
+	eval_worker_release(w);
+	pthread_mutex_unlock(&eval_lock);
+}
+
+static void *worker_main(void *arg)
+{
+	struct eval_worker *w = arg;
+	struct eval_request *r;
+
+	self = w;
+	w->state = PyThreadState_New(PyInterpreterState_Main());
+	w->ident = PyThread_get_thread_ident();
+	while ((r = next_request(w)) != NULL) {
+		if (w->state != NULL)
+			evaluate(w, r);
+		else
+			refuse_without_state(w, r);
+		free(r);
+	}
+	leave_session(w);
+	leave_workers(w);
+	return NULL;
+}
+
+void eval_worker_release(struct eval_worker *w)
+{
+	if (--w->references > 0)
+		return;
+	pthread_cond_destroy(&w->wake);
+	free(w->request);
+	free(w);
+}
+
+/* 0: the system's default is enough. */
+static size_t stack_bytes(void)
+{
+	pthread_attr_t attr;
+	size_t standard = 0;
+
+	if (pthread_attr_init(&attr) != 0)
+		return 0;
+	if (pthread_attr_getstacksize(&attr, &standard) != 0)
+		standard = STACK_BYTES;
+	pthread_attr_destroy(&attr);
+	return standard < STACK_BYTES ? STACK_BYTES : 0;
+}
+
+static size_t count_workers(void)
+{
+	size_t n = 0;
+
+	for (struct eval_worker *w = eval_workers; w != NULL; w = w->next)
+		n++;
+	return n;
+}
+
+struct eval_worker *eval_worker_start(struct eval_session *s)
+{
+	struct eval_worker *w;
+
+	if (count_workers() >= WORKERS_MAX)
+		return NULL;
+	w = calloc(1, sizeof *w);
+	if (w == NULL)
+		return NULL;
+	w->references = 1;
+	w->session = s;
+	w->pid = getpid();
+	pthread_cond_init(&w->wake, NULL);
+	/* It waits for the lock, which is ours, before it looks at anything that is set below. */
+	if (gil_start_thread(&w->thread, WORKER_NAME, stack_bytes(), worker_main, w) != 0) {
+		pthread_cond_destroy(&w->wake);
+		free(w);
+		return NULL;
+	}
+	s->references++;
+	w->next = eval_workers;
+	eval_workers = w;
+	return w;
+}
