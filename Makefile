@@ -207,9 +207,10 @@ check-versions:			## end to end on Debian sid's Pythons, in a chroot (root, Debi
 
 # ---- lint ---------------------------------------------------------------------------------------
 
+MANS := $(wildcard man/*.[1-8])
 SOURCES := $(WIRE) $(AUTH) $(SERVER) $(PYROOM) $(CLIENT)
 TIDY := $(patsubst %.c,$(BUILD)/tidy/%,$(SOURCES))
-lint: lint-cppcheck lint-rooms lint-man $(TIDY)	## cppcheck, clang-tidy, mandoc, the rule between rooms
+lint: lint-cppcheck lint-rooms lint-docs $(TIDY)	## cppcheck, clang-tidy, mandoc, the rule between rooms
 # readdir is safe with a DIR of one's own (readdir_r is the deprecated one); one past the end of an array is a valid address.
 lint-cppcheck:
 	$(call say,CPPCHECK)$(CPPCHECK) --quiet --std=c11 --enable=warning,performance,portability \
@@ -218,8 +219,8 @@ lint-cppcheck:
 		--suppress=readdirCalled --suppress=ctuPointerArith $(SOURCES)
 lint-rooms: all
 	$(call say,ROOMS)tools/check-rooms --self-test && tools/check-rooms --build $(BUILD)
-lint-man:
-	$(call say,MANDOC)mandoc -Tlint -Wwarning $(wildcard man/*.[1-8])
+lint-docs:
+	$(call say,DOCS)tools/check-docs && mandoc -Tlint -Wwarning $(MANS)
 # After an object, so that a changed header brings its users back here.
 $(BUILD)/tidy/src/python/%: $(BUILD)/obj/python$(PY_SUFFIX)/%.o .clang-tidy
 	@mkdir -p $(@D)
@@ -237,7 +238,6 @@ MAN_DIR = $(DESTDIR)$(PREFIX)/share/man
 DOC_DIR = $(DESTDIR)$(PREFIX)/share/doc/pystuck
 SITE_DIR = $(DESTDIR)$(PYTHON_SITE)/pystuck
 DOCS := LICENSE README.md SECURITY.md CHANGELOG.md $(wildcard docs/*)
-MANS := $(wildcard man/*.[1-8])
 
 install: all			## PREFIX (/usr/local), DESTDIR, PYTHON_SITE
 	umask 022 && install -d $(BIN_DIR) $(SITE_DIR) $(DOC_DIR)
@@ -262,7 +262,7 @@ help:				## this list
 
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ)) $(call pyobj,$(PYROOM)))
 .PHONY: all module modules unit-programs check unit e2e asan valgrind tsan tsan-run fuzz fuzz-short \
-	fuzz-run compilers bench check-versions lint lint-cppcheck lint-rooms lint-man install \
+	fuzz-run compilers bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.
 .SECONDARY: $(call obj,$(UNIT) $(FUZZ))
