@@ -233,6 +233,14 @@ static void walk_thread(struct frames *f, struct frames_thread *t, uint32_t most
 
 /* --- thread states ----------------------------------------------------------------------------------------------- */
 
+/* Reads our own memory by a system call that fails at a bad address instead of crashing. */
+static int read_memory(uintptr_t address, void *to, size_t size)
+{
+	struct iovec local = { to, size }, remote = { (void *)address, size };
+
+	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
+}
+
 #if PY_VERSION_HEX < 0x030B0000
 #define TCB_BYTES 2048u		/* the C library's record of a thread is searched so far for the kernel's id */
 #define TID_BATCH 256u
@@ -245,20 +253,24 @@ static void walk_thread(struct frames *f, struct frames_thread *t, uint32_t most
 static size_t tid_place(void)
 {
 	static _Atomic uint32_t place;	/* 0: not looked for yet; 1: in vain; else the place */
-	uint32_t words[TCB_BYTES / sizeof(uint32_t)], found = atomic_load(&place);
-	struct iovec to = { words, sizeof words };
-	struct iovec from = { (void *)(uintptr_t)PyThread_get_thread_ident(), sizeof words };
-	uint32_t own = (uint32_t)PyThread_get_thread_native_id();
-	ssize_t n;
+	uint32_t found = atomic_load(&place), own = (uint32_t)PyThread_get_thread_native_id(), word;
+	uintptr_t record = (uintptr_t)PyThread_get_thread_ident();
 
 	if (found != 0)
 		return found > 1 ? found : 0;
-	n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
-	for (size_t i = 1; n > 0 && i < (size_t)n / sizeof *words && found == 0; i++)
-		if (words[i] == own)
-			found = (uint32_t)(i * sizeof *words);
+	for (uint32_t at = 4; at < TCB_BYTES && found == 0; at += 4)
+		if (read_memory(record + at, &word, sizeof word) && word == own)
+			found = at;
 	atomic_store(&place, found > 0 ? found : 1);
 	return found;
+}
+
+static uint32_t tid_of_ident(uint64_t ident)
+{
+	size_t place = tid_place();
+	uint32_t tid = 0;
+
+	return place != 0 && read_memory((uintptr_t)ident + place, &tid, sizeof tid) ? tid : 0;
 }
 
 static void read_tids(struct frames *f)
@@ -288,6 +300,12 @@ static void read_tids(struct frames *f)
 static void read_tids(struct frames *f)
 {
 	(void)f;
+}
+
+static uint32_t tid_of_ident(uint64_t ident)
+{
+	(void)ident;
+	return 0;
 }
 #endif
 
@@ -463,16 +481,13 @@ void frames_idents_free(struct frames_idents *map)
 
 uint32_t frames_tid_at(const PyThreadState *address)
 {
-#if PY_VERSION_HEX >= 0x030B0000
 	PyThreadState copy;
-	struct iovec to = { &copy, sizeof copy };
-	struct iovec from = { (void *)(uintptr_t)address, sizeof copy };
+	uint32_t tid = 0;
 
-	if (address == NULL || process_vm_readv(getpid(), &to, 1, &from, 1, 0) != (ssize_t)sizeof copy)
+	if (address == NULL || !read_memory((uintptr_t)address, &copy, sizeof copy))
 		return 0;
-	return copy.interp == PyInterpreterState_Main() ? compat_native_tid(&copy) : 0;
-#else
-	(void)address;
-	return 0;
-#endif
+	if (copy.interp != PyInterpreterState_Main())
+		return 0;
+	tid = compat_native_tid(&copy);
+	return tid != 0 ? tid : tid_of_ident(copy.thread_id);
 }

@@ -1,0 +1,208 @@
+/*
+ * answer.c: encodes a dump. Codes and source lines are sent once, before the first thread that needs them. What is in the dump has
+ * been decided elsewhere; only what does not fit is left out here.
+ */
+#include "answer.h"
+
+#include <stdlib.h>
+
+#include "channel.h"
+#include "error.h"
+
+#define NOT_SENT UINT32_MAX
+#define END_BYTES 64u	/* MSG_DUMP_END with its frame, and some */
+
+struct encoder {
+	struct buf *out;
+	const struct answer *a;
+	uint32_t *wire_codes;	/* for each code the number under which it was sent, or NOT_SENT */
+	uint32_t next_code;
+	uint8_t *source_sent;	/* for each spot */
+	uint8_t *frames;	/* one thread's, encoded */
+	uint32_t next_local;	/* of a->locals: they lie in the order of the threads */
+};
+
+/* A native thread that was not in Python and has ended since. */
+static int is_gone(const struct answer *a, uint32_t thread)
+{
+	const struct frames_thread *t = &a->frames->threads[thread];
+
+	return t->count + t->omitted == 0 && !a->views[thread].exists;
+}
+
+static int put_code(struct encoder *e, uint32_t code)
+{
+	const struct frames *f = e->a->frames;
+	struct msg m = { .type = MSG_DUMP_CODE, .dump_code = {
+		.code = e->next_code,
+		.file = pytext_span(&f->text, f->codes[code].file),
+		.function = pytext_span(&f->text, f->codes[code].function),
+	} };
+
+	if (e->wire_codes[code] != NOT_SENT)
+		return 0;
+	e->wire_codes[code] = e->next_code++;
+	return channel_frame(e->out, &m);
+}
+
+static int put_source(struct encoder *e, const struct lines_spot *spot)
+{
+	struct msg m = { .type = MSG_DUMP_SOURCE, .dump_source = {
+		.code = e->wire_codes[spot->code],
+		.line = spot->line,
+		.text = pytext_span(&e->a->lines->text, spot->source),
+	} };
+
+	if (spot->source.len == 0 || e->source_sent[spot->twin])
+		return 0;
+	e->source_sent[spot->twin] = 1;
+	return channel_frame(e->out, &m);
+}
+
+/* The thread's frames, outermost first, and before them what they refer to. */
+static int put_frames(struct encoder *e, const struct frames_thread *t)
+{
+	for (uint32_t i = 0; i < t->count; i++) {
+		const struct frames_frame *frame = &e->a->frames->frames[t->first + t->count - 1 - i];
+		const struct lines_spot *spot = &e->a->lines->spots[frame->offset];
+		int rc = put_code(e, frame->code);
+
+		if (rc == 0)
+			rc = put_source(e, spot);
+		if (rc != 0)
+			return rc;
+		be32_put(e->frames + (size_t)i * FRAME_BYTES, e->wire_codes[frame->code]);
+		be32_put(e->frames + (size_t)i * FRAME_BYTES + 4, spot->line);
+	}
+	return 0;
+}
+
+static int put_locals(struct encoder *e, uint32_t thread)
+{
+	const struct locals *l = e->a->locals;
+	int rc = 0;
+
+	for (; rc == 0 && l != NULL && e->next_local < l->count; e->next_local++) {
+		const struct locals_one *one = &l->items[e->next_local];
+		struct msg m = { .type = MSG_DUMP_LOCAL, .dump_local = {
+			.frame = e->a->frames->threads[thread].count - 1 - one->frame,
+			.name = pytext_span(&l->text, one->name),
+			.value = pytext_span(&l->text, one->value),
+		} };
+
+		if (one->thread > thread)
+			break;
+		rc = channel_frame(e->out, &m);
+	}
+	return rc;
+}
+
+static int put_thread(struct encoder *e, uint32_t thread)
+{
+	const struct frames_thread *t = &e->a->frames->threads[thread];
+	const struct waits_view *view = &e->a->views[thread];
+	int rc = put_frames(e, t);
+
+	if (rc == 0) {
+		struct msg m = { .type = MSG_DUMP_THREAD, .dump_thread = {
+			.ident = t->ident,
+			.tid = t->tid,
+			.flags = t->flags,
+			.state = view->state,
+			.name = pytext_span(&e->a->frames->text, t->name),
+			.class_name = pytext_span(&e->a->frames->text, t->class_name),
+			.os_name = span_text(view->name),
+			.detail = span_text(view->detail),
+			.omitted_frames = t->omitted,
+			.frames = { e->frames, (size_t)t->count * FRAME_BYTES },
+		} };
+
+		rc = channel_frame(e->out, &m);
+	}
+	return rc == 0 ? put_locals(e, thread) : rc;
+}
+
+static int put_begin(struct encoder *e, uint32_t threads)
+{
+	struct msg m = { .type = MSG_DUMP_BEGIN, .dump_begin = e->a->begin };
+
+	m.dump_begin.threads = threads;
+	return channel_frame(e->out, &m);
+}
+
+static int put_end(struct encoder *e, uint32_t left_out)
+{
+	const struct frames *f = e->a->frames;
+	struct msg m = { .type = MSG_DUMP_END, .dump_end = {
+		.id = e->a->begin.id,
+		.omitted_threads = f->omitted_threads + left_out,
+		.cut = f->cut || left_out > 0 || (e->a->locals != NULL && e->a->locals->cut),
+	} };
+
+	return channel_frame(e->out, &m);
+}
+
+/*
+ * Encodes the first `threads` of those that are still there. *done says how many have gone in whole when it returns
+ * PYSTUCK_ETOOBIG.
+ */
+static int encode(struct encoder *e, uint32_t threads, uint32_t left_out, uint32_t *done)
+{
+	const struct frames *f = e->a->frames;
+	int rc;
+
+	buf_clear(e->out);
+	for (uint32_t i = 0; i < f->code_count; i++)
+		e->wire_codes[i] = NOT_SENT;
+	for (uint32_t i = 0; i < e->a->lines->spot_count; i++)
+		e->source_sent[i] = 0;
+	e->next_code = e->next_local = 0;
+	*done = 0;
+	rc = put_begin(e, threads);
+	for (uint32_t i = 0; rc == 0 && *done < threads && i < f->thread_count; i++) {
+		if (is_gone(e->a, i))
+			continue;
+		rc = put_thread(e, i);
+		if (rc == 0 && buf_len(e->out) > ANSWER_BYTES_MAX - END_BYTES)
+			rc = PYSTUCK_ETOOBIG;
+		if (rc == 0)
+			(*done)++;
+	}
+	return rc == 0 ? put_end(e, left_out) : rc;
+}
+
+static uint32_t longest_stack(const struct frames *f)
+{
+	uint32_t longest = 1;
+
+	for (uint32_t i = 0; i < f->thread_count; i++)
+		if (f->threads[i].count > longest)
+			longest = f->threads[i].count;
+	return longest;
+}
+
+int answer_encode(struct buf *out, const struct answer *a)
+{
+	const struct frames *f = a->frames;
+	struct encoder e = { .out = out, .a = a };
+	uint32_t threads = 0, done = 0;
+	int rc = PYSTUCK_ENOMEM;
+
+	buf_init(out, ANSWER_BYTES_MAX);
+	e.wire_codes = malloc((f->code_count > 0 ? f->code_count : 1) * sizeof *e.wire_codes);
+	e.source_sent = malloc(a->lines->spot_count > 0 ? a->lines->spot_count : 1);
+	e.frames = malloc((size_t)longest_stack(f) * FRAME_BYTES);
+	if (e.wire_codes == NULL || e.source_sent == NULL || e.frames == NULL)
+		goto out;
+	for (uint32_t i = 0; i < f->thread_count; i++)
+		threads += !is_gone(a, i);
+	rc = encode(&e, threads, 0, &done);
+	/* How many fit is known now; the same ones take the same room again. */
+	if (rc == PYSTUCK_ETOOBIG)
+		rc = encode(&e, done, threads - done, &done);
+out:
+	free(e.wire_codes);
+	free(e.source_sent);
+	free(e.frames);
+	return rc;
+}
