@@ -44,6 +44,8 @@ int server_resume(struct server *s, struct diag *d);
 /* Ends and joins the net thread; listeners and sessions stay as they are, clients wait. Idempotent. */
 void server_park(struct server *s);
 int server_running(const struct server *s);
+/* The native id of the net thread, also of the one that was parked last; 0 when none has run. */
+pid_t server_tid(const struct server *s);
 
 /*
  * Parked only. Adds a listener; *id names it from then on. On an error the options stay the caller's. PYSTUCK_ETOOBIG: too many.

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 
+#include "compat.h"
 #include "gil.h"
 #include "host.h"
 
@@ -35,7 +36,15 @@ struct forking {
 	PyFrameObject *frame;	/* NULL when C code forked */
 	int instruction;
 	uint64_t deadline_ns;
+	int on_main_thread;
+	int queue;		/* QUEUE_*, for the next try */
 };
+
+/*
+ * A pending call that adds itself again is run again at once, a hundred times, by the pass over the queue it is in. The main
+ * thread has two queues and looks at them in this order: so by changing queues there are two tries a pass.
+ */
+enum { QUEUE_ANY_THREAD = 0, QUEUE_MAIN_THREAD = 1 };
 
 /* 1 when os.fork() has returned to the frame that called it. GIL held. */
 static int has_returned(const struct forking *f)
@@ -52,12 +61,22 @@ static int has_returned(const struct forking *f)
 	return PyFrame_GetLasti(f->frame) != f->instruction;
 }
 
+static int restart_when_returned(void *arg);
+
+static int queue(struct forking *f)
+{
+	return _PyEval_AddPendingCall(PyInterpreterState_Get(), restart_when_returned, f, f->queue);
+}
+
 static int restart_when_returned(void *arg)
 {
 	struct forking *f = arg;
-	if (!has_returned(f) &&
-		_PyEval_AddPendingCall(PyInterpreterState_Get(), restart_when_returned, f, 0) == 0)
-		return 0;
+	if (!has_returned(f)) {
+		int change = f->queue == QUEUE_MAIN_THREAD || f->on_main_thread;
+		f->queue = change ? !f->queue : f->queue;
+		if (queue(f) == 0)
+			return 0;
+	}
 	Py_CLEAR(f->frame);
 	free(f);
 	restart();
@@ -72,7 +91,8 @@ static void restart_later(void)
 		f->frame = PyThreadState_GetFrame(f->thread);
 		f->instruction = f->frame ? PyFrame_GetLasti(f->frame) : 0;
 		f->deadline_ns = gil_now_ns() + RESTART_WAIT_NS;
-		if (_PyEval_AddPendingCall(PyInterpreterState_Get(), restart_when_returned, f, 0) == 0)
+		f->on_main_thread = PyThread_get_thread_ident() == compat_main_ident();
+		if (queue(f) == 0)
 			return;
 		Py_CLEAR(f->frame);
 		free(f);

@@ -5,6 +5,7 @@
 #include "host.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "ours.h"
 #include "server.h"
 
+#define GONE_TRIES 200		/* of 50 us each: 10 ms */
 #define STOP_MS 100		/* how long exit waits for evaluations, and again for the courier */
 #define SYSTEMD_NAME "pystuck"	/* FileDescriptorName= of a socket unit that is ours */
 
@@ -240,15 +242,39 @@ static void cancel_opener(void)
 	pthread_mutex_lock(&host.lock);
 }
 
+/*
+ * A thread that has been joined is still counted by the kernel for a moment, and Python counts with it. Waits until it is gone,
+ * or for GONE_TRIES moments.
+ */
+static void wait_gone(pid_t tid)
+{
+	const struct timespec moment = { .tv_nsec = 50000 };
+	for (int i = 0; i < GONE_TRIES && tgkill(getpid(), tid, 0) == 0; i++)
+		nanosleep(&moment, NULL);
+}
+
+/* The lock is held. Ends all threads of ours but evaluations that run. */
+static void park_all(void)
+{
+	pid_t tids[OURS_MAX + 1];
+	size_t n = ours_list(tids, OURS_MAX);
+	cancel_opener();
+	if (host.server) {
+		server_park(host.server);
+		tids[n++] = server_tid(host.server);
+	}
+	eval_park();
+	gil_park();
+	for (size_t i = 0; i < n; i++)
+		if (tids[i] != 0 && !ours_has(tids[i]))
+			wait_gone(tids[i]);
+}
+
 void host_before_fork(void)
 {
 	pthread_mutex_lock(&host.lock);
-	host.forks++;
-	cancel_opener();
-	if (host.server)
-		server_park(host.server);
-	eval_park();
-	gil_park();
+	if (host.forks++ == 0)
+		park_all();
 	pthread_mutex_unlock(&host.lock);
 }
 

@@ -58,6 +58,18 @@ int ours_has(pid_t tid)
 	return 0;
 }
 
+size_t ours_list(pid_t *tids, size_t most)
+{
+	unsigned used = atomic_load(&high);
+	size_t n = 0;
+
+	for (unsigned i = 0; i < used && n < most; i++) {
+		tids[n] = atomic_load(&threads[i]);
+		n += tids[n] != 0;
+	}
+	return n;
+}
+
 void ours_forget(void)
 {
 	for (unsigned i = 0; i < OURS_MAX; i++)

@@ -5,6 +5,7 @@
 #ifndef PYSTUCK_PYTHON_OURS_H
 #define PYSTUCK_PYTHON_OURS_H
 
+#include <stddef.h>
 #include <sys/types.h>
 
 #define OURS_MAX 256
@@ -12,6 +13,8 @@
 void ours_add(pid_t tid);
 void ours_remove(pid_t tid);
 int ours_has(pid_t tid);
+/* Copies at most `most` of them to tids, returns how many. */
+size_t ours_list(pid_t *tids, size_t most);
 void ours_forget(void);		/* in a forked child: nobody */
 
 #endif

@@ -34,8 +34,11 @@ static uint64_t now_ns(void)
 
 static void *thread_main(void *arg)
 {
+	struct server *s = arg;
+
+	atomic_store(&s->tid, gettid());
 	(void)pthread_setname_np(pthread_self(), SERVER_THREAD_NAME);
-	server_loop(arg);
+	server_loop(s);
 	return NULL;
 }
 
@@ -122,6 +125,11 @@ void server_park(struct server *s)
 int server_running(const struct server *s)
 {
 	return s->running;
+}
+
+pid_t server_tid(const struct server *s)
+{
+	return atomic_load(&s->tid);
 }
 
 /* ---- listeners ------------------------------------------------------------------------------- */

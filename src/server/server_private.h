@@ -34,6 +34,7 @@ struct server {
 	int wake_broken;
 	pthread_t thread;
 	int running;
+	_Atomic pid_t tid;
 	atomic_int stop;
 	_Atomic uint64_t turns;
 
