@@ -215,7 +215,9 @@ static void test_buf_equals_a_plain_queue_under_random_steps(void **state)
 		if (seed & 0x80) {
 			n = n < len ? n : len;
 			buf_consume(&b, n);
-			memmove(model, model + n, len - n);
+			/* By hand: valgrind takes the checked memmove for a memcpy that overlaps. */
+			for (size_t j = n; j < len; j++)
+				model[j - n] = model[j];
 			len -= n;
 		} else {
 			memset(piece, (int)(seed >> 24), n);
