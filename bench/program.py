@@ -1,0 +1,157 @@
+"""The program that is measured: threads that wait at a known depth, and one of the servers.
+
+It runs in a process of its own on the interpreter under test; harness.py starts it and talks to it. What lives here: what the
+program does. What does not: what is asked of it (figures.py).
+
+    program.py KIND ADDRESS THREADS FRAMES FLAG
+
+KIND is a key of START; ADDRESS is where it listens: a path, or a TCP port. FLAG is a file of one byte: while it is 1, a thread
+of its own computes ("spin"), or the main thread looks at the clock ("watch"). Commands come on standard input, answers go to
+standard output, one line each.
+"""
+import sys
+import threading
+
+
+def none(_address):
+    """The program without any server."""
+
+
+def pystuck(address):
+    import pystuck
+    pystuck.run_server(socket=address)
+
+
+def old_tcp(address):
+    """The original, whose client speaks TCP only."""
+    import pystuck
+    pystuck.run_server(port=int(address))
+
+
+def old_unix(address):
+    import pystuck
+    pystuck.run_server(unix_socket=address)
+
+
+def manhole(address):
+    import manhole
+    manhole.install()
+
+
+def bare(address):
+    """The least that Python can do: a thread that evaluates each line that comes."""
+    import socket
+    import threading
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen(8)
+
+    def talk(client):
+        while True:
+            line = client.recv(65536)
+            if not line:
+                return
+            client.sendall(repr(eval(line)).encode() + b"\n")
+
+    def serve():
+        while True:
+            client, _ = listener.accept()
+            threading.Thread(target=talk, args=(client,), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+
+
+START = {f.__name__: f for f in (none, pystuck, old_tcp, old_unix, manhole, bare)}
+
+
+def odd(depth, there, gate):
+    """Two functions that call each other: traceback would fold one that calls itself, and print less than it was asked for."""
+    if depth > 1:
+        even(depth - 1, there, gate)
+    else:
+        there.release()
+        gate.wait()
+
+
+def even(depth, there, gate):
+    if depth > 1:
+        odd(depth - 1, there, gate)
+    else:
+        there.release()
+        gate.wait()
+
+
+def park_threads(count, frames):
+    """Starts `count` threads that stand `frames` calls deep in a wait, and returns when all do."""
+    gate, there = threading.Event(), threading.Semaphore(0)
+    threading.stack_size(1 << 20)
+    for _ in range(count):
+        threading.Thread(target=odd, args=(frames, there, gate), daemon=True).start()
+    for _ in range(count):
+        there.acquire()
+
+
+class Spinner:
+    """A thread that computes while the flag is up, and sleeps else."""
+
+    def __init__(self, flag):
+        self.flag = flag
+        self.wake, self.began, self.rested = threading.Event(), threading.Event(), threading.Event()
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        flag = self.flag
+        while True:
+            self.wake.wait()
+            self.wake.clear()
+            self.began.set()
+            number = 0
+            while flag[0]:
+                number += 1
+            self.rested.set()
+
+
+def watch(flag, clock, least=20e-6):
+    """Looks at the clock without pause while the flag is up; every time that it was kept from doing so for longer than `least`, in s."""
+    gaps = []
+    last = clock()
+    end = last + 60
+    while flag[0] and last < end:
+        now = clock()
+        if now - last > least:
+            gaps.append(now - last)
+        last = now
+    return gaps
+
+
+def main():
+    kind, address, threads, frames, flag_path = sys.argv[1:6]
+    START[kind](address)
+    # After the server, so that it is started in a program that has not imported more than it must.
+    import json
+    import mmap
+    import time
+    with open(flag_path, "r+b") as file:
+        flag = mmap.mmap(file.fileno(), 1)
+    park_threads(int(threads), int(frames))
+    spinner = Spinner(flag)
+    # Not the buffered streams: some peers put their own in sys.stdin and sys.stdout while they work.
+    commands, answers = open(0, closefd=False), open(1, "w", buffering=1, closefd=False)
+    answers.write("READY\n")
+    for line in commands:
+        command = line.strip()
+        if command == "spin":
+            spinner.began.clear()
+            spinner.rested.clear()
+            spinner.wake.set()
+            spinner.began.wait()
+            answers.write("spinning\n")
+        elif command == "rest":  # the flag is down
+            spinner.rested.wait()
+            answers.write("resting\n")
+        elif command == "watch":
+            answers.write("watching\n")
+            answers.write(json.dumps(watch(flag, time.perf_counter)) + "\n")
+
+
+main()
