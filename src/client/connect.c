@@ -248,7 +248,11 @@ static int keep_welcome(struct connection *c, const struct msg *m, struct diag *
 int connect_welcome(struct connection *c, int64_t deadline, struct diag *d)
 {
 	struct msg m;
-	int rc = connect_receive(c, &m, deadline, "answer: the program is stopped, or this is no pystuck server", d);
+	/* Nothing can have come yet: send first. */
+	int rc = connect_wait(c, NULL, 0, deadline, d);
+
+	if (rc >= 0 || rc == PYSTUCK_ETIME)
+		rc = connect_receive(c, &m, deadline, "answer: the program is stopped, or this is no pystuck server", d);
 
 	if (rc < 0)
 		return rc;

@@ -17,7 +17,7 @@
 #include "print.h"
 
 #define FIND_ANSWER_MS 500	/* the server's thread answers at once, whatever the program does */
-#define FIND_COMMAND 48		/* bytes of a command line in the table */
+#define FIND_COMMAND 48		/* bytes of a command line in a table on a terminal */
 #define FIND_CELL 64
 #define FIND_CHOICE 32		/* bytes of what the user types */
 #define FIND_TRUSTED "/run/"
@@ -86,7 +86,7 @@ static void user_name(char *text, size_t size, uid_t uid)
 		snprintf(text, size, "%u", (unsigned)uid);
 }
 
-static void fill_cells(struct server *s)
+static void fill_cells(struct server *s, size_t command_size)
 {
 	const struct msg_welcome *w = s->c != NULL ? connect_peer(s->c) : NULL;
 	char age[PRINT_AGE];
@@ -104,11 +104,11 @@ static void fill_cells(struct server *s)
 	user_name(s->cells[COL_USER], FIND_CELL, (uid_t)w->uid);
 	text_copy(s->cells[COL_PYTHON], FIND_CELL / 4, w->python, TEXT_LINE);
 	strcpy(s->cells[COL_UP], print_age(age, w->started_ns));
-	print_command(s->cells[COL_COMMAND], FIND_COMMAND, w->command);
+	print_command(s->cells[COL_COMMAND], command_size, w->command);
 }
 
 /* HELLO to all of them, then one wait for each with a common deadline. Closes what it opened. */
-static void ask_all(struct servers *s)
+static void ask_all(struct servers *s, int on_terminal)
 {
 	int64_t deadline;
 	struct diag d;
@@ -132,7 +132,7 @@ static void ask_all(struct servers *s)
 
 		one->answered = rc == 0;
 		one->refused = rc == PYSTUCK_EPERM;
-		fill_cells(one);
+		fill_cells(one, on_terminal ? FIND_COMMAND : sizeof one->cells[0]);
 		connect_close(one->c);
 		one->c = NULL;
 	}
@@ -259,7 +259,7 @@ static int choose(const struct servers *s, int may_ask, size_t *chosen, struct d
 /* More than one socket can be dialled: who answers? */
 static int pick(struct servers *s, int may_ask, size_t *chosen, struct diag *d)
 {
-	ask_all(s);
+	ask_all(s, may_ask);
 	drop_silent(s);
 	*chosen = 0;
 	if (s->count == 0)
@@ -314,7 +314,7 @@ int find_list(struct out *o, struct diag *d)
 	int rc = dial_all(&s, d);
 
 	if (rc == 0) {
-		ask_all(&s);
+		ask_all(&s, isatty(o->fd));
 		print_table(o, &s, 0);
 	}
 	servers_free(&s);

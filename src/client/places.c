@@ -44,11 +44,11 @@ static int add(struct places *p, const char *path)
 {
 	size_t len = strlen(path);
 
-	if (len > ADDR_PATH_MAX || p->count >= PLACES_MAX || access(path, W_OK) != 0 || !is_socket(path))
-		return 0;
 	for (size_t i = 0; i < p->count; i++)
 		if (strcmp(p->at[i].path, path) == 0)
 			return 0;
+	if (len > ADDR_PATH_MAX || p->count >= PLACES_MAX || access(path, W_OK) != 0 || !is_socket(path))
+		return 0;
 	if (p->count == p->room) {
 		size_t room = p->room > 0 ? p->room * 2 : 16;
 		struct addr *at = realloc(p->at, room * sizeof *at);
@@ -121,7 +121,7 @@ static int add_directory(struct places *p, const char *dir, const char *tail)
 	while (entries != NULL && rc == 0 && (e = readdir(entries)) != NULL) {
 		size_t len = strlen(e->d_name), suffix = sizeof PLACES_SUFFIX - 1;
 
-		if (e->d_name[0] == '.')
+		if (e->d_name[0] == '.' || (*tail != '\0' && e->d_type == DT_REG))
 			continue;
 		if (*tail != '\0')
 			rc = add_format(p, "%s/%s%s", dir, e->d_name, tail);
