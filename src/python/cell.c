@@ -124,15 +124,18 @@ static PyObject *statements_of(PyObject *tree)
 	return body;
 }
 
+/* The name stands with or without its module, by version. */
 static int is_kind(PyObject *node, const char *kind)
 {
-	return strcmp(Py_TYPE(node)->tp_name, kind) == 0;
+	const char *name = Py_TYPE(node)->tp_name, *dot = strrchr(name, '.');
+
+	return strcmp(dot != NULL ? dot + 1 : name, kind) == 0;
 }
 
 /* A statement that holds others: if, for, def, class, match and their like. */
 static int is_compound(PyObject *node)
 {
-	PyObject *inner = PyObject_GetAttrString(node, is_kind(node, "ast.Match") ? "cases" : "body");
+	PyObject *inner = PyObject_GetAttrString(node, is_kind(node, "Match") ? "cases" : "body");
 	int compound = inner != NULL && PyList_Check(inner);
 
 	Py_XDECREF(inner);
@@ -176,7 +179,7 @@ static int compile_statements(struct cell *c, PyObject *tree, PyObject *list, Py
 {
 	Py_ssize_t n = PyList_GET_SIZE(list);
 
-	if (n > 0 && is_kind(PyList_GET_ITEM(list, n - 1), "ast.Expr") && split_value(c, list, file) != 0)
+	if (n > 0 && is_kind(PyList_GET_ITEM(list, n - 1), "Expr") && split_value(c, list, file) != 0)
 		return -1;
 	if (PyList_GET_SIZE(list) == 0)
 		return 0;
