@@ -124,10 +124,14 @@ static int open_listener(struct listener *l, struct diag *d)
 	return 0;
 }
 
-/* The net thread runs exactly when there is something to serve and nobody is forking. */
+/* The net thread runs exactly when there is something to serve and nobody is forking; with nothing to serve nothing is kept. */
 static int settle(struct diag *d)
 {
-	if (host.server && server_count(host.server) > 0 && host.forks == 0 && !host.stopped)
+	if (host.server && server_count(host.server) == 0) {
+		server_free(host.server);
+		host.server = NULL;
+	}
+	if (host.server && host.forks == 0 && !host.stopped)
 		return server_resume(host.server, d);
 	return 0;
 }

@@ -1,14 +1,16 @@
 """Who gets in: by user, by group, by key; and what each role may do. Needs root, to be several users."""
 
+import grp
 import os
 import pwd
-import grp
+import shutil
 import subprocess
-import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from conftest import wait_until
+from conftest import BUILD, CLIENT, PYTHONS
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to act as several users")
 
@@ -32,22 +34,26 @@ def as_user(user, groups=()):
 
 
 @pytest.fixture
-def serve(start, one_python, tmp_path):
-    """serve(arguments) -> (program, path of a socket that everybody may reach)."""
-    def make(arguments, python=None):
-        place = tmp_path / "open"
-        place.mkdir(exist_ok=True)
-        for directory in (place, *place.parents):
-            if directory.stat().st_uid == os.geteuid() and str(directory).startswith("/tmp/"):
-                directory.chmod(0o755)
-        program = start(python or one_python, SERVER.format(arguments=f"socket={str(place / 's.sock')!r}, {arguments}"))
-        return program, place / "s.sock"
+def public():
+    """A directory that everybody may enter and only root may write, as are all those above it."""
+    path = Path(tempfile.mkdtemp(prefix="pystuck-test-", dir="/run"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def serve(start, one_python, public):
+    """serve(arguments) -> (program, path of a socket that everybody may reach, if its mode lets him)."""
+    def make(arguments):
+        program = start(one_python, SERVER.format(arguments=f"socket={str(public / 's.sock')!r}, {arguments}"))
+        return program, public / "s.sock"
     return make
 
 
 @needs_root
 def test_another_user_is_refused_even_where_the_mode_lets_him_connect(serve, client):
-    program, path = serve("mode=0o666")
+    program, path = serve("mode=0o666, allow={'daemon': 'stacks'}")
     answer = client("--socket", path, prefix=as_user(NOBODY))
     assert answer.status == 4 and answer.out == "", answer
     assert "65534" in answer.err or "nobody" in answer.err
@@ -59,7 +65,7 @@ def test_the_mode_is_0600_and_keeps_others_from_connecting(serve, client):
     program, path = serve("")
     assert os.stat(path).st_mode & 0o777 == 0o600
     answer = client("--socket", path, prefix=as_user(DAEMON))
-    assert answer.status == 4 and "Permission" in answer.err, answer
+    assert answer.status == 4 and "permission denied" in answer.err, answer
 
 
 @needs_root
@@ -92,30 +98,42 @@ def test_eval_false_is_a_ceiling_for_everybody(serve, client):
     assert client("--socket", path, "--locals", "--no-repl").status == 0
 
 
-@needs_root
-def test_a_server_of_a_plain_user_serves_that_user_and_root(serve, start, client, one_python, tmp_path):
-    directory = tmp_path / "of-daemon"
-    directory.mkdir(mode=0o755)
-    for parent in directory.parents:
-        if parent.stat().st_uid == 0 and str(parent).startswith("/tmp/"):
-            parent.chmod(0o755)
-    os.chown(directory, DAEMON.pw_uid, DAEMON.pw_gid)
-    program = start("/usr/bin/python3" if os.path.exists("/usr/bin/python3") else one_python,
-                    SERVER.format(arguments=f"socket={str(directory / 's.sock')!r}"), prefix=as_user(DAEMON))
-    assert client("--socket", directory / "s.sock", "-c", "modules.os.getuid()").out == f"{DAEMON.pw_uid}\n"
-    assert client("--socket", directory / "s.sock", "-c", "1+1", prefix=as_user(DAEMON)).out == "2\n"
+def system_python():
+    """An interpreter that a user other than root can run."""
+    for python in PYTHONS:
+        if subprocess.run([*as_user(DAEMON), python, "-c", ""], capture_output=True, timeout=20).returncode == 0:
+            return python
+    pytest.fail(f"nobody but root can run any of {PYTHONS}")
 
 
 @needs_root
-def test_the_client_refuses_a_server_of_another_plain_user(client, tmp_path):
+def test_a_server_of_a_plain_user_serves_that_user_and_root(client, public):
+    shutil.copytree(BUILD / "python", public / "python")
+    shutil.copy(CLIENT, public / "pystuck")
+    own = public / "own"
+    own.mkdir()
+    os.chown(own, DAEMON.pw_uid, DAEMON.pw_gid)
+    program = subprocess.Popen(
+        [*as_user(DAEMON), system_python(), "-c", SERVER.format(arguments=f"socket={str(own / 's.sock')!r}")],
+        env={"PYTHONPATH": str(public / "python"), "PATH": os.environ["PATH"]}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert program.stdout.readline().startswith("ADDRESS") and program.stdout.readline() == "READY\n"
+        assert client("--socket", own / "s.sock", "-c", "modules.os.getuid()").out == f"{DAEMON.pw_uid}\n"
+        as_daemon = subprocess.run([*as_user(DAEMON), public / "pystuck", "--socket", own / "s.sock", "-c", "1+1"],
+                                   capture_output=True, text=True, timeout=20)
+        assert as_daemon.stdout == "2\n", as_daemon
+    finally:
+        program.communicate("")
+    assert program.returncode == 0 and not (own / "s.sock").exists()
+
+
+@needs_root
+def test_the_client_refuses_a_server_of_another_plain_user(client, public):
     """nobody's socket in daemon's directory: somebody else put it there."""
     import socket
-    directory = tmp_path / "trap"
-    directory.mkdir(mode=0o777)
+    directory = public / "trap"
+    directory.mkdir()
     directory.chmod(0o777)
-    for parent in directory.parents:
-        if parent.stat().st_uid == 0 and str(parent).startswith("/tmp/"):
-            parent.chmod(0o755)
     os.chown(directory, DAEMON.pw_uid, DAEMON.pw_gid)
     path = directory / "s.sock"
     code = ("import socket, sys\ns = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()\n"

@@ -66,7 +66,7 @@ def test_tracebacks_have_source_and_the_program_goes_on(program, ask, code, word
     assert answer.status == 1 and answer.out == "", answer
     for word in words:
         assert word in answer.err, answer
-    assert "File \"<frozen" not in answer.err
+    assert answer.err.count("File ") <= 4 or "RecursionError" in answer.err, "frames of ours are not in it"
     assert ask(program, "1+1").out == "2\n" and program.alive()
 
 
