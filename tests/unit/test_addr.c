@@ -1,8 +1,10 @@
 /*
  * test_addr.c: claims about wire/addr.c: what is an address, what is not, and how it is printed.
+ * LINK: -Wl,--wrap=getaddrinfo
  */
 #include <errno.h>
 #include <limits.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,6 +24,19 @@
 #include "addr.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static int asked_flags; /* of the last getaddrinfo */
+
+int __real_getaddrinfo(
+	const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **list);
+int __wrap_getaddrinfo(
+	const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **list);
+int __wrap_getaddrinfo(
+	const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **list)
+{
+	asked_flags = hints->ai_flags;
+	return __real_getaddrinfo(host, port, hints, list);
+}
 
 static void assert_unix_fails(const char *path, int code)
 {
@@ -348,6 +363,7 @@ static void test_addr_resolve_numeric_only_refuses_names_and_slips(void **state)
 		assert_int_equal(addr_tcp(&a, bad[i], 6666, NULL), 0);
 		assert_int_equal(addr_resolve(&a, 1, &ss, &len, &d), PYSTUCK_EINVAL);
 		assert_non_null(strstr(d.text, "not a numeric address"));
+		assert_true(asked_flags & AI_NUMERICHOST); /* nobody was asked for a name */
 	}
 }
 
@@ -362,6 +378,7 @@ static void test_addr_resolve_looks_names_up_for_clients(void **state)
 	assert_int_equal(addr_tcp(&a, "localhost", 6666, NULL), 0);
 	assert_int_equal(addr_resolve(&a, 0, &ss, &len, NULL), 0);
 	assert_true(ss.ss_family == AF_INET || ss.ss_family == AF_INET6);
+	assert_false(asked_flags & AI_NUMERICHOST);
 	/* No label may begin so: refused without asking anybody. */
 	assert_int_equal(addr_tcp(&a, "-.invalid..", 6666, NULL), 0);
 	assert_int_equal(addr_resolve(&a, 0, &ss, &len, &d), PYSTUCK_ENOENT);

@@ -193,6 +193,16 @@ static void test_keyfile_messages_name_file_line_and_remedy(void **state)
 				    "name or this key already");
 }
 
+static void test_keyfile_messages_tell_windows_line_ends(void **state)
+{
+	static const char text[] = "pystuck-key-1 ops " KEY_1 "\r\n";
+	struct diag d;
+
+	(void)state;
+	assert_null(parse(text, sizeof text - 1, &d));
+	assert_non_null(strstr(d.text, "line 1: a carriage return in it"));
+}
+
 static void test_keyfile_messages_survive_a_long_path(void **state)
 {
 	char longest[4000];
@@ -220,6 +230,7 @@ int main(void)
 		CLAIM(test_keyfile_refuses_other_spellings_of_a_key),
 		CLAIM(test_keyfile_messages_never_show_key_material),
 		CLAIM(test_keyfile_messages_name_file_line_and_remedy),
+		CLAIM(test_keyfile_messages_tell_windows_line_ends),
 		CLAIM(test_keyfile_messages_survive_a_long_path),
 	};
 

@@ -1,6 +1,6 @@
 /*
- * test_noise_points.c: claims about wire/noise.c and points of small order, with first messages
- * that are made by hand.
+ * test_noise_points.c: claims about wire/noise.c that need first messages made by hand: points of
+ * small order, messages over the limit.
  */
 #include "noise_fixture.h"
 
@@ -60,10 +60,12 @@ static void extend_hash(uint8_t h[static 64], const void *data, size_t len)
 	crypto_generichash_final(&st, h, 64);
 }
 
-/* A first message that somebody who has the key makes by hand, with the point that he likes. */
-static void first_message_with(const uint8_t point[static 32], uint8_t out[static NOISE_MESSAGE])
+/* A first message that somebody who has the key makes by hand, with a point and a payload of zeros
+ * that he likes: NOISE_MESSAGE + zeros bytes. */
+static void first_message_with(
+	const uint8_t point[static 32], size_t zeros, uint8_t out[static NOISE_MESSAGE])
 {
-	static const uint8_t nonce[12];
+	static const uint8_t nonce[12], payload[NOISE_RECORD_MAX];
 	uint8_t h[64] = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2b", ck[64], k[64], temp[64], waste[64];
 
 	memcpy(ck, h, 64);
@@ -74,7 +76,7 @@ static void first_message_with(const uint8_t point[static 32], uint8_t out[stati
 	hkdf(ck, k, waste, ck, point, 32);
 	memcpy(out, point, 32);
 	crypto_aead_chacha20poly1305_ietf_encrypt(
-		out + 32, NULL, NULL, 0, h, sizeof h, NULL, nonce, k);
+		out + 32, NULL, payload, zeros, h, sizeof h, NULL, nonce, k);
 }
 
 static void test_noise_responder_refuses_points_of_small_order(void **state)
@@ -85,7 +87,7 @@ static void test_noise_responder_refuses_points_of_small_order(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof small_points / sizeof small_points[0]; i++) {
-		first_message_with(small_points[i], m);
+		first_message_with(small_points[i], 0, m);
 		start(&server, NOISE_RESPONDER, test_key);
 		assert_int_equal(read_empty(&server, m), 0); /* the key is right ... */
 		memset(out, 0xaa, sizeof out);
@@ -96,10 +98,28 @@ static void test_noise_responder_refuses_points_of_small_order(void **state)
 	}
 	/* The hand-made message with an honest point passes: it was the point that was refused. */
 	crypto_scalarmult_base(good, test_key);
-	first_message_with(good, m);
+	first_message_with(good, 0, m);
 	start(&server, NOISE_RESPONDER, test_key);
 	assert_int_equal(read_empty(&server, m), 0);
 	assert_int_equal(write_empty(&server, out), 0);
+}
+
+static void test_noise_responder_refuses_a_message_over_the_limit(void **state)
+{
+	static uint8_t m[NOISE_RECORD_MAX + 1], out[NOISE_RECORD_MAX];
+	struct noise_handshake server;
+	uint8_t point[32];
+	size_t len;
+
+	(void)state;
+	crypto_scalarmult_base(point, test_key);
+	first_message_with(point, NOISE_RECORD_MAX - NOISE_MESSAGE, m);
+	start(&server, NOISE_RESPONDER, test_key);
+	assert_int_equal(noise_read(&server, m, NOISE_RECORD_MAX, out, sizeof out, &len), 0);
+	first_message_with(point, NOISE_RECORD_MAX - NOISE_MESSAGE + 1, m);
+	start(&server, NOISE_RESPONDER, test_key);
+	assert_int_equal(
+		noise_read(&server, m, NOISE_RECORD_MAX + 1, out, sizeof out, &len), PYSTUCK_EAUTH);
 }
 
 static void test_noise_initiator_refuses_points_of_small_order(void **state)
@@ -124,6 +144,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_noise_responder_refuses_points_of_small_order),
+		cmocka_unit_test(test_noise_responder_refuses_a_message_over_the_limit),
 		cmocka_unit_test(test_noise_initiator_refuses_points_of_small_order),
 	};
 

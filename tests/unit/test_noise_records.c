@@ -93,6 +93,39 @@ static void test_noise_records_stop_at_the_limit(void **state)
 		noise_open(&p.server_receive, record, NOISE_RECORD_MAX + 1, out), PYSTUCK_EAUTH);
 }
 
+/* A genuine record, made past the limits that noise_seal keeps to. */
+static void seal_by_hand(const struct noise_cipher *c, const uint8_t *in, size_t len, uint8_t *out)
+{
+	uint8_t nonce[12] = {0};
+	size_t i;
+
+	for (i = 0; i < 8; i++)
+		nonce[4 + i] = (uint8_t)(c->nonce >> 8 * i);
+	crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, in, len, NULL, 0, NULL, nonce, c->key);
+}
+
+static void test_noise_open_keeps_to_the_limits_that_seal_has(void **state)
+{
+	static uint8_t plain[NOISE_RECORD_MAX], record[NOISE_RECORD_MAX + 1], out[NOISE_RECORD_MAX];
+	struct noise_cipher c;
+	struct pair p;
+
+	(void)state;
+	make_pair(&p);
+	c = p.server_receive;
+	seal_by_hand(&c, plain, NOISE_RECORD_MAX - NOISE_TAG, record);
+	assert_int_equal(noise_open(&c, record, NOISE_RECORD_MAX, out), 0);
+	c = p.server_receive;
+	seal_by_hand(&c, plain, NOISE_RECORD_MAX + 1 - NOISE_TAG, record);
+	assert_int_equal(noise_open(&c, record, NOISE_RECORD_MAX + 1, out), PYSTUCK_EAUTH);
+	c = p.server_receive;
+	c.nonce = (UINT64_C(1) << 62) - 1;
+	seal_by_hand(&c, plain, 1, record);
+	assert_int_equal(noise_open(&c, record, 1 + NOISE_TAG, out), 0);
+	seal_by_hand(&c, plain, 1, record);
+	assert_int_equal(noise_open(&c, record, 1 + NOISE_TAG, out), PYSTUCK_EAUTH);
+}
+
 static void test_noise_empty_records_are_sealed_too(void **state)
 {
 	struct pair p;
@@ -189,6 +222,7 @@ int main(void)
 		cmocka_unit_test(test_noise_failure_of_a_cipher_is_for_ever),
 		cmocka_unit_test(test_noise_cipher_without_a_key_works_for_nobody),
 		cmocka_unit_test(test_noise_records_stop_at_the_limit),
+		cmocka_unit_test(test_noise_open_keeps_to_the_limits_that_seal_has),
 		cmocka_unit_test(test_noise_empty_records_are_sealed_too),
 		cmocka_unit_test(test_noise_nonces_never_repeat),
 		cmocka_unit_test(test_noise_both_sides_rekey_at_the_boundary),
