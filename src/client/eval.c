@@ -108,6 +108,8 @@ static int on_signals(struct connection *c, struct eval *e, struct wait *w, stru
 			signals_stop();
 		if (sig != SIGINT)
 			continue;
+		if (e->interrupted != NULL)
+			e->interrupted(e->context);
 		if (w->phase == STUBBORN)
 			return detach(c, e, EVAL_DETACHED, d);
 		rc = interrupt(c, e, w, d);

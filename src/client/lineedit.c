@@ -27,6 +27,18 @@ static enum lineedit_state line_state;
 static int taken;		/* the terminal is ours: between begin and end */
 static int opened;
 
+/* readline ends the line itself at Ctrl-D, but only where bracketed paste is on. */
+static int eof_ends_line(void)
+{
+#ifdef PYSTUCK_LIBEDIT
+	return 0;
+#else
+	const char *paste = rl_variable_value("enable-bracketed-paste");
+
+	return rl_readline_version >= 0x0801 && paste != NULL && strcmp(paste, "on") == 0;
+#endif
+}
+
 /* Called by the library when the user has typed Enter or Ctrl-D. */
 static void on_line(char *line)
 {
@@ -36,6 +48,10 @@ static void on_line(char *line)
 	/* Here, or the library shows its prompt again. */
 	rl_callback_handler_remove();
 	taken = 0;
+	if (line == NULL && !eof_ends_line()) {
+		fputc('\n', rl_outstream);
+		fflush(rl_outstream);
+	}
 }
 
 /* Tab indents; there is nothing local to complete: file names would be those of the wrong machine. */
@@ -130,14 +146,18 @@ char *lineedit_take(void)
 	return line;
 }
 
-void lineedit_end(void)
+/* `mark` is written behind the line, which stays on the screen. */
+static void end_line(const char *mark)
 {
 	if (!taken)
 		return;
 	taken = 0;
 	/* To the last row of a line that has several, and below it. */
-	rl_point = rl_end;
-	rl_redisplay();
+	if (rl_point != rl_end) {
+		rl_point = rl_end;
+		rl_redisplay();
+	}
+	fputs(mark, rl_outstream);
 	rl_crlf();
 	fflush(rl_outstream);
 #ifndef PYSTUCK_LIBEDIT
@@ -146,6 +166,16 @@ void lineedit_end(void)
 #endif
 	rl_replace_line("", 0);
 	rl_callback_handler_remove();
+}
+
+void lineedit_end(void)
+{
+	end_line("");
+}
+
+void lineedit_cancel(void)
+{
+	end_line("^C");
 }
 
 void lineedit_resized(void)

@@ -22,11 +22,15 @@ void lineedit_close(void);
  * as if typed, or "".
  */
 void lineedit_begin(const char *prompt, const char *color, const char *prefill);
-/* Standard input is readable. After LINEEDIT_LINE and LINEEDIT_EOF the terminal is as it was before lineedit_begin. */
+/*
+ * Standard input is readable. After LINEEDIT_LINE and LINEEDIT_EOF the terminal is as it was before lineedit_begin, and the
+ * cursor is at the start of a line.
+ */
 enum lineedit_state lineedit_feed(void);
 char *lineedit_take(void);	/* malloc'd; may have newlines in it (a paste) */
 /* Lets go of the line in the middle; the cursor is at the start of an empty line then. */
 void lineedit_end(void);
+void lineedit_cancel(void);	/* the same after Ctrl-C, which it shows */
 
 void lineedit_resized(void);	/* after SIGWINCH */
 void lineedit_pause(void);	/* before the process stops: the terminal is given back ... */

@@ -83,7 +83,7 @@ static enum read_result on_signals(struct repl *r)
 			signals_stop();
 			lineedit_resume();
 		} else if (sig == SIGINT) {
-			lineedit_end();
+			lineedit_cancel();
 			return READ_CANCELLED;
 		} else if (signals_are_fatal(sig)) {
 			lineedit_end();
@@ -170,6 +170,18 @@ static int on_idle(void *context)
 	recover(r->out);
 	recover(&r->err);
 	return r->out->error;
+}
+
+/* The terminal shows ^C wherever the cursor was. */
+static void on_interrupted(void *context)
+{
+	struct repl *r = context;
+
+	on_idle(r);
+	r->out->column0 = 1;
+	out_text(r->out, "\n");
+	out_flush(r->out);
+	r->err.column0 = 1;
 }
 
 static void show_value(struct repl *r, struct span text)
@@ -267,6 +279,7 @@ static void eval_ended(struct repl *r, const struct eval *e, int end, const stru
 		out_flush(r->out);
 		out_notice(e->result.text.len > 0 ? "it took too long and was interrupted (see --timeout)" :
 			"let go of it: it goes on in the program");
+		out_text(r->out, "\n");
 		remember_input(r);
 		forget_input(r);
 		r->cell++;
@@ -290,7 +303,7 @@ static void eval_ended(struct repl *r, const struct eval *e, int end, const stru
 static void evaluate(struct repl *r)
 {
 	struct eval e = {.id = r->next_id++, .deadline = CONNECT_NEVER, .at_prompt = 1, .context = r, .output = on_output,
-		.idle = on_idle};
+		.idle = on_idle, .interrupted = on_interrupted};
 	struct diag d = {0};
 
 	if (r->o->eval_timeout_ms > 0)
@@ -395,7 +408,6 @@ static void one_line(struct repl *r)
 		free(line);
 		return;
 	case READ_EOF:
-		out_text(r->out, "\n");
 		finish(r, STATUS_DONE);
 		return;
 	case READ_CANCELLED:
