@@ -26,12 +26,13 @@
 #define PLACE_PATH 512
 #define PLACE_STRANGER 1001
 
+#ifndef MAYBE_UNUSED
 #define MAYBE_UNUSED __attribute__((unused))
+#endif
 
-static char place[64];	/* 0700, ours, below the sticky /tmp */
+static char place[64]; /* 0700, ours, below the sticky /tmp */
 
-static int place_make(void **state) MAYBE_UNUSED;
-static int place_make(void **state)
+MAYBE_UNUSED static int place_make(void **state)
 {
 	(void)state;
 	(void)snprintf(place, sizeof(place), "/tmp/pystuck-test-XXXXXX");
@@ -46,16 +47,14 @@ static int place_remove_one(const char *path, const struct stat *st, int flag, s
 	return remove(path);
 }
 
-static int place_remove(void **state) MAYBE_UNUSED;
-static int place_remove(void **state)
+MAYBE_UNUSED static int place_remove(void **state)
 {
 	(void)state;
 	return nftw(place, place_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* PLACE/name; lives until the fourth call after this one. */
-static const char *in_place(const char *name) MAYBE_UNUSED;
-static const char *in_place(const char *name)
+MAYBE_UNUSED static const char *in_place(const char *name)
 {
 	static char paths[4][PLACE_PATH];
 	static unsigned at;
@@ -65,15 +64,13 @@ static const char *in_place(const char *name)
 	return path;
 }
 
-static void make_dir(const char *name, mode_t mode) MAYBE_UNUSED;
-static void make_dir(const char *name, mode_t mode)
+MAYBE_UNUSED static void make_dir(const char *name, mode_t mode)
 {
 	assert_int_equal(mkdir(in_place(name), 0700), 0);
 	assert_int_equal(chmod(in_place(name), mode), 0);
 }
 
-static void make_file(const char *name) MAYBE_UNUSED;
-static void make_file(const char *name)
+MAYBE_UNUSED static void make_file(const char *name)
 {
 	FILE *f = fopen(in_place(name), "wxe");
 
@@ -83,8 +80,7 @@ static void make_file(const char *name)
 }
 
 /* A socket file made by hand; its fd. */
-static int bind_at(const char *path, int type) MAYBE_UNUSED;
-static int bind_at(const char *path, int type)
+MAYBE_UNUSED static int bind_at(const char *path, int type)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
@@ -96,15 +92,13 @@ static int bind_at(const char *path, int type)
 	return fd;
 }
 
-static void make_dead_socket(const char *path) MAYBE_UNUSED;
-static void make_dead_socket(const char *path)
+MAYBE_UNUSED static void make_dead_socket(const char *path)
 {
 	close(bind_at(path, SOCK_STREAM));
 }
 
 /* 0 or the errno of connect. */
-static int try_connect(const char *path) MAYBE_UNUSED;
-static int try_connect(const char *path)
+MAYBE_UNUSED static int try_connect(const char *path)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -117,27 +111,25 @@ static int try_connect(const char *path)
 	return sys;
 }
 
-static ino_t inode_of(const char *path) MAYBE_UNUSED;
-static ino_t inode_of(const char *path)
+MAYBE_UNUSED static ino_t inode_of(const char *path)
 {
 	struct stat st;
 
 	return lstat(path, &st) == 0 ? st.st_ino : 0;
 }
 
-static mode_t mode_of(const char *path) MAYBE_UNUSED;
-static mode_t mode_of(const char *path)
+MAYBE_UNUSED static mode_t mode_of(const char *path)
 {
 	struct stat st;
 
 	return lstat(path, &st) == 0 ? st.st_mode & 07777 : 0;
 }
 
-static void assert_says(const struct diag *d, int code, const char *words) MAYBE_UNUSED;
-static void assert_says(const struct diag *d, int code, const char *words)
+MAYBE_UNUSED static void assert_says(const struct diag *d, int code, const char *words)
 {
 	if (d->code != code || strstr(d->text, words) == NULL)
-		fail_msg("code %d, \"%s\": expected code %d, \"%s\"", d->code, d->text, code, words);
+		fail_msg(
+			"code %d, \"%s\": expected code %d, \"%s\"", d->code, d->text, code, words);
 }
 
 #endif

@@ -15,9 +15,9 @@
 #include "wire_rig.h"
 
 enum fake_mode {
-	FAKE_ANSWER,	/* at once, from within the call */
-	FAKE_CLAIM,	/* claims and leaves the rest to the test */
-	FAKE_HOLD,	/* leaves it all to the test */
+	FAKE_ANSWER, /* at once, from within the call */
+	FAKE_CLAIM,  /* claims and leaves the rest to the test */
+	FAKE_HOLD,   /* leaves it all to the test */
 };
 
 /* What the service was asked, and how it behaves. */
@@ -27,9 +27,9 @@ static struct fake {
 	int opens, closes, dumps, evals, dumps_late, evals_late, interrupts, detaches;
 	uint32_t dump_id, eval_id, interrupt_id, detach_id;
 	uint64_t waited_us;
-	struct service_client who;	/* the last one that was opened */
-	struct port *port;		/* its port, with a reference */
-	struct port **handle;		/* what open returned for it */
+	struct service_client who; /* the last one that was opened */
+	struct port *port;         /* its port, with a reference */
+	struct port **handle;      /* what open returned for it */
 	int refuse_open;
 	enum fake_mode dump_mode, eval_mode;
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
@@ -43,8 +43,7 @@ static void fake_count(int *counter)
 }
 
 /* Waits until a counter has got there. */
-static void fake_await(const int *counter, int value) MAYBE_UNUSED;
-static void fake_await(const int *counter, int value)
+MAYBE_UNUSED static void fake_await(const int *counter, int value)
 {
 	struct timespec until;
 	int got;
@@ -60,8 +59,7 @@ static void fake_await(const int *counter, int value)
 	assert_int_equal(got, value);
 }
 
-static int fake_get(const int *counter) MAYBE_UNUSED;
-static int fake_get(const int *counter)
+MAYBE_UNUSED static int fake_get(const int *counter)
 {
 	int got;
 
@@ -178,8 +176,11 @@ static const struct msg_welcome *fake_welcome(void *context)
 	static struct msg_welcome welcome;
 
 	(void)context;
-	welcome = (struct msg_welcome){.pid = 4242, .uid = 7, .started_ns = 1,
-		.pystuck = span_text("0.1.0"), .python = span_text("3.11.2"),
+	welcome = (struct msg_welcome){.pid = 4242,
+		.uid = 7,
+		.started_ns = 1,
+		.pystuck = span_text("0.1.0"),
+		.python = span_text("3.11.2"),
 		.command = span_text("python")};
 	return &welcome;
 }
@@ -197,8 +198,7 @@ static const struct service fake_service MAYBE_UNUSED = {
 };
 
 /* Every session that was opened has been closed, once. */
-static void fake_reset(void) MAYBE_UNUSED;
-static void fake_reset(void)
+MAYBE_UNUSED static void fake_reset(void)
 {
 	port_unref(fake.port);
 	fake.port = NULL;
@@ -212,8 +212,7 @@ static void fake_reset(void)
 /* ---- keys ------------------------------------------------------------------------------------ */
 
 /* Key i has the name "keyI" and 32 bytes of i + 1. */
-static struct keyring *rig_keys(size_t count) MAYBE_UNUSED;
-static struct keyring *rig_keys(size_t count)
+MAYBE_UNUSED static struct keyring *rig_keys(size_t count)
 {
 	char text[KEYFILE_MAX] = "";
 	size_t used = 0;
@@ -224,10 +223,10 @@ static struct keyring *rig_keys(size_t count)
 		char base64[64];
 
 		memset(key, (int)(i + 1), sizeof(key));
-		sodium_bin2base64(base64, sizeof(base64), key, sizeof(key),
-			sodium_base64_VARIANT_ORIGINAL);
-		used += (size_t)snprintf(text + used, sizeof(text) - used,
-			"pystuck-key-1 key%zu %s\n", i, base64);
+		sodium_bin2base64(
+			base64, sizeof(base64), key, sizeof(key), sodium_base64_VARIANT_ORIGINAL);
+		used += (size_t)snprintf(
+			text + used, sizeof(text) - used, "pystuck-key-1 key%zu %s\n", i, base64);
 	}
 	ring = keyfile_parse(span_text(text), "test", NULL);
 	assert_non_null(ring);
@@ -235,9 +234,8 @@ static struct keyring *rig_keys(size_t count)
 }
 
 /* The first message of a client with key i; the state goes on with rig_shake_end. */
-static void rig_shake_begin(struct noise_handshake *hs, size_t i, uint8_t out[NOISE_MESSAGE])
-	MAYBE_UNUSED;
-static void rig_shake_begin(struct noise_handshake *hs, size_t i, uint8_t out[NOISE_MESSAGE])
+MAYBE_UNUSED static void rig_shake_begin(
+	struct noise_handshake *hs, size_t i, uint8_t out[NOISE_MESSAGE])
 {
 	uint8_t key[NOISE_KEY];
 	size_t len = 0;
@@ -249,8 +247,7 @@ static void rig_shake_begin(struct noise_handshake *hs, size_t i, uint8_t out[NO
 }
 
 /* After the server's message is there: 0, or what was wrong. */
-static int rig_shake_end(struct noise_handshake *hs, struct channel *ch) MAYBE_UNUSED;
-static int rig_shake_end(struct noise_handshake *hs, struct channel *ch)
+MAYBE_UNUSED static int rig_shake_end(struct noise_handshake *hs, struct channel *ch)
 {
 	struct noise_cipher send, receive;
 	struct span record;
@@ -278,18 +275,17 @@ static int rig_shake_end(struct noise_handshake *hs, struct channel *ch)
 
 /* ---- what clients say ------------------------------------------------------------------------ */
 
-static struct msg rig_hello(void) MAYBE_UNUSED;
-static struct msg rig_hello(void)
+MAYBE_UNUSED static struct msg rig_hello(void)
 {
 	struct msg m = {.type = MSG_HELLO};
 
 	m.hello = (struct msg_hello){.magic = span_text(PROTOCOL_MAGIC),
-		.version = PROTOCOL_VERSION, .client = span_text("0.1.0")};
+		.version = PROTOCOL_VERSION,
+		.client = span_text("0.1.0")};
 	return m;
 }
 
-static struct msg rig_dump(uint32_t id, uint8_t flags) MAYBE_UNUSED;
-static struct msg rig_dump(uint32_t id, uint8_t flags)
+MAYBE_UNUSED static struct msg rig_dump(uint32_t id, uint8_t flags)
 {
 	struct msg m = {.type = MSG_DUMP};
 
@@ -297,8 +293,7 @@ static struct msg rig_dump(uint32_t id, uint8_t flags)
 	return m;
 }
 
-static struct msg rig_eval(uint32_t id) MAYBE_UNUSED;
-static struct msg rig_eval(uint32_t id)
+MAYBE_UNUSED static struct msg rig_eval(uint32_t id)
 {
 	struct msg m = {.type = MSG_EVAL};
 
@@ -306,8 +301,7 @@ static struct msg rig_eval(uint32_t id)
 	return m;
 }
 
-static struct msg rig_interrupt(uint32_t id) MAYBE_UNUSED;
-static struct msg rig_interrupt(uint32_t id)
+MAYBE_UNUSED static struct msg rig_interrupt(uint32_t id)
 {
 	struct msg m = {.type = MSG_INTERRUPT};
 
@@ -315,8 +309,7 @@ static struct msg rig_interrupt(uint32_t id)
 	return m;
 }
 
-static struct msg rig_detach(uint32_t id) MAYBE_UNUSED;
-static struct msg rig_detach(uint32_t id)
+MAYBE_UNUSED static struct msg rig_detach(uint32_t id)
 {
 	struct msg m = {.type = MSG_DETACH};
 
@@ -324,16 +317,14 @@ static struct msg rig_detach(uint32_t id)
 	return m;
 }
 
-static struct msg rig_bye(void) MAYBE_UNUSED;
-static struct msg rig_bye(void)
+MAYBE_UNUSED static struct msg rig_bye(void)
 {
 	struct msg m = {.type = MSG_BYE};
 
 	return m;
 }
 
-static void say(struct channel *ch, struct msg m) MAYBE_UNUSED;
-static void say(struct channel *ch, struct msg m)
+MAYBE_UNUSED static void say(struct channel *ch, struct msg m)
 {
 	assert_int_equal(rig_say(ch, &m), 0);
 }

@@ -23,10 +23,10 @@ int __real_lchown(const char *path, uid_t uid, gid_t gid);
 int __wrap_lchown(const char *path, uid_t uid, gid_t gid);
 
 static struct {
-	int umasks;		/* calls from the code under test */
-	mode_t at_bind;		/* the file's mode when bind had just made it */
-	int connect_at_bind;	/* what a client got at that moment */
-	int fail_listen, fail_lchown;	/* errno */
+	int umasks;                   /* calls from the code under test */
+	mode_t at_bind;               /* the file's mode when bind had just made it */
+	int connect_at_bind;          /* what a client got at that moment */
+	int fail_listen, fail_lchown; /* errno */
 } seen;
 
 mode_t __wrap_umask(mode_t mask)
@@ -347,92 +347,6 @@ static void test_listen_does_not_wait_for_ever_for_a_locked_directory(void **sta
 	close(lock);
 }
 
-#define RACERS 6
-#define ROUNDS 40
-
-/* 0: this one serves, and it waits to be told to end; 1: the address is taken; 2: anything else. */
-static void race(const char *path, int go, int tell, int end)
-{
-	char c = 'x';
-
-	at(path);
-	(void)!read(go, &c, 1);
-	c = (char)('0' - listen_open(&s, &o, &d));
-	(void)!write(tell, &c, 1);
-	(void)!read(end, &c, 1);
-	_exit(0);	/* dies without closing: the next round finds a dead socket */
-}
-
-static void run_race(const char *path)
-{
-	int go[2], tell[2], end[2];
-	int won = 0, lost = 0;
-	char c;
-
-	assert_int_equal(pipe(go), 0);
-	assert_int_equal(pipe(tell), 0);
-	assert_int_equal(pipe(end), 0);
-	for (int i = 0; i < RACERS; i++) {
-		if (fork() == 0) {
-			close(go[1]);
-			close(end[1]);
-			race(path, go[0], tell[1], end[0]);
-		}
-	}
-	close(go[1]);
-	for (int i = 0; i < RACERS; i++) {
-		assert_int_equal(read(tell[0], &c, 1), 1);
-		won += c == '0';
-		lost += c == '0' - PYSTUCK_EINUSE;
-	}
-	assert_int_equal(won, 1);
-	assert_int_equal(lost, RACERS - 1);
-	assert_int_equal(try_connect(path), 0);
-	close(end[1]);
-	for (int i = 0; i < RACERS; i++)
-		assert_true(wait(NULL) > 0);
-	assert_int_equal(try_connect(path), ECONNREFUSED);
-	close(go[0]);
-	close(tell[0]);
-	close(tell[1]);
-	close(end[0]);
-}
-
-static void test_listen_of_many_servers_starting_at_once_one_wins(void **state)
-{
-	(void)state;
-	make_dead_socket(in_place("a.sock"));
-	for (int i = 0; i < ROUNDS; i++)
-		run_race(in_place("a.sock"));
-}
-
-static size_t entries(void)
-{
-	size_t n = 0;
-	char command[128];
-	char line[256];
-	FILE *f;
-
-	(void)snprintf(command, sizeof(command), "ls -A %s", place);
-	f = popen(command, "re");
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f) != NULL)
-		n++;
-	pclose(f);
-	return n;
-}
-
-static void test_listen_leaves_no_lock_file_behind(void **state)
-{
-	(void)state;
-	make_dead_socket(in_place("a.sock"));
-	at(in_place("a.sock"));
-	opens();
-	assert_int_equal(entries(), 1);
-	listen_close(&s);
-	assert_int_equal(entries(), 0);
-}
-
 static void test_listen_close_leaves_what_has_taken_its_place(void **state)
 {
 	ino_t other;
@@ -539,7 +453,7 @@ static void test_listen_tcp_speaks_ipv6(void **state)
 	(void)state;
 	at_tcp("::1", 0);
 	if (listen_open(&s, &o, &d) != 0)
-		skip();		/* no IPv6 here */
+		skip(); /* no IPv6 here */
 	assert_int_not_equal(s.addr.port, 0);
 }
 
@@ -565,8 +479,6 @@ int main(void)
 		T(test_listen_a_datagram_socket_survives),
 		T(test_listen_another_owners_dead_socket_survives),
 		T(test_listen_does_not_wait_for_ever_for_a_locked_directory),
-		T(test_listen_of_many_servers_starting_at_once_one_wins),
-		T(test_listen_leaves_no_lock_file_behind),
 		T(test_listen_close_leaves_what_has_taken_its_place),
 		T(test_listen_a_forked_child_never_removes_the_parents_socket),
 		T(test_listen_forget_closes_and_leaves_the_file),

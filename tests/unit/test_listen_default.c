@@ -79,7 +79,8 @@ static void test_listen_default_then_the_services_runtime_directory(void **state
 	assert_int_equal(listen_default(&a, &per_process, &d), PYSTUCK_ETOOBIG);
 }
 
-static void test_listen_default_then_a_private_directory_in_the_users_runtime_directory(void **state)
+static void test_listen_default_then_a_private_directory_in_the_users_runtime_directory(
+	void **state)
 {
 	(void)state;
 	setenv("XDG_RUNTIME_DIR", place, 1);
@@ -89,7 +90,8 @@ static void test_listen_default_then_a_private_directory_in_the_users_runtime_di
 	finds(with_pid(in_place("pystuck")), 1);
 }
 
-/* Fallbacks depend on the machine: here only that the bad place is not taken, and nothing made in it. */
+/* Fallbacks depend on the machine: here only that the bad place is not taken, and nothing made in
+ * it. */
 static void passes_over(const char *xdg)
 {
 	setenv("XDG_RUNTIME_DIR", xdg, 1);
@@ -153,7 +155,7 @@ static void test_listen_default_sweeps_dead_sockets_of_processes_that_are_gone(v
 	(void)snprintf(unknown, sizeof(unknown), "pystuck/%d.sock.old", (int)dead_pid());
 	make_dead_socket(in_place(dead));
 	make_dead_socket(in_place(unknown));
-	make_dead_socket(in_place("pystuck/1.sock"));	/* that process lives */
+	make_dead_socket(in_place("pystuck/1.sock")); /* that process lives */
 	make_dead_socket(in_place("pystuck/app.sock"));
 	make_dead_socket(in_place("pystuck/0.sock"));
 	make_dead_socket(in_place("pystuck/99999999999.sock"));

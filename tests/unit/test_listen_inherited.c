@@ -17,7 +17,8 @@ static struct diag d;
 static void expect(int holds, int line)
 {
 	if (!holds) {
-		dprintf(STDERR_FILENO, "test_listen_inherited.c:%d: not so (\"%s\")\n", line, d.text);
+		dprintf(STDERR_FILENO, "test_listen_inherited.c:%d: not so (\"%s\")\n", line,
+			d.text);
 		_exit(1);
 	}
 }
@@ -67,11 +68,11 @@ static int unix_listener(const char *name, mode_t mode)
 static int tcp_listener(int family)
 {
 	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-	struct sockaddr_in four = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in four = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int rc = family == AF_INET6 ? bind(fd, (struct sockaddr *)&six, sizeof(six)) :
-				      bind(fd, (struct sockaddr *)&four, sizeof(four));
+	int rc = family == AF_INET6 ? bind(fd, (struct sockaddr *)&six, sizeof(six))
+				    : bind(fd, (struct sockaddr *)&four, sizeof(four));
 
 	if (rc != 0 || listen(fd, 5) != 0)
 		return -1;
@@ -279,7 +280,7 @@ static void tcp(void)
 	EXPECT(s.addr.port != 0);
 	listen_close(&s);
 	if (six < 0)
-		return;		/* no IPv6 here */
+		return; /* no IPv6 here */
 	hand_over(six, 3);
 	EXPECT(take(0) == 1);
 	EXPECT(s.addr.kind == ADDR_TCP && strcmp(s.addr.host, "::1") == 0);

@@ -35,16 +35,16 @@ int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *len
 
 /* What the kernel of the test does; all 0: what the real one does. */
 static struct {
-	int option;		/* the option that is meddled with; 0: none */
-	int fail;		/* errno */
-	socklen_t cut;		/* bytes that the answer is short of */
-	int cred;		/* SO_PEERCRED answers with these numbers */
+	int option;    /* the option that is meddled with; 0: none */
+	int fail;      /* errno */
+	socklen_t cut; /* bytes that the answer is short of */
+	int cred;      /* SO_PEERCRED answers with these numbers */
 	uid_t uid;
 	gid_t gid;
-	int groups;		/* SO_PEERGROUPS answers with the groups 0 .. count - 1 */
+	int groups; /* SO_PEERGROUPS answers with the groups 0 .. count - 1 */
 	size_t count;
-	int always_short;	/* SO_PEERGROUPS never has room enough */
-	int calls;		/* of SO_PEERGROUPS */
+	int always_short; /* SO_PEERGROUPS never has room enough */
+	int calls;        /* of SO_PEERGROUPS */
 } kernel;
 
 static int answer_groups(void *value, socklen_t *len)

@@ -1,6 +1,6 @@
 /*
- * test_policy.c: identity + rules -> role. The numbers are made up; names are looked up only where a
- * test says so.
+ * test_policy.c: identity + rules -> role. The numbers are made up; names are looked up only where
+ * a test says so.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -157,8 +157,8 @@ static void test_policy_the_overflow_uid_needs_a_rule_of_its_own(void **state)
 static void test_policy_gid_minus_one_matches_nothing(void **state)
 {
 	(void)state;
-	p.rules[0] = (struct policy_rule){
-		.subject = POLICY_GROUP, .gid = (gid_t)-1, .role = ROLE_EVAL};
+	p.rules[0] =
+		(struct policy_rule){.subject = POLICY_GROUP, .gid = (gid_t)-1, .role = ROLE_EVAL};
 	p.count = 1;
 	assert_int_equal(role_of(1001, (gid_t)-1, NULL, 0), ROLE_NONE);
 }

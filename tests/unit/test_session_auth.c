@@ -25,8 +25,12 @@ static int setup(void **state)
 		return -1;
 	policy_init(&policy, geteuid(), 65534);
 	keys = rig_keys(RING);
-	door = (struct session_door){.service = &fake_service, .policy = &policy, .keys = keys,
-		.max_clients = 4, .gil_timeout_ms = 1000, .wake_fd = eventfd(0, EFD_NONBLOCK),
+	door = (struct session_door){.service = &fake_service,
+		.policy = &policy,
+		.keys = keys,
+		.max_clients = 4,
+		.gil_timeout_ms = 1000,
+		.wake_fd = eventfd(0, EFD_NONBLOCK),
 		.times = {.stranger_ms = 5000, .stall_ms = 30000, .linger_ms = 1000}};
 	return door.wake_fd < 0;
 }
@@ -188,7 +192,8 @@ static void test_session_auth_10000_random_first_messages_get_zero_bytes_back(vo
 	}
 }
 
-static void test_session_auth_any_flipped_bit_of_the_first_message_is_closed_in_silence(void **state)
+static void test_session_auth_any_flipped_bit_of_the_first_message_is_closed_in_silence(
+	void **state)
 {
 	(void)state;
 	for (size_t bit = 0; bit < (2 + NOISE_MESSAGE) * 8; bit++) {
@@ -207,8 +212,8 @@ static void test_session_auth_any_flipped_bit_of_the_first_message_is_closed_in_
 
 static void test_session_auth_foreign_protocols_get_no_byte(void **state)
 {
-	const char *first[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\x16\x03\x01\x02\x01\x01\x01\x01\xfc",
-		"SSH-2.0-OpenSSH_9.2\r\n", "help\n"};
+	const char *first[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"\x16\x03\x01\x02\x01\x01\x01\x01\xfc", "SSH-2.0-OpenSSH_9.2\r\n", "help\n"};
 
 	(void)state;
 	for (size_t i = 0; i < 4; i++) {
@@ -248,8 +253,9 @@ static void test_session_auth_a_replayed_first_message_gains_nothing(void **stat
 		dial();
 		put(first, sizeof(first));
 		turn();
-		assert_int_equal(recv(channel_fd(client), answers[i], sizeof(answers[i]),
-			MSG_DONTWAIT), sizeof(answers[i]));
+		assert_int_equal(
+			recv(channel_fd(client), answers[i], sizeof(answers[i]), MSG_DONTWAIT),
+			sizeof(answers[i]));
 		/* A stranger still: no role, nobody told, the same deadline. */
 		assert_int_equal(session_state(session), SESSION_HELLO);
 		assert_int_equal(fake.opens, 0);

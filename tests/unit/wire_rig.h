@@ -26,11 +26,12 @@
 #include "error.h"
 #include "msg.h"
 
+#ifndef MAYBE_UNUSED
 #define MAYBE_UNUSED __attribute__((unused))
-#define PATIENCE_MS 20000	/* far more than anything takes, also under valgrind */
+#endif
+#define PATIENCE_MS 20000 /* far more than anything takes, also under valgrind */
 
-static uint64_t rig_now(void) MAYBE_UNUSED;
-static uint64_t rig_now(void)
+MAYBE_UNUSED static uint64_t rig_now(void)
 {
 	struct timespec t;
 
@@ -39,18 +40,16 @@ static uint64_t rig_now(void)
 }
 
 /* A connected pair of non-blocking Unix sockets with small buffers. */
-static void rig_pair(int fds[2], int buffer) MAYBE_UNUSED;
-static void rig_pair(int fds[2], int buffer)
+MAYBE_UNUSED static void rig_pair(int fds[2], int buffer)
 {
 	assert_int_equal(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
 	for (int i = 0; i < 2 && buffer > 0; i++)
-		assert_int_equal(setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &buffer,
-			sizeof(buffer)), 0);
+		assert_int_equal(
+			setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)), 0);
 }
 
-static int rig_poll(int fd, short events, int ms) MAYBE_UNUSED;
-static int rig_poll(int fd, short events, int ms)
+MAYBE_UNUSED static int rig_poll(int fd, short events, int ms)
 {
 	struct pollfd p = {.fd = fd, .events = events};
 
@@ -58,8 +57,7 @@ static int rig_poll(int fd, short events, int ms)
 }
 
 /* Says it, as far as the other side reads; 0 or what channel_flush found. */
-static int rig_flush(struct channel *ch) MAYBE_UNUSED;
-static int rig_flush(struct channel *ch)
+MAYBE_UNUSED static int rig_flush(struct channel *ch)
 {
 	int rc;
 
@@ -69,8 +67,7 @@ static int rig_flush(struct channel *ch)
 	return rc;
 }
 
-static int rig_say(struct channel *ch, const struct msg *m) MAYBE_UNUSED;
-static int rig_say(struct channel *ch, const struct msg *m)
+MAYBE_UNUSED static int rig_say(struct channel *ch, const struct msg *m)
 {
 	struct buf b;
 	int rc;
@@ -84,8 +81,7 @@ static int rig_say(struct channel *ch, const struct msg *m)
 }
 
 /* 1: a message; 0: the end; or an error. The spans live until the next call. */
-static int rig_hear_within(struct channel *ch, struct msg *m, int ms) MAYBE_UNUSED;
-static int rig_hear_within(struct channel *ch, struct msg *m, int ms)
+MAYBE_UNUSED static int rig_hear_within(struct channel *ch, struct msg *m, int ms)
 {
 	struct span bytes;
 	int rc;
@@ -106,8 +102,7 @@ static int rig_hear_within(struct channel *ch, struct msg *m, int ms)
 	}
 }
 
-static void rig_hear(struct channel *ch, struct msg *m, enum msg_type type) MAYBE_UNUSED;
-static void rig_hear(struct channel *ch, struct msg *m, enum msg_type type)
+MAYBE_UNUSED static void rig_hear(struct channel *ch, struct msg *m, enum msg_type type)
 {
 	int rc = rig_hear_within(ch, m, PATIENCE_MS);
 
@@ -118,8 +113,7 @@ static void rig_hear(struct channel *ch, struct msg *m, enum msg_type type)
 			msg_type_name((int)m->type));
 }
 
-static void rig_hear_end(struct channel *ch) MAYBE_UNUSED;
-static void rig_hear_end(struct channel *ch)
+MAYBE_UNUSED static void rig_hear_end(struct channel *ch)
 {
 	struct msg m;
 	int rc = rig_hear_within(ch, &m, PATIENCE_MS);
@@ -129,8 +123,7 @@ static void rig_hear_end(struct channel *ch)
 			rc == 1 ? msg_type_name((int)m.type) : error_text(rc));
 }
 
-static struct msg rig_output(uint32_t id, struct span text) MAYBE_UNUSED;
-static struct msg rig_output(uint32_t id, struct span text)
+MAYBE_UNUSED static struct msg rig_output(uint32_t id, struct span text)
 {
 	struct msg m = {.type = MSG_OUTPUT};
 
@@ -138,13 +131,12 @@ static struct msg rig_output(uint32_t id, struct span text)
 	return m;
 }
 
-static struct msg rig_result(uint32_t id) MAYBE_UNUSED;
-static struct msg rig_result(uint32_t id)
+MAYBE_UNUSED static struct msg rig_result(uint32_t id)
 {
 	struct msg m = {.type = MSG_RESULT};
 
-	m.result = (struct msg_result){.id = id, .status = RESULT_VALUE, .total = 1,
-		.text = span_text("2")};
+	m.result = (struct msg_result){
+		.id = id, .status = RESULT_VALUE, .total = 1, .text = span_text("2")};
 	return m;
 }
 
