@@ -29,8 +29,8 @@ def fds_of(pid):
 
 def test_idle_is_one_more_thread_and_no_wake_up(python, start):
     program = start(python, IDLE)
-    names = threads_of(program.pid)
-    assert len(names) == 2 and "pystuck" in names
+    wait_until(lambda: "pystuck" in threads_of(program.pid), "the net thread has its name")
+    assert len(threads_of(program.pid)) == 2
     tid = next(t for t in os.listdir(f"/proc/{program.pid}/task")
                if open(f"/proc/{program.pid}/task/{t}/comm").read() == "pystuck\n")
 
@@ -83,8 +83,8 @@ def test_exit_is_not_held_up_by_a_client_or_a_running_evaluation(python, start, 
     with Repl("--socket", program.socket, "--no-stacks", home=tmp_path) as idle, \
             Repl("--socket", program.socket, "--no-stacks", home=tmp_path) as busy:
         assert idle.ask("1+1").endswith("2")
-        busy.send("while True: pass\r")
-        busy.expect(r"pass")
+        busy.send("print('o' + 'n'); exec('while True: pass')\r")
+        busy.expect(r"\non\n")
         began = time.monotonic()
         program.process.stdin.close()
         assert program.wait() == 0
@@ -125,7 +125,8 @@ b = pystuck.run_server(socket="other-{pid}.sock")
 print("READY", flush=True)
 sys.stdin.read()
 """)
-    assert threads_of(program.pid).count("pystuck") == 1
+    wait_until(lambda: threads_of(program.pid).count("pystuck") == 1, "the net thread has its name")
+    assert len(threads_of(program.pid)) == 2
     other = program.directory / f"other-{program.pid}.sock"
     for path in (program.socket, other):
         assert client("--socket", path, "-c", "1+1").out == "2\n"
