@@ -52,26 +52,28 @@ static int forget_source(struct raised_sources *s, PyObject *file)
 	return PyDict_DelItem(s->by_file, file);
 }
 
+/* A quarter of them at once: finding the oldest of a dict whose oldest are gone takes longer the more of them are gone. */
+static int forget_oldest(struct raised_sources *s)
+{
+	PyObject *files = PySequence_List(s->by_file);
+	int rc = files != NULL ? 0 : -1;
+
+	for (Py_ssize_t i = 0; rc == 0 && i < PyList_GET_SIZE(files) / 4 + 1; i++)
+		rc = forget_source(s, PyList_GET_ITEM(files, i));
+	Py_XDECREF(files);
+	return rc;
+}
+
 int raised_keep_source(struct raised_sources *s, PyObject *file, PyObject *source)
 {
 	size_t chars = (size_t)PyUnicode_GetLength(source);
-	PyObject *oldest, *kept;
 
 	if (forget_source(s, file) != 0)
 		return -1;
 	while (PyDict_GET_SIZE(s->by_file) >= SOURCES_MAX
-			|| (s->chars + chars > SOURCE_CHARS_MAX && PyDict_GET_SIZE(s->by_file) > 0)) {
-		Py_ssize_t at = 0;
-		int rc;
-
-		if (!PyDict_Next(s->by_file, &at, &oldest, &kept))
-			break;
-		Py_INCREF(oldest);
-		rc = forget_source(s, oldest);
-		Py_DECREF(oldest);
-		if (rc != 0)
+			|| (s->chars + chars > SOURCE_CHARS_MAX && PyDict_GET_SIZE(s->by_file) > 0))
+		if (forget_oldest(s) != 0)
 			return -1;
-	}
 	if (PyDict_SetItem(s->by_file, file, source) != 0)
 		return -1;
 	s->chars += chars;

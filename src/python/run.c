@@ -221,11 +221,23 @@ static void take_exception(struct run_space *s, const int *interrupted, struct r
 
 /* --- values -------------------------------------------------------------------------------------------------------- */
 
+/* A quarter of `Out` at once: finding the oldest takes longer the more of its oldest are gone. */
+static int drop_oldest(PyObject *out)
+{
+	PyObject *numbers = PySequence_List(out);
+	int rc = numbers != NULL ? 0 : -1;
+
+	for (Py_ssize_t i = 0; rc == 0 && i < PyList_GET_SIZE(numbers) / 4; i++)
+		if (PyDict_Contains(out, PyList_GET_ITEM(numbers, i)) == 1)
+			rc = PyDict_DelItem(out, PyList_GET_ITEM(numbers, i));
+	Py_XDECREF(numbers);
+	return rc;
+}
+
 /* Moves the last values on, as IPython does, and keeps this one under its cell's number. 0, or -1 with an exception. */
 static int keep_value(struct run_space *s, PyObject *value, uint32_t cell)
 {
-	PyObject *number = PyLong_FromUnsignedLong(cell), *one, *two, *oldest, *unused;
-	Py_ssize_t at = 0;
+	PyObject *number = PyLong_FromUnsignedLong(cell), *one, *two;
 	int rc = -1;
 
 	if (number == NULL)
@@ -236,11 +248,8 @@ static int keep_value(struct run_space *s, PyObject *value, uint32_t cell)
 			&& (one == NULL || PyDict_SetItemString(s->names, "__", one) == 0)
 			&& PyDict_SetItemString(s->names, "_", value) == 0)
 		rc = PyDict_SetItem(s->out, number, value);
-	if (rc == 0 && PyDict_GET_SIZE(s->out) > OUT_MAX && PyDict_Next(s->out, &at, &oldest, &unused)) {
-		Py_INCREF(oldest);
-		rc = PyDict_DelItem(s->out, oldest);
-		Py_DECREF(oldest);
-	}
+	if (rc == 0 && PyDict_GET_SIZE(s->out) > OUT_MAX)
+		rc = drop_oldest(s->out);
 	Py_XDECREF(one);
 	Py_XDECREF(two);
 	Py_DECREF(number);
