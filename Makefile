@@ -185,7 +185,8 @@ valgrind: $(UNIT_BIN)		## the C tests under valgrind
 TSAN := BUILD=$(BUILD)/tsan RESULTS=$(RESULTS) STAGE=tsan- CC=gcc SAN=thread OPT='-O1 -g'
 tsan:				## the C tests of the threaded parts under ThreadSanitizer
 	@$(MAKE) --no-print-directory $(TSAN) tsan-run
-TSAN_BIN = $(filter $(addprefix %/test_,port port_threads server server_thread server_loop session audit),$(UNIT_BIN))
+TSAN_BIN = $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard $(addprefix tests/unit/test_, \
+	channel*.c port*.c server*.c session*.c)))
 tsan-run: $(TSAN_BIN)
 	@$(RUN_UNIT) --under 'setarch -R' $(TSAN_BIN)
 
