@@ -149,7 +149,8 @@ static int step(struct walk *w, const char *name, struct diag *d)
 	fd = openat(w->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return diag_set(d, PYSTUCK_ESYS, ENOENT,
-			"there is no directory %s/%s; make it first", w->at[1] != '\0' ? w->at : "", name);
+			"there is no directory %s/%s; make it first", w->at[1] != '\0' ? w->at : "",
+			name);
 	if (fd < 0)
 		return diag_set(d, PYSTUCK_ESYS, errno, "directory %s in %s: %s", name, w->at,
 			strerror(errno));

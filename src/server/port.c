@@ -494,6 +494,7 @@ void port_forget(struct port *p)
 	if (pthread_mutex_trylock(&p->send) == 0) {
 		channel_free(p->channel);
 		p->channel = NULL;
+		pthread_mutex_unlock(&p->send);
 	} else if (p->channel != NULL) {
 		close(channel_fd(p->channel));
 	}

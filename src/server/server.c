@@ -44,6 +44,13 @@ static void *thread_main(void *arg)
 
 /* ---- start and stop -------------------------------------------------------------------------- */
 
+static void free_memory(struct server *s)
+{
+	free(s->polls);
+	free(s->polled);
+	free(s);
+}
+
 struct server *server_new(const struct service *service, struct diag *d)
 {
 	struct server *s;
@@ -61,6 +68,11 @@ struct server *server_new(const struct service *service, struct diag *d)
 	s->times = (struct session_times){.stranger_ms = SERVER_STRANGER_MS,
 		.stall_ms = SERVER_STALL_MS,
 		.linger_ms = LINGER_MS};
+	if (server_loop_reserve(s, 0) != 0) {
+		(void)diag_set(d, PYSTUCK_ENOMEM, 0, "out of memory");
+		free_memory(s);
+		return NULL;
+	}
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->wake_fd < 0) {
 		(void)diag_set(
@@ -220,14 +232,6 @@ size_t server_count(const struct server *s)
 	return s->count;
 }
 
-static void free_rest(struct server *s)
-{
-	close(s->wake_fd);
-	free(s->polls);
-	free(s->polled);
-	free(s);
-}
-
 void server_free(struct server *s)
 {
 	if (s == NULL)
@@ -235,7 +239,8 @@ void server_free(struct server *s)
 	server_park(s);
 	while (s->count > 0)
 		(void)server_remove(s, s->listeners[0]->id);
-	free_rest(s);
+	close(s->wake_fd);
+	free_memory(s);
 }
 
 void server_forget(struct server *s)
@@ -250,7 +255,8 @@ void server_forget(struct server *s)
 		free(l->sessions);
 		free(l);
 	}
-	free_rest(s);
+	close(s->wake_fd);
+	free_memory(s);
 }
 
 /* ---- for tests ------------------------------------------------------------------------------- */

@@ -238,6 +238,7 @@ static void test_server_another_uid_is_refused_even_if_the_mode_lets_it_connect(
 		if (m.refused.reason != REASON_DENIED ||
 			!span_equals(m.refused.text, "uid 1001 has no role here"))
 			_exit(4);
+		channel_free(ch);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
