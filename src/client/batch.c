@@ -1,6 +1,6 @@
 /*
- * batch.c: one evaluation without a prompt. On standard output there is the code's own output and the value of its last
- * expression, and nothing of ours.
+ * batch.c: one evaluation without a prompt. On standard output there is the code's own output and
+ * the value of its last expression, and nothing of ours.
  */
 #include "batch.h"
 
@@ -16,12 +16,12 @@
 #include "signals.h"
 #include "status.h"
 
-#define BATCH_OUTPUT_MAX (64u << 20)	/* bytes of output kept for the JSON object */
+#define BATCH_OUTPUT_MAX (64u << 20) /* bytes of output kept for the JSON object */
 
 struct sink {
 	struct batch *b;
 	struct out err;
-	struct buf kept[2];	/* with json: stdout, stderr, raw */
+	struct buf kept[2]; /* with json: stdout, stderr, raw */
 	int cut;
 };
 
@@ -34,7 +34,8 @@ static int keep_output(void *context, int stream, struct span text)
 	return 0;
 }
 
-/* Each stream is flushed before the other is used: on a terminal the order is what the code meant. */
+/* Each stream is flushed before the other is used: on a terminal the order is what the code meant.
+ */
 static int pass_output(void *context, int stream, struct span text)
 {
 	struct sink *s = context;
@@ -108,12 +109,14 @@ static void show_text(struct sink *s, const struct eval *e)
 	}
 	flush_output(s);
 	if (is_cut(r))
-		out_notice("the text was cut: %zu of %llu bytes", r->text.len, (unsigned long long)r->total);
+		out_notice("the text was cut: %zu of %llu bytes", r->text.len,
+			(unsigned long long)r->total);
 }
 
 static int result_status(const struct sink *s, const struct eval *e)
 {
-	if (e->result.status == RESULT_RAISED || e->result.status == RESULT_INTERRUPTED || e->result.status == RESULT_EXIT)
+	if (e->result.status == RESULT_RAISED || e->result.status == RESULT_INTERRUPTED ||
+		e->result.status == RESULT_EXIT)
 		return STATUS_RAISED;
 	return s->cut || is_cut(&e->result) ? STATUS_PARTIAL : STATUS_DONE;
 }
@@ -128,15 +131,21 @@ static int show_end(struct sink *s, const struct eval *e, int end)
 	if (end != EVAL_TIMED_OUT)
 		return result_status(s, e);
 	out_flush(s->b->out);
-	out_notice(e->result.text.len > 0 ? "the evaluation took too long and was interrupted (see --timeout)" :
-		"the evaluation took too long and can't be interrupted: it goes on in the program (see --timeout)");
+	out_notice(e->result.text.len > 0
+			   ? "the evaluation took too long and was interrupted (see --timeout)"
+			   : "the evaluation took too long and can't be interrupted: it goes on in "
+			     "the program (see --timeout)");
 	return STATUS_LOST;
 }
 
 int batch_await(struct batch *b)
 {
 	struct sink s = {.b = b};
-	struct eval e = {.id = b->id, .deadline = b->deadline, .context = &s, .output = pass_output, .idle = flush_output};
+	struct eval e = {.id = b->id,
+		.deadline = b->deadline,
+		.context = &s,
+		.output = pass_output,
+		.idle = flush_output};
 	struct diag d = {0};
 	int status;
 
@@ -186,7 +195,9 @@ int batch_read(int fd, struct buf *script, struct diag *d)
 		size_t want = room < 65536 ? room : 65536;
 
 		if (want == 0)
-			return diag_set(d, PYSTUCK_EINVAL, 0, "the script on standard input is too long: at most %u bytes", MSG_TEXT_MAX);
+			return diag_set(d, PYSTUCK_EINVAL, 0,
+				"the script on standard input is too long: at most %u bytes",
+				MSG_TEXT_MAX);
 		if (buf_reserve(script, want, &where) != 0)
 			return diag_set(d, PYSTUCK_ENOMEM, 0, "%s", error_text(PYSTUCK_ENOMEM));
 		ssize_t n = read(fd, where, want);

@@ -27,9 +27,10 @@ static const char help[] =
 	"  Ctrl-C                    clear the input, or interrupt what runs\n"
 	"  Ctrl-R, up, down          the history; Tab indents\n";
 
-/* Asks for the stacks and shows them with `print`. A refusal is said; it does not end the session. */
-static int show(const struct commands_context *x, uint8_t flags, int (*print)(struct out *, const struct dump *, int),
-	struct diag *d)
+/* Asks for the stacks and shows them with `print`. A refusal is said; it does not end the session.
+ */
+static int show(const struct commands_context *x, uint8_t flags,
+	int (*print)(struct out *, const struct dump *, int), struct diag *d)
 {
 	struct dump dump;
 	int rc = dump_ask(x->c, x->id, flags, d);

@@ -14,12 +14,12 @@ struct commands_context {
 	struct out *out;
 	int color;
 	int64_t timeout_ms;
-	uint32_t id;		/* for a request, if the command makes one */
+	uint32_t id; /* for a request, if the command makes one */
 };
 
 /*
- * Runs a line that begins with % or is exit, quit, exit(), quit(), without spaces around it. 0; COMMANDS_QUIT; or an error after
- * which the connection is of no more use.
+ * Runs a line that begins with % or is exit, quit, exit(), quit(), without spaces around it. 0;
+ * COMMANDS_QUIT; or an error after which the connection is of no more use.
  */
 int commands_run(const struct commands_context *x, const char *line, struct diag *d);
 

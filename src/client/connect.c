@@ -1,6 +1,6 @@
 /*
- * connect.c: a connection to one server, from the handshake to the goodbye. How a socket is dialled and how its owner is
- * checked is in dial.c; what is asked is in dump.c and eval.c.
+ * connect.c: a connection to one server, from the handshake to the goodbye. How a socket is dialled
+ * and how its owner is checked is in dial.c; what is asked is in dump.c and eval.c.
  */
 #include "connect.h"
 
@@ -16,16 +16,16 @@
 #include "text.h"
 #include "version.h"
 
-#define CONNECT_TEXT 300	/* bytes of a sentence of the server in one of ours */
+#define CONNECT_TEXT 300 /* bytes of a sentence of the server in one of ours */
 #define CONNECT_WELCOME_MAX (16u * 1024)
 
 struct connection {
 	struct channel *channel;
 	struct addr addr;
 	char where[ADDR_TEXT];
-	struct buf welcome_bytes;	/* the spans of `welcome` point in here */
+	struct buf welcome_bytes; /* the spans of `welcome` point in here */
 	struct msg_welcome welcome;
-	int over;			/* the error that ended it: nothing more is sent or read */
+	int over; /* the error that ended it: nothing more is sent or read */
 };
 
 int64_t connect_clock(void)
@@ -48,7 +48,8 @@ int connect_left(int64_t deadline)
 	return left < INT32_MAX ? (int)left + 1 : INT32_MAX;
 }
 
-/* The rest of a sentence, made safe, with a colon before it; "" when the server had nothing to say. */
+/* The rest of a sentence, made safe, with a colon before it; "" when the server had nothing to say.
+ */
 static const char *said(char out[static CONNECT_TEXT], struct span text)
 {
 	if (text.len == 0)
@@ -62,8 +63,10 @@ static int ended(struct connection *c, int code, struct diag *d)
 {
 	c->over = code;
 	if (code == PYSTUCK_ETRUNC)
-		return diag_set(d, code, 0, "%s: connection lost in the middle of the answer", c->where);
-	return diag_set(d, code, 0, "%s: connection lost: the program has ended or stopped its server", c->where);
+		return diag_set(
+			d, code, 0, "%s: connection lost in the middle of the answer", c->where);
+	return diag_set(d, code, 0,
+		"%s: connection lost: the program has ended or stopped its server", c->where);
 }
 
 int connect_queue(struct connection *c, const struct msg *m, struct diag *d)
@@ -79,7 +82,8 @@ int connect_queue(struct connection *c, const struct msg *m, struct diag *d)
 		rc = channel_put(c->channel, buf_span(&b));
 	buf_free(&b);
 	if (rc == PYSTUCK_ETOOBIG)
-		return diag_set(d, PYSTUCK_EINVAL, 0, "the input is too long: at most %u bytes can be sent", MSG_TEXT_MAX);
+		return diag_set(d, PYSTUCK_EINVAL, 0,
+			"the input is too long: at most %u bytes can be sent", MSG_TEXT_MAX);
 	if (rc != 0)
 		return diag_set(d, rc, 0, "%s: %s", c->where, error_text(rc));
 	return 0;
@@ -91,13 +95,17 @@ int connect_flush(struct connection *c, struct diag *d)
 		return ended(c, c->over, d);
 	int rc = channel_flush(c->channel);
 
-	/* A server that refuses closes at once: its reason is still to be read, and reading finds the end too. */
+	/*
+	 * A server that refuses closes at once: its reason is still to be read, and reading finds
+	 * the end too.
+	 */
 	if (rc == 0 || rc == PYSTUCK_EAGAIN || rc == PYSTUCK_ECLOSED || rc == PYSTUCK_ESYS)
 		return 0;
 	return ended(c, rc, d);
 }
 
-int connect_wait(struct connection *c, struct pollfd *more, nfds_t count, int64_t deadline, struct diag *d)
+int connect_wait(
+	struct connection *c, struct pollfd *more, nfds_t count, int64_t deadline, struct diag *d)
 {
 	struct pollfd fds[1 + CONNECT_POLL_MORE];
 	int rc = connect_flush(c, d);
@@ -130,10 +138,12 @@ static int bad_message(struct connection *c, int code, struct diag *d)
 {
 	c->over = code;
 	if (code == PYSTUCK_EAUTH)
-		return diag_set(d, code, 0, "%s: bytes were changed on the way: connection closed", c->where);
+		return diag_set(d, code, 0, "%s: bytes were changed on the way: connection closed",
+			c->where);
 	if (code == PYSTUCK_ENOMEM)
 		return diag_set(d, code, 0, "%s: %s", c->where, error_text(code));
-	return diag_set(d, PYSTUCK_EFORMAT, 0, "%s: what came back is not an answer of a pystuck server", c->where);
+	return diag_set(d, PYSTUCK_EFORMAT, 0,
+		"%s: what came back is not an answer of a pystuck server", c->where);
 }
 
 /* msg.c reads as much of a later version's answer as is needed to tell. */
@@ -147,8 +157,10 @@ static int check_version(const struct connection *c, const struct msg *m, struct
 		version = m->refused.version;
 	if (version == PROTOCOL_VERSION)
 		return 0;
-	return diag_set(d, PYSTUCK_EFORMAT, 0, "%s: the server speaks protocol version %u, this client %d: "
-		"use the pystuck client that belongs to the server", c->where, version, PROTOCOL_VERSION);
+	return diag_set(d, PYSTUCK_EFORMAT, 0,
+		"%s: the server speaks protocol version %u, this client %d: "
+		"use the pystuck client that belongs to the server",
+		c->where, version, PROTOCOL_VERSION);
 }
 
 static int goodbye(struct connection *c, const struct msg_bye *bye, struct diag *d)
@@ -156,7 +168,8 @@ static int goodbye(struct connection *c, const struct msg_bye *bye, struct diag 
 	char text[CONNECT_TEXT];
 
 	c->over = PYSTUCK_ECLOSED;
-	return diag_set(d, PYSTUCK_ECLOSED, 0, "%s: the server ended the connection%s", c->where, said(text, bye->text));
+	return diag_set(d, PYSTUCK_ECLOSED, 0, "%s: the server ended the connection%s", c->where,
+		said(text, bye->text));
 }
 
 int connect_next(struct connection *c, struct msg *m, struct diag *d)
@@ -192,7 +205,8 @@ int connect_next(struct connection *c, struct msg *m, struct diag *d)
 	return 1;
 }
 
-int connect_receive(struct connection *c, struct msg *m, int64_t deadline, const char *what, struct diag *d)
+int connect_receive(
+	struct connection *c, struct msg *m, int64_t deadline, const char *what, struct diag *d)
 {
 	for (;;) {
 		int rc = connect_next(c, m, d);
@@ -225,10 +239,11 @@ static int refused(struct connection *c, const struct msg_refused *r, struct dia
 
 	c->over = PYSTUCK_EPERM;
 	if (r->reason == REASON_DENIED || r->reason == REASON_VETO)
-		return diag_set(d, PYSTUCK_EPERM, 0, "%s: refused%s", c->where, said(text, r->text));
+		return diag_set(
+			d, PYSTUCK_EPERM, 0, "%s: refused%s", c->where, said(text, r->text));
 	/* Full, stopping: not a question of who asks. */
-	return diag_set(d, PYSTUCK_EPERM, 0, "%s: the server can't take another client now (%s)%s", c->where,
-		reason_name(r->reason), said(text, r->text));
+	return diag_set(d, PYSTUCK_EPERM, 0, "%s: the server can't take another client now (%s)%s",
+		c->where, reason_name(r->reason), said(text, r->text));
 }
 
 /* WELCOME is kept: its spans point into the channel only until the next message. */
@@ -252,7 +267,8 @@ int connect_welcome(struct connection *c, int64_t deadline, struct diag *d)
 	int rc = connect_wait(c, NULL, 0, deadline, d);
 
 	if (rc >= 0 || rc == PYSTUCK_ETIME)
-		rc = connect_receive(c, &m, deadline, "answer: the program is stopped, or this is no pystuck server", d);
+		rc = connect_receive(c, &m, deadline,
+			"answer: the program is stopped, or this is no pystuck server", d);
 
 	if (rc < 0)
 		return rc;
@@ -274,7 +290,8 @@ const struct addr *connect_address(const struct connection *c)
 }
 
 /* The server is silent until the key is proved, and then answers with exactly one record. */
-static int handshake_reply(struct connection *c, struct span *record, int64_t deadline, struct diag *d)
+static int handshake_reply(
+	struct connection *c, struct span *record, int64_t deadline, struct diag *d)
 {
 	for (;;) {
 		int rc = channel_take_record(c->channel, NOISE_MESSAGE, record);
@@ -282,18 +299,24 @@ static int handshake_reply(struct connection *c, struct span *record, int64_t de
 		if (rc == 0)
 			return 0;
 		if (rc != PYSTUCK_EAGAIN)
-			return diag_set(d, PYSTUCK_EFORMAT, 0, "%s: not a pystuck server", c->where);
+			return diag_set(
+				d, PYSTUCK_EFORMAT, 0, "%s: not a pystuck server", c->where);
 		rc = channel_fill(c->channel);
 		if (rc > 0)
 			continue;
 		if (rc != PYSTUCK_EAGAIN && channel_partial(c->channel))
-			return diag_set(d, PYSTUCK_EFORMAT, 0, "%s: not a pystuck server", c->where);
+			return diag_set(
+				d, PYSTUCK_EFORMAT, 0, "%s: not a pystuck server", c->where);
 		if (rc != PYSTUCK_EAGAIN)
 			return diag_set(d, PYSTUCK_EAUTH, 0,
-				"%s: not authenticated: wrong key, or it is not a pystuck server", c->where);
+				"%s: not authenticated: wrong key, or it is not a pystuck server",
+				c->where);
 		rc = connect_wait(c, NULL, 0, deadline, d);
 		if (rc == PYSTUCK_ETIME)
-			return diag_set(d, rc, 0, "%s: no answer to the handshake: the program is stopped, or this is no pystuck server", c->where);
+			return diag_set(d, rc, 0,
+				"%s: no answer to the handshake: the program is stopped, or this "
+				"is no pystuck server",
+				c->where);
 		if (rc < 0)
 			return rc;
 	}
@@ -324,7 +347,8 @@ static int handshake(struct connection *c, const uint8_t *key, int64_t deadline,
 	if (rc == 0)
 		channel_seal(c->channel, &sending, &receiving);
 	else
-		diag_set(d, PYSTUCK_EAUTH, 0, "%s: not authenticated: the server does not have this key", c->where);
+		diag_set(d, PYSTUCK_EAUTH, 0,
+			"%s: not authenticated: the server does not have this key", c->where);
 out:
 	noise_wipe(&hs);
 	return rc;
@@ -340,15 +364,18 @@ struct keyring *connect_keys(const char *path, struct diag *d)
 	}
 	ring = keyfile_load(path, d);
 	if (ring == NULL && d->code == PYSTUCK_ENOENT)
-		diag_set(d, PYSTUCK_EINVAL, 0, "key file %s is not there: a TCP server needs the key that it was given: "
-			"name a copy of its key file with --key (pystuck --keygen FILE makes a new key)", path);
+		diag_set(d, PYSTUCK_EINVAL, 0,
+			"key file %s is not there: a TCP server needs the key that it was given: "
+			"name a copy of its key file with --key (pystuck --keygen FILE makes a new "
+			"key)",
+			path);
 	else if (ring == NULL)
 		d->code = PYSTUCK_EINVAL;
 	return ring;
 }
 
-int connect_open(struct connection **out, int fd, const struct addr *a, const struct keyring *keys, int64_t deadline,
-	struct diag *d)
+int connect_open(struct connection **out, int fd, const struct addr *a, const struct keyring *keys,
+	int64_t deadline, struct diag *d)
 {
 	struct connection *c = calloc(1, sizeof *c);
 	int rc = 0;

@@ -1,5 +1,6 @@
 /*
- * dial.c: opens a socket to an address and checks whose server it is. Nothing here reads from it or writes to it.
+ * dial.c: opens a socket to an address and checks whose server it is. Nothing here reads from it or
+ * writes to it.
  */
 #include "dial.h"
 
@@ -17,7 +18,7 @@
 
 #include "connect.h"
 
-#define DIAL_RETRY_MS 10		/* a Unix socket whose queue is full can't be polled for: ask again */
+#define DIAL_RETRY_MS 10 /* a Unix socket whose queue is full can't be polled for: ask again */
 #define DIAL_PROC_TEXT 256
 
 /* First bytes of a small file of /proc, NUL-terminated; "" when it can't be read. */
@@ -32,8 +33,8 @@ static void proc_text(const char *path, char text[static DIAL_PROC_TEXT])
 }
 
 /*
- * The kernel shows every user that has no number in this user namespace as the overflow uid: there it names nobody. Only where
- * all uids are mapped it is a user like any other.
+ * The kernel shows every user that has no number in this user namespace as the overflow uid: there
+ * it names nobody. Only where all uids are mapped it is a user like any other.
  */
 static int uid_names_somebody(uid_t uid)
 {
@@ -78,7 +79,8 @@ static int check_server(int fd, const struct addr *a, uid_t *uid, pid_t *pid, st
 
 	addr_format(a, where);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0 || len != sizeof who)
-		return diag_set(d, PYSTUCK_EUNSAFE, 0, "%s: the kernel does not say whose server this is: not trusted", where);
+		return diag_set(d, PYSTUCK_EUNSAFE, 0,
+			"%s: the kernel does not say whose server this is: not trusted", where);
 	if (uid != NULL)
 		*uid = who.uid;
 	if (pid != NULL)
@@ -86,11 +88,16 @@ static int check_server(int fd, const struct addr *a, uid_t *uid, pid_t *pid, st
 	if (uid_names_somebody(who.uid) &&
 		(who.uid == geteuid() || who.uid == 0 || who.uid == directory_owner(a->path)))
 		return 0;
-	return diag_set(d, PYSTUCK_EUNSAFE, 0, "%s: its server runs as uid %ld, which is neither you, nor root, nor the owner of "
-		"the directory: not trusted", where, (long)(int32_t)who.uid);
+	return diag_set(d, PYSTUCK_EUNSAFE, 0,
+		"%s: its server runs as uid %ld, which is neither you, nor root, nor the owner of "
+		"the directory: not trusted",
+		where, (long)(int32_t)who.uid);
 }
 
-/* Why connect(2) failed, in words. A file that is no socket is refused by the kernel just as a dead socket is. */
+/*
+ * Why connect(2) failed, in words. A file that is no socket is refused by the kernel just as a dead
+ * socket is.
+ */
 static int unix_failed(const struct addr *a, int error, struct diag *d)
 {
 	char where[ADDR_TEXT];
@@ -100,18 +107,26 @@ static int unix_failed(const struct addr *a, int error, struct diag *d)
 	if (error == ENOENT || error == ENOTDIR)
 		return diag_set(d, PYSTUCK_ENOENT, 0, "%s: no such socket", where);
 	if (error == EACCES || error == EPERM)
-		return diag_set(d, PYSTUCK_EPERM, 0, "%s: permission denied: the socket belongs to another user or group", where);
+		return diag_set(d, PYSTUCK_EPERM, 0,
+			"%s: permission denied: the socket belongs to another user or group",
+			where);
 	if (error == EAGAIN)
-		return diag_set(d, PYSTUCK_ETIME, 0, "%s: its queue is full and nobody takes connections: the program is "
-			"stopped or flooded", where);
-	if (error == ECONNREFUSED && lstat(a->path, &st) == 0 && !S_ISSOCK(st.st_mode) && !S_ISLNK(st.st_mode))
+		return diag_set(d, PYSTUCK_ETIME, 0,
+			"%s: its queue is full and nobody takes connections: the program is "
+			"stopped or flooded",
+			where);
+	if (error == ECONNREFUSED && lstat(a->path, &st) == 0 && !S_ISSOCK(st.st_mode) &&
+		!S_ISLNK(st.st_mode))
 		return diag_set(d, PYSTUCK_ENOENT, 0, "%s is %s, not a socket", where,
 			S_ISDIR(st.st_mode) ? "a directory" : "a file");
 	if (error == ECONNREFUSED)
-		return diag_set(d, PYSTUCK_ENOENT, 0, "%s: connection refused: a dead socket: the program that made it has "
-			"ended or stopped its server", where);
+		return diag_set(d, PYSTUCK_ENOENT, 0,
+			"%s: connection refused: a dead socket: the program that made it has "
+			"ended or stopped its server",
+			where);
 	if (error == EPROTOTYPE)
-		return diag_set(d, PYSTUCK_ENOENT, 0, "%s: not a stream socket: not a pystuck server", where);
+		return diag_set(d, PYSTUCK_ENOENT, 0,
+			"%s: not a stream socket: not a pystuck server", where);
 	return diag_set(d, PYSTUCK_ESYS, error, "%s: %s", where, strerror(error));
 }
 
@@ -198,5 +213,6 @@ int dial_open(const struct addr *a, int64_t deadline, uid_t *uid, pid_t *pid, st
 		*uid = (uid_t)-1;
 	if (pid != NULL)
 		*pid = 0;
-	return a->kind == ADDR_UNIX ? dial_unix(a, deadline, uid, pid, d) : dial_tcp(a, deadline, d);
+	return a->kind == ADDR_UNIX ? dial_unix(a, deadline, uid, pid, d)
+				    : dial_tcp(a, deadline, d);
 }

@@ -1,6 +1,6 @@
 /*
- * dump.c: collects the messages of a dump. Whatever the server sends, the memory is bounded and every index is checked here,
- * so that print.c and json.c can follow them blindly.
+ * dump.c: collects the messages of a dump. Whatever the server sends, the memory is bounded and
+ * every index is checked here, so that print.c and json.c can follow them blindly.
  */
 #include "dump.h"
 
@@ -9,8 +9,8 @@
 
 #include "text.h"
 
-#define DUMP_CHUNK (256u * 1024)	/* bytes of text taken at a time */
-#define DUMP_INDEX_FIRST 256		/* slots */
+#define DUMP_CHUNK (256u * 1024) /* bytes of text taken at a time */
+#define DUMP_INDEX_FIRST 256     /* slots */
 #define DUMP_REFUSED_TEXT 300
 
 struct dump_chunk {
@@ -105,7 +105,10 @@ static int keep(struct dump *dump, struct span *s)
 	return 0;
 }
 
-/* Murmur's finalizer: enough to spread (code, line) pairs; who chooses them badly slows down only his own answer. */
+/*
+ * Murmur's finalizer: enough to spread (code, line) pairs; who chooses them badly slows down only
+ * his own answer.
+ */
 static size_t hash(uint32_t code, uint32_t line)
 {
 	uint64_t x = (uint64_t)code << 32 | line;
@@ -116,7 +119,10 @@ static size_t hash(uint32_t code, uint32_t line)
 	return (size_t)x;
 }
 
-/* The slot of (code, line), or the empty one where it belongs. index_size is not 0 and there is an empty slot. */
+/*
+ * The slot of (code, line), or the empty one where it belongs. index_size is not 0 and there is an
+ * empty slot.
+ */
 static size_t slot_of(const struct dump *dump, uint32_t code, uint32_t line)
 {
 	size_t mask = dump->index_size - 1, i = hash(code, line) & mask;
@@ -159,7 +165,8 @@ static int find_place(struct dump *dump, uint32_t code, uint32_t line, uint32_t 
 		return rc;
 	size_t slot = slot_of(dump, code, line);
 	if (dump->index[slot] == 0) {
-		rc = grow(dump, (void **)&dump->places, dump->place_count, &dump->place_room, sizeof *dump->places);
+		rc = grow(dump, (void **)&dump->places, dump->place_count, &dump->place_room,
+			sizeof *dump->places);
 		if (rc != 0)
 			return rc;
 		dump->places[dump->place_count++] = (struct dump_place){.code = code, .line = line};
@@ -172,7 +179,8 @@ static int find_place(struct dump *dump, uint32_t code, uint32_t line, uint32_t 
 static int accept_code(struct dump *dump, const struct msg_dump_code *m)
 {
 	struct dump_code code = {m->file, m->function};
-	int rc = grow(dump, (void **)&dump->codes, dump->code_count, &dump->code_room, sizeof *dump->codes);
+	int rc = grow(dump, (void **)&dump->codes, dump->code_count, &dump->code_room,
+		sizeof *dump->codes);
 
 	if (m->code != dump->code_count)
 		return PYSTUCK_EFORMAT;
@@ -223,7 +231,8 @@ static int accept_frames(struct dump *dump, struct dump_thread *t, struct span f
 static int accept_thread(struct dump *dump, const struct msg_dump_thread *m)
 {
 	struct dump_thread t = {.head = *m, .first_local = dump->local_count};
-	int rc = grow(dump, (void **)&dump->threads, dump->thread_count, &dump->thread_room, sizeof *dump->threads);
+	int rc = grow(dump, (void **)&dump->threads, dump->thread_count, &dump->thread_room,
+		sizeof *dump->threads);
 
 	t.head.frames = (struct span){(const uint8_t *)"", 0};
 	if (rc == 0)
@@ -250,7 +259,8 @@ static int accept_local(struct dump *dump, const struct msg_dump_local *m)
 	if (dump->thread_count == 0 || m->frame >= dump->threads[dump->thread_count - 1].depth)
 		return PYSTUCK_EFORMAT;
 	struct dump_thread *t = &dump->threads[dump->thread_count - 1];
-	int rc = grow(dump, (void **)&dump->locals, dump->local_count, &dump->local_room, sizeof *dump->locals);
+	int rc = grow(dump, (void **)&dump->locals, dump->local_count, &dump->local_room,
+		sizeof *dump->locals);
 	if (rc == 0)
 		rc = keep(dump, &local.name);
 	if (rc == 0)
@@ -271,7 +281,10 @@ static int by_frame(const void *a, const void *b)
 	return x->order < y->order ? -1 : x->order > y->order;
 }
 
-/* The order in which people read: the main thread first, the others as they came; variables with their frames. */
+/*
+ * The order in which people read: the main thread first, the others as they came; variables with
+ * their frames.
+ */
 static void put_in_order(struct dump *dump)
 {
 	for (size_t i = 1; i < dump->thread_count; i++) {
@@ -287,8 +300,8 @@ static void put_in_order(struct dump *dump)
 	}
 	for (size_t i = 0; i < dump->thread_count; i++)
 		if (dump->threads[i].local_count > 1)
-			qsort(dump->locals + dump->threads[i].first_local, dump->threads[i].local_count,
-				sizeof *dump->locals, by_frame);
+			qsort(dump->locals + dump->threads[i].first_local,
+				dump->threads[i].local_count, sizeof *dump->locals, by_frame);
 }
 
 int dump_accept(struct dump *dump, const struct msg *m)
@@ -339,7 +352,8 @@ static int request_failed(const struct msg_error *e, struct diag *d)
 	return diag_set(d, PYSTUCK_ECLOSED, 0, "no stacks (%s): %s", reason_name(e->reason), text);
 }
 
-int dump_await(struct connection *c, uint32_t id, struct dump *dump, int64_t deadline, struct diag *d)
+int dump_await(
+	struct connection *c, uint32_t id, struct dump *dump, int64_t deadline, struct diag *d)
 {
 	struct msg m;
 
@@ -347,7 +361,8 @@ int dump_await(struct connection *c, uint32_t id, struct dump *dump, int64_t dea
 		int rc = connect_receive(c, &m, deadline, "stacks", d);
 
 		if (rc == PYSTUCK_ECLOSED && dump->begun)
-			return diag_set(d, PYSTUCK_ETRUNC, 0, "connection lost in the middle of the answer");
+			return diag_set(d, PYSTUCK_ETRUNC, 0,
+				"connection lost in the middle of the answer");
 		if (rc < 0)
 			return rc;
 		/* The rest of an evaluation that was let go of may still be on its way. */
@@ -357,10 +372,12 @@ int dump_await(struct connection *c, uint32_t id, struct dump *dump, int64_t dea
 			continue;
 		if (m.type == MSG_ERROR)
 			return request_failed(&m.error, d);
-		rc = m.type == MSG_DUMP_BEGIN && m.dump_begin.id != id ? PYSTUCK_EFORMAT : dump_accept(dump, &m);
+		rc = m.type == MSG_DUMP_BEGIN && m.dump_begin.id != id ? PYSTUCK_EFORMAT
+								       : dump_accept(dump, &m);
 		if (rc == 1)
 			return 0;
 		if (rc < 0)
-			return diag_set(d, rc, 0, "the server's answer makes no sense: %s", error_text(rc));
+			return diag_set(
+				d, rc, 0, "the server's answer makes no sense: %s", error_text(rc));
 	}
 }

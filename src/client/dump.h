@@ -1,6 +1,6 @@
 /*
- * dump.h: asks for a dump and collects it in memory, checked and in order: the main thread first, each frame pointing to a
- * place in the source. How it looks is for print.c and json.c.
+ * dump.h: asks for a dump and collects it in memory, checked and in order: the main thread first,
+ * each frame pointing to a place in the source. How it looks is for print.c and json.c.
  */
 #ifndef PYSTUCK_CLIENT_DUMP_H
 #define PYSTUCK_CLIENT_DUMP_H
@@ -11,7 +11,7 @@
 #include "error.h"
 #include "msg.h"
 
-#define DUMP_BYTES_MAX (256u << 20)	/* memory for one dump: far above what a server sends */
+#define DUMP_BYTES_MAX (256u << 20) /* memory for one dump: far above what a server sends */
 
 struct dump_code {
 	struct span file;
@@ -21,22 +21,22 @@ struct dump_code {
 /* A line of a function: what a frame points to. Thousands of threads share a few of them. */
 struct dump_place {
 	uint32_t code;
-	uint32_t line;		/* 0: unknown */
-	struct span source;	/* empty: unknown */
+	uint32_t line;      /* 0: unknown */
+	struct span source; /* empty: unknown */
 };
 
 struct dump_local {
-	uint32_t frame;		/* index into the thread's places */
-	uint32_t order;		/* as received */
+	uint32_t frame; /* index into the thread's places */
+	uint32_t order; /* as received */
 	struct span name;
 	struct span value;
 };
 
 struct dump_thread {
-	struct msg_dump_thread head;	/* .frames is empty: see places */
-	uint32_t *places;		/* indexes into dump.places, outermost first */
+	struct msg_dump_thread head; /* .frames is empty: see places */
+	uint32_t *places;            /* indexes into dump.places, outermost first */
 	size_t depth;
-	size_t first_local;		/* in dump.locals, sorted by frame */
+	size_t first_local; /* in dump.locals, sorted by frame */
 	size_t local_count;
 };
 
@@ -55,26 +55,34 @@ struct dump {
 	size_t thread_count, thread_room;
 	size_t local_count, local_room;
 	int begun, complete;
-	uint32_t *index;		/* hash of (code, line) -> place + 1; a power of two in size */
+	uint32_t *index; /* hash of (code, line) -> place + 1; a power of two in size */
 	size_t index_size;
 	struct dump_chunk *chunks;
-	size_t bytes;			/* of everything above */
+	size_t bytes; /* of everything above */
 };
 
 void dump_init(struct dump *dump);
 void dump_free(struct dump *dump);
-/* 1 when the dump is not all there is to know: taken without Python's frames, or something was left out. */
+/*
+ * 1 when the dump is not all there is to know: taken without Python's frames, or something was left
+ * out.
+ */
 int dump_is_degraded(const struct dump *dump);
 
 /*
- * Takes the next message of the answer. 1 complete, 0 more to come, PYSTUCK_EFORMAT (something that makes no sense: an unknown
- * code, a frame too many), PYSTUCK_ETOOBIG (DUMP_BYTES_MAX), PYSTUCK_ENOMEM.
+ * Takes the next message of the answer. 1 complete, 0 more to come, PYSTUCK_EFORMAT (something that
+ * makes no sense: an unknown code, a frame too many), PYSTUCK_ETOOBIG (DUMP_BYTES_MAX),
+ * PYSTUCK_ENOMEM.
  */
 int dump_accept(struct dump *dump, const struct msg *m);
 
 /* Queues the request; `flags` are DUMP_*. */
 int dump_ask(struct connection *c, uint32_t id, uint8_t flags, struct diag *d);
-/* Waits for the answer to the request `id`. 0, PYSTUCK_EPERM (the role does not allow it), or an error of the connection. */
-int dump_await(struct connection *c, uint32_t id, struct dump *dump, int64_t deadline, struct diag *d);
+/*
+ * Waits for the answer to the request `id`. 0, PYSTUCK_EPERM (the role does not allow it), or an
+ * error of the connection.
+ */
+int dump_await(
+	struct connection *c, uint32_t id, struct dump *dump, int64_t deadline, struct diag *d);
 
 #endif

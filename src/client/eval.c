@@ -1,6 +1,7 @@
 /*
- * eval.c: waits for an evaluation while listening for Ctrl-C. The first Ctrl-C asks the server to interrupt it; when that has
- * no effect within EVAL_GRACE_MS the user is told, and the next one lets go of it.
+ * eval.c: waits for an evaluation while listening for Ctrl-C. The first Ctrl-C asks the server to
+ * interrupt it; when that has no effect within EVAL_GRACE_MS the user is told, and the next one
+ * lets go of it.
  */
 #include "eval.h"
 
@@ -14,17 +15,18 @@
 
 enum phase {
 	RUNNING,
-	INTERRUPTED,	/* MSG_INTERRUPT is out; -> STUBBORN when the grace is over */
-	STUBBORN,	/* the user knows that it goes on */
+	INTERRUPTED, /* MSG_INTERRUPT is out; -> STUBBORN when the grace is over */
+	STUBBORN,    /* the user knows that it goes on */
 };
 
 struct wait {
 	enum phase phase;
-	int64_t grace_ends;	/* while INTERRUPTED */
-	int late;		/* interrupted by the deadline, not by the user */
+	int64_t grace_ends; /* while INTERRUPTED */
+	int late;           /* interrupted by the deadline, not by the user */
 };
 
-int eval_ask(struct connection *c, uint32_t id, uint8_t flags, uint32_t cell, struct span source, struct diag *d)
+int eval_ask(struct connection *c, uint32_t id, uint8_t flags, uint32_t cell, struct span source,
+	struct diag *d)
 {
 	struct msg m = {.type = MSG_EVAL};
 
@@ -65,7 +67,8 @@ static int refused(const struct msg_error *m, struct diag *d)
 	if (m->reason == REASON_DENIED || m->reason == REASON_DISABLED || m->reason == REASON_VETO)
 		diag_set(d, PYSTUCK_EPERM, 0, "not evaluated: %s", text);
 	else
-		diag_set(d, PYSTUCK_EAGAIN, 0, "not evaluated (%s): %s", reason_name(m->reason), text);
+		diag_set(d, PYSTUCK_EAGAIN, 0, "not evaluated (%s): %s", reason_name(m->reason),
+			text);
 	return EVAL_REFUSED;
 }
 
@@ -74,7 +77,8 @@ static int accept_message(struct eval *e, const struct wait *w, const struct msg
 {
 	switch (m->type) {
 	case MSG_OUTPUT:
-		if (m->output.id == e->id && e->output(e->context, m->output.stream, m->output.text) != 0)
+		if (m->output.id == e->id &&
+			e->output(e->context, m->output.stream, m->output.text) != 0)
 			return EVAL_UNREAD;
 		return PYSTUCK_EAGAIN;
 	case MSG_RESULT:
@@ -83,13 +87,17 @@ static int accept_message(struct eval *e, const struct wait *w, const struct msg
 		e->result = m->result;
 		return w->late ? EVAL_TIMED_OUT : EVAL_ENDED;
 	case MSG_ERROR:
-		/* Interrupting what has just ended may be answered with an error: its result is on the way. */
+		/*
+		 * Interrupting what has just ended may be answered with an error: its result is on
+		 * the way.
+		 */
 		if ((m->error.id != e->id && m->error.id != 0) ||
 			(w->phase != RUNNING && m->error.reason == REASON_UNKNOWN))
 			return PYSTUCK_EAGAIN;
 		return refused(&m->error, d);
 	default:
-		return diag_set(d, PYSTUCK_EFORMAT, 0, "the server's answer makes no sense: a message of type %s",
+		return diag_set(d, PYSTUCK_EFORMAT, 0,
+			"the server's answer makes no sense: a message of type %s",
 			msg_type_name((int)m->type));
 	}
 }
@@ -100,7 +108,8 @@ static int on_signals(struct connection *c, struct eval *e, struct wait *w, stru
 	int rc, sig;
 
 	while ((sig = signals_take()) != 0) {
-		if (signals_are_fatal(sig) || (sig == SIGINT && w->phase != RUNNING && !e->at_prompt)) {
+		if (signals_are_fatal(sig) ||
+			(sig == SIGINT && w->phase != RUNNING && !e->at_prompt)) {
 			e->signal = sig;
 			return EVAL_SIGNAL;
 		}

@@ -1,6 +1,6 @@
 /*
- * find.c: asks the sockets of places.c who they are, lists them, lets the user choose one. A server that does not answer is
- * shown as such: it costs one short wait, in parallel with the others.
+ * find.c: asks the sockets of places.c who they are, lists them, lets the user choose one. A server
+ * that does not answer is shown as such: it costs one short wait, in parallel with the others.
  */
 #include "find.h"
 
@@ -16,19 +16,19 @@
 #include "places.h"
 #include "print.h"
 
-#define FIND_ANSWER_MS 500	/* the server's thread answers at once, whatever the program does */
-#define FIND_COMMAND 48		/* bytes of a command line in a table on a terminal */
+#define FIND_ANSWER_MS 500 /* the server's thread answers at once, whatever the program does */
+#define FIND_COMMAND 48    /* bytes of a command line in a table on a terminal */
 #define FIND_CELL 64
-#define FIND_CHOICE 32		/* bytes of what the user types */
+#define FIND_CHOICE 32 /* bytes of what the user types */
 #define FIND_TRUSTED "/run/"
 
 enum column { COL_PID, COL_USER, COL_PYTHON, COL_UP, COL_COMMAND, COL_SOCKET, COLUMNS };
 
 struct server {
 	struct addr addr;
-	int fd;				/* dialled; -1 when c has it */
+	int fd; /* dialled; -1 when c has it */
 	uid_t uid;
-	pid_t pid;			/* the kernel's word */
+	pid_t pid; /* the kernel's word */
 	struct connection *c;
 	int answered, refused;
 	char cells[COLUMNS][ADDR_TEXT];
@@ -71,7 +71,9 @@ static int dial_all(struct servers *s, struct diag *d)
 	}
 	places_free(&places);
 	if (s->count == 0)
-		return diag_set(d, PYSTUCK_ENOENT, 0, "no server on this machine that you may reach: the program must have called "
+		return diag_set(d, PYSTUCK_ENOENT, 0,
+			"no server on this machine that you may reach: the program must have "
+			"called "
 			"pystuck.run_server(); over TCP name its host and port");
 	return 0;
 }
@@ -118,8 +120,8 @@ static void ask_all(struct servers *s, int on_terminal)
 		int fd = one->fd;
 
 		one->fd = -1;
-		if (connect_open(&one->c, fd, &one->addr, NULL, 0, &d) != 0 || connect_hello(one->c, &d) != 0 ||
-			connect_flush(one->c, &d) != 0) {
+		if (connect_open(&one->c, fd, &one->addr, NULL, 0, &d) != 0 ||
+			connect_hello(one->c, &d) != 0 || connect_flush(one->c, &d) != 0) {
 			connect_close(one->c);
 			one->c = NULL;
 		}
@@ -166,7 +168,8 @@ static void print_row(struct out *o, const char *const cells[COLUMNS], const siz
 /* The table; `numbered` puts a number for the choice before each line. */
 static void print_table(struct out *o, const struct servers *s, int numbered)
 {
-	static const char *const titles[COLUMNS] = {"PID", "USER", "PYTHON", "UP", "COMMAND", "SOCKET"};
+	static const char *const titles[COLUMNS] = {
+		"PID", "USER", "PYTHON", "UP", "COMMAND", "SOCKET"};
 	size_t widths[COLUMNS];
 	char number[FIND_CELL];
 
@@ -201,8 +204,9 @@ static void drop_silent(struct servers *s)
 }
 
 /*
- * A server that nobody named is taken only if it is the user's own, root's, or at a place that the administrator made: anybody
- * can make a socket with our name in /tmp. Root may look at everybody's.
+ * A server that nobody named is taken only if it is the user's own, root's, or at a place that the
+ * administrator made: anybody can make a socket with our name in /tmp. Root may look at
+ * everybody's.
  */
 static void drop_strangers(struct servers *s)
 {
@@ -251,7 +255,8 @@ static int choose(const struct servers *s, int may_ask, size_t *chosen, struct d
 	if (may_ask)
 		n = ask_number(s->count);
 	if (n < 0)
-		return diag_set(d, PYSTUCK_EINVAL, 0, "%zu servers: say which one with --pid or --socket", s->count);
+		return diag_set(d, PYSTUCK_EINVAL, 0,
+			"%zu servers: say which one with --pid or --socket", s->count);
 	*chosen = (size_t)n;
 	return 0;
 }
@@ -263,7 +268,8 @@ static int pick(struct servers *s, int may_ask, size_t *chosen, struct diag *d)
 	drop_silent(s);
 	*chosen = 0;
 	if (s->count == 0)
-		return diag_set(d, PYSTUCK_ENOENT, 0, "the servers on this machine do not answer (see pystuck --list)");
+		return diag_set(d, PYSTUCK_ENOENT, 0,
+			"the servers on this machine do not answer (see pystuck --list)");
 	return s->count > 1 ? choose(s, may_ask, chosen, d) : 0;
 }
 
@@ -278,7 +284,9 @@ int find_one(struct addr *a, int *fd, int may_ask, struct diag *d)
 		goto out;
 	drop_strangers(&s);
 	if (s.count == 0)
-		rc = diag_set(d, PYSTUCK_ENOENT, 0, "no server of yours on this machine (pystuck --list shows those of others; name "
+		rc = diag_set(d, PYSTUCK_ENOENT, 0,
+			"no server of yours on this machine (pystuck --list shows those of others; "
+			"name "
 			"one with --socket)");
 	else if (s.count > 1)
 		rc = pick(&s, may_ask, &chosen, d);
@@ -299,8 +307,11 @@ int find_pid(struct addr *a, pid_t pid, struct diag *d)
 	int rc = places_of(&places, pid, d);
 
 	if (rc == 0 && places.count > 1)
-		rc = diag_set(d, PYSTUCK_EINVAL, 0, "process %ld listens on %zu sockets that may be a server's: say which one with "
-			"--socket: %.150s or %.150s", (long)pid, places.count, addr_format(&places.at[0], first),
+		rc = diag_set(d, PYSTUCK_EINVAL, 0,
+			"process %ld listens on %zu sockets that may be a server's: say which one "
+			"with "
+			"--socket: %.150s or %.150s",
+			(long)pid, places.count, addr_format(&places.at[0], first),
 			addr_format(&places.at[1], second));
 	if (rc == 0)
 		*a = places.at[0];

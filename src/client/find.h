@@ -1,5 +1,6 @@
 /*
- * find.h: the servers on this machine: where their Unix sockets are, which of them answer, and the choice of one.
+ * find.h: the servers on this machine: where their Unix sockets are, which of them answer, and the
+ * choice of one.
  */
 #ifndef PYSTUCK_CLIENT_FIND_H
 #define PYSTUCK_CLIENT_FIND_H
@@ -11,13 +12,17 @@
 #include "out.h"
 
 /*
- * Looks at the listening sockets of /proc/net/unix with "pystuck" in their path and at the default places. One server: its
- * address in *a, and an fd that is dialled already. Several: on a terminal the user chooses by number; else the list goes to
- * standard error. Errors: PYSTUCK_ENOENT none, PYSTUCK_EINVAL several.
+ * Looks at the listening sockets of /proc/net/unix with "pystuck" in their path and at the default
+ * places. One server: its address in *a, and an fd that is dialled already. Several: on a terminal
+ * the user chooses by number; else the list goes to standard error. Errors: PYSTUCK_ENOENT none,
+ * PYSTUCK_EINVAL several.
  */
 int find_one(struct addr *a, int *fd, int may_ask, struct diag *d);
 
-/* The address of the server of a process: PYSTUCK_ENOENT no such process or no server, PYSTUCK_EPERM, PYSTUCK_EINVAL. */
+/*
+ * The address of the server of a process: PYSTUCK_ENOENT no such process or no server,
+ * PYSTUCK_EPERM, PYSTUCK_EINVAL.
+ */
 int find_pid(struct addr *a, pid_t pid, struct diag *d);
 
 /* The table of --list. 0, or PYSTUCK_ENOENT with a sentence. */

@@ -1,6 +1,6 @@
 /*
- * history.c: keeps the history file. It holds what somebody typed into a production process, so nobody else may read it, and
- * nothing may lead the client to write somewhere else.
+ * history.c: keeps the history file. It holds what somebody typed into a production process, so
+ * nobody else may read it, and nothing may lead the client to write somewhere else.
  */
 #include "history.h"
 
@@ -15,8 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HISTORY_BYTES_MAX (16u << 20)	/* of a file that is read; above it the file is started anew */
-#define HISTORY_SLACK 1000		/* entries over HISTORY_MAX before the file is shortened */
+#define HISTORY_BYTES_MAX                                                                          \
+	(16u << 20)        /* of a file that is read; above it the file is started anew */
+#define HISTORY_SLACK 1000 /* entries over HISTORY_MAX before the file is shortened */
 
 static int history_fd = -1;
 
@@ -42,7 +43,8 @@ static int file_name(char path[static PATH_MAX])
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
 	int n = -1;
 
-	/* A relative path in the variable is to be ignored, says the base directory specification. */
+	/* A relative path in the variable is to be ignored, says the base directory specification.
+	 */
 	if (state != NULL && *state == '/')
 		n = snprintf(path, PATH_MAX, "%s/pystuck/history", state);
 	else if (home != NULL && *home == '/')
@@ -53,12 +55,13 @@ static int file_name(char path[static PATH_MAX])
 static int open_private(const char *path)
 {
 	struct stat st;
-	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	int fd =
+		open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 
 	if (fd < 0)
 		return -1;
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 ||
-		((st.st_mode & 077) != 0 && fchmod(fd, 0600) != 0)) {
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+		st.st_nlink != 1 || ((st.st_mode & 077) != 0 && fchmod(fd, 0600) != 0)) {
 		close(fd);
 		return -1;
 	}
@@ -129,7 +132,8 @@ void history_open(void (*each)(const char *entry))
 	flock(history_fd, LOCK_EX);
 	text = read_all(history_fd, &len);
 	size_t lines = text != NULL ? count_lines(text) : 0;
-	char *from = text != NULL ? skip_lines(text, lines > HISTORY_MAX ? lines - HISTORY_MAX : 0) : NULL;
+	char *from = text != NULL ? skip_lines(text, lines > HISTORY_MAX ? lines - HISTORY_MAX : 0)
+				  : NULL;
 	if (text == NULL || lines > HISTORY_MAX + HISTORY_SLACK) {
 		if (ftruncate(history_fd, 0) == 0 && text != NULL)
 			write_all(history_fd, from, len - (size_t)(from - text));

@@ -1,20 +1,25 @@
 /*
- * history.h: the file of what was typed at the prompt: private, bounded, one entry a line. Knows no line editor.
+ * history.h: the file of what was typed at the prompt: private, bounded, one entry a line. Knows no
+ * line editor.
  */
 #ifndef PYSTUCK_CLIENT_HISTORY_H
 #define PYSTUCK_CLIENT_HISTORY_H
 
 #include <stddef.h>
 
-#define HISTORY_MAX 10000	/* entries */
+#define HISTORY_MAX 10000 /* entries */
 
 /*
- * Opens $XDG_STATE_HOME/pystuck/history, else ~/.local/state/pystuck/history, making directories where they miss, and calls
- * each(entry) for every entry, oldest first. A file that is a symlink, no regular file or another user's is left alone: there
- * is no history then. Entries with newlines are one entry.
+ * Opens $XDG_STATE_HOME/pystuck/history, else ~/.local/state/pystuck/history, making directories
+ * where they miss, and calls each(entry) for every entry, oldest first. A file that is a symlink,
+ * no regular file or another user's is left alone: there is no history then. Entries with newlines
+ * are one entry.
  */
 void history_open(void (*each)(const char *entry));
-/* Appends an entry at once, so that it survives whatever comes. Empty ones and those that begin with a space are not kept. */
+/*
+ * Appends an entry at once, so that it survives whatever comes. Empty ones and those that begin
+ * with a space are not kept.
+ */
 void history_add(const char *entry);
 void history_close(void);
 

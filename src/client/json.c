@@ -1,6 +1,6 @@
 /*
- * json.c: writes JSON with nothing but the pieces of out.h. The order of the keys is fixed, so that two dumps can be
- * compared by eye.
+ * json.c: writes JSON with nothing but the pieces of out.h. The order of the keys is fixed, so that
+ * two dumps can be compared by eye.
  */
 #include "json.h"
 
@@ -9,14 +9,14 @@
 #include <string.h>
 #include <time.h>
 
-#define JSON_CACHE_MAX (512u << 20)	/* bytes: DUMP_BYTES_MAX, as far as it is text, escaped */
+#define JSON_CACHE_MAX (512u << 20) /* bytes: DUMP_BYTES_MAX, as far as it is text, escaped */
 #define JSON_TIME 40
 
 struct json {
 	struct out *o;
 	int pretty;
 	unsigned depth;
-	int first;		/* nothing has been written yet in this object or array */
+	int first; /* nothing has been written yet in this object or array */
 };
 
 /* Where the next element begins: comma, line, indentation. */
@@ -130,10 +130,10 @@ static void key_command(struct json *j, const char *name, struct span command)
 
 struct frames {
 	const struct dump *dump;
-	struct buf cache;	/* of each place its members, made once */
+	struct buf cache; /* of each place its members, made once */
 	struct piece {
 		size_t at, len;
-	} *pieces;
+	} * pieces;
 	int locals;
 	int error;
 };
@@ -156,11 +156,10 @@ static const struct piece *place_text(struct frames *f, uint32_t index)
 {
 	const struct dump_place *place = &f->dump->places[index];
 	struct piece *piece = &f->pieces[index];
-	char digits[21];
+	char digits[OUT_DIGITS] = "";
 
 	if (piece->len != 0)
 		return piece;
-	digits[20] = '\0';
 	piece->at = buf_len(&f->cache);
 	put(f, "{\"file\": ");
 	put_string(f, f->dump->codes[place->code].file);
@@ -177,7 +176,8 @@ static const struct piece *place_text(struct frames *f, uint32_t index)
 	return piece;
 }
 
-static void frame_locals(struct json *j, const struct frames *f, const struct dump_thread *t, size_t frame, size_t *next)
+static void frame_locals(struct json *j, const struct frames *f, const struct dump_thread *t,
+	size_t frame, size_t *next)
 {
 	const struct dump_local *locals = f->dump->locals + t->first_local;
 	const char *comma = "";
@@ -267,7 +267,8 @@ static void dump_head(struct json *j, const struct msg_welcome *w, const struct 
 	end(j, "}");
 }
 
-int json_dump(struct out *o, const struct msg_welcome *w, const struct dump *dump, int locals, int pretty)
+int json_dump(
+	struct out *o, const struct msg_welcome *w, const struct dump *dump, int locals, int pretty)
 {
 	struct json j = {.o = o, .pretty = pretty, .first = 1};
 	struct frames f = {.dump = dump, .locals = locals};

@@ -1,5 +1,6 @@
 /*
- * json.h: a dump, or the outcome of an evaluation, as JSON (docs/dump.schema.json): always valid UTF-8 and valid JSON.
+ * json.h: a dump, or the outcome of an evaluation, as JSON (docs/dump.schema.json): always valid
+ * UTF-8 and valid JSON.
  */
 #ifndef PYSTUCK_CLIENT_JSON_H
 #define PYSTUCK_CLIENT_JSON_H
@@ -9,14 +10,18 @@
 
 #define JSON_SCHEMA 1
 
-/* `pretty` 1: indented, for a person at a terminal; 0: one line. `locals` 1: each frame has its variables. 0 or an error. */
-int json_dump(struct out *o, const struct msg_welcome *w, const struct dump *dump, int locals, int pretty);
+/*
+ * `pretty` 1: indented, for a person at a terminal; 0: one line. `locals` 1: each frame has its
+ * variables. 0 or an error.
+ */
+int json_dump(struct out *o, const struct msg_welcome *w, const struct dump *dump, int locals,
+	int pretty);
 
 struct json_result {
-	const char *status;	/* "none", "value", "raised", "interrupted", "exit", "timeout" */
-	struct span text;	/* repr or traceback */
-	struct span out, err;	/* what the code printed */
-	int cut;		/* something of the above was left out */
+	const char *status;   /* "none", "value", "raised", "interrupted", "exit", "timeout" */
+	struct span text;     /* repr or traceback */
+	struct span out, err; /* what the code printed */
+	int cut;              /* something of the above was left out */
 	uint64_t duration_us;
 };
 

@@ -1,6 +1,6 @@
 /*
- * lineedit.c: GNU readline or libedit through the callback interface that both have. Signals stay with the caller: the library
- * installs no handlers.
+ * lineedit.c: GNU readline or libedit through the callback interface that both have. Signals stay
+ * with the caller: the library installs no handlers.
  */
 #include "lineedit.h"
 
@@ -24,7 +24,7 @@
 
 static char *line_done;
 static enum lineedit_state line_state;
-static int taken;		/* the terminal is ours: between begin and end */
+static int taken; /* the terminal is ours: between begin and end */
 static int opened;
 
 /* readline ends the line itself at Ctrl-D, but only where bracketed paste is on. */
@@ -54,7 +54,8 @@ static void on_line(char *line)
 	}
 }
 
-/* Tab indents; there is nothing local to complete: file names would be those of the wrong machine. */
+/* Tab indents; there is nothing local to complete: file names would be those of the wrong machine.
+ */
 static int on_tab(int count, int key)
 {
 	int at = rl_point;
@@ -73,7 +74,10 @@ static void load_entry(const char *entry)
 	add_history(entry);
 }
 
-/* The program at the other end reads UTF-8 whatever the user's locale says, and terminals of today write it. */
+/*
+ * The program at the other end reads UTF-8 whatever the user's locale says, and terminals of today
+ * write it.
+ */
 static void use_utf8(void)
 {
 	if (setlocale(LC_CTYPE, "") == NULL || strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
@@ -205,7 +209,8 @@ void lineedit_remember(const char *entry)
 {
 	if (*entry == '\0' || *entry == ' ')
 		return;
-	const HIST_ENTRY *last = history_length > 0 ? history_get(history_base + history_length - 1) : NULL;
+	const HIST_ENTRY *last =
+		history_length > 0 ? history_get(history_base + history_length - 1) : NULL;
 	if (last != NULL && strcmp(last->line, entry) == 0)
 		return;
 	add_history(entry);

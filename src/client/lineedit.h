@@ -1,15 +1,15 @@
 /*
- * lineedit.h: one line of input at a time, with keys and history, beside a poll loop: nothing here waits. Knows nothing of
- * Python and of the protocol. GNU readline, or libedit where compiled with PYSTUCK_LIBEDIT. There is one terminal, so there is
- * one line editor.
+ * lineedit.h: one line of input at a time, with keys and history, beside a poll loop: nothing here
+ * waits. Knows nothing of Python and of the protocol. GNU readline, or libedit where compiled with
+ * PYSTUCK_LIBEDIT. There is one terminal, so there is one line editor.
  */
 #ifndef PYSTUCK_CLIENT_LINEEDIT_H
 #define PYSTUCK_CLIENT_LINEEDIT_H
 
 enum lineedit_state {
-	LINEEDIT_MORE,	/* the line is not finished */
-	LINEEDIT_LINE,	/* lineedit_take has it */
-	LINEEDIT_EOF,	/* Ctrl-D on an empty line, or the terminal is gone */
+	LINEEDIT_MORE, /* the line is not finished */
+	LINEEDIT_LINE, /* lineedit_take has it */
+	LINEEDIT_EOF,  /* Ctrl-D on an empty line, or the terminal is gone */
 };
 
 /* Locale, key bindings, history. */
@@ -18,24 +18,24 @@ void lineedit_open(void);
 void lineedit_close(void);
 
 /*
- * Shows the prompt and takes the terminal. `color` is an escape sequence for the prompt, or "". `prefill` is put into the line
- * as if typed, or "".
+ * Shows the prompt and takes the terminal. `color` is an escape sequence for the prompt, or "".
+ * `prefill` is put into the line as if typed, or "".
  */
 void lineedit_begin(const char *prompt, const char *color, const char *prefill);
 /*
- * Standard input is readable. After LINEEDIT_LINE and LINEEDIT_EOF the terminal is as it was before lineedit_begin, and the
- * cursor is at the start of a line.
+ * Standard input is readable. After LINEEDIT_LINE and LINEEDIT_EOF the terminal is as it was before
+ * lineedit_begin, and the cursor is at the start of a line.
  */
 enum lineedit_state lineedit_feed(void);
-char *lineedit_take(void);	/* malloc'd; may have newlines in it (a paste) */
+char *lineedit_take(void); /* malloc'd; may have newlines in it (a paste) */
 /* Lets go of the line in the middle; the cursor is at the start of an empty line then. */
 void lineedit_end(void);
-void lineedit_cancel(void);	/* the same after Ctrl-C, which it shows */
+void lineedit_cancel(void); /* the same after Ctrl-C, which it shows */
 
-void lineedit_resized(void);	/* after SIGWINCH */
-void lineedit_pause(void);	/* before the process stops: the terminal is given back ... */
-void lineedit_resume(void);	/* ... and taken again, with the line as it was */
+void lineedit_resized(void); /* after SIGWINCH */
+void lineedit_pause(void);   /* before the process stops: the terminal is given back ... */
+void lineedit_resume(void);  /* ... and taken again, with the line as it was */
 
-void lineedit_remember(const char *entry);	/* adds to the history and its file */
+void lineedit_remember(const char *entry); /* adds to the history and its file */
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * main.c: what `pystuck` does, in order: find the server, connect, print the stacks, evaluate or open the prompt. The parts
- * are in the files beside it.
+ * main.c: what `pystuck` does, in order: find the server, connect, print the stacks, evaluate or
+ * open the prompt. The parts are in the files beside it.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -36,7 +36,7 @@ struct client {
 	int color;
 	int in_is_terminal, out_is_terminal;
 	struct connection *c;
-	int sig;		/* a fatal signal came: end with it */
+	int sig; /* a fatal signal came: end with it */
 };
 
 static int use_color(const struct options *o, int out_is_terminal)
@@ -45,15 +45,17 @@ static int use_color(const struct options *o, int out_is_terminal)
 
 	if (o->color != OPTIONS_COLOR_AUTO)
 		return o->color == OPTIONS_COLOR_ALWAYS;
-	return out_is_terminal && (no == NULL || *no == '\0') && term != NULL && strcmp(term, "dumb") != 0;
+	return out_is_terminal && (no == NULL || *no == '\0') && term != NULL &&
+	       strcmp(term, "dumb") != 0;
 }
 
-/* --- connecting -------------------------------------------------------------------------------- */
+/* --- connecting --- */
 
 /* --key, $PYSTUCK_KEY, ~/.config/pystuck/key. */
 static int key_path(const struct options *o, char path[static PATH_MAX], struct diag *d)
 {
-	const char *env = getenv("PYSTUCK_KEY"), *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	const char *env = getenv("PYSTUCK_KEY"), *config = getenv("XDG_CONFIG_HOME"),
+		   *home = getenv("HOME");
 	const char *given = o->key != NULL ? o->key : env;
 	int n = -1;
 
@@ -65,7 +67,9 @@ static int key_path(const struct options *o, char path[static PATH_MAX], struct 
 		n = snprintf(path, PATH_MAX, "%s/.config/pystuck/key", home);
 	if (n > 0 && n < PATH_MAX)
 		return 0;
-	return diag_set(d, PYSTUCK_EINVAL, 0, "no key file: a TCP server needs one; name it with --key (pystuck --keygen FILE makes "
+	return diag_set(d, PYSTUCK_EINVAL, 0,
+		"no key file: a TCP server needs one; name it with --key (pystuck --keygen FILE "
+		"makes "
 		"a new key)");
 }
 
@@ -128,16 +132,20 @@ static int greet(struct client *cl, struct diag *d)
 	return rc;
 }
 
-/* --- what is done ------------------------------------------------------------------------------ */
+/* --- what is done --- */
 
-/* A write that failed counts: somebody may rely on what is in the file. A reader that went away does not. */
+/*
+ * A write that failed counts: somebody may rely on what is in the file. A reader that went away
+ * does not.
+ */
 static int finish_output(struct client *cl, int status)
 {
 	int rc = out_flush(&cl->out);
 
 	if (rc == 0 || rc == PYSTUCK_ECLOSED)
 		return status;
-	out_notice("standard output: %s", cl->out.sys != 0 ? strerror(cl->out.sys) : error_text(rc));
+	out_notice(
+		"standard output: %s", cl->out.sys != 0 ? strerror(cl->out.sys) : error_text(rc));
 	return status != STATUS_DONE ? status : STATUS_PARTIAL;
 }
 
@@ -156,7 +164,8 @@ static int show_stacks(struct client *cl)
 	}
 	print_caveats(&dump);
 	if (o->json) {
-		rc = json_dump(&cl->out, connect_peer(cl->c), &dump, o->locals, cl->out_is_terminal);
+		rc = json_dump(
+			&cl->out, connect_peer(cl->c), &dump, o->locals, cl->out_is_terminal);
 	} else {
 		if (cl->out_is_terminal) {
 			print_server(&cl->out, connect_peer(cl->c), cl->color);
@@ -224,13 +233,15 @@ static int open_prompt(struct client *cl, int status)
 	};
 
 	if (role < ROLE_EVAL) {
-		out_notice("no prompt: your role here is \"%s\", and evaluating needs \"%s\"", role_name(role), role_name(ROLE_EVAL));
+		out_notice("no prompt: your role here is \"%s\", and evaluating needs \"%s\"",
+			role_name(role), role_name(ROLE_EVAL));
 		return o->stacks ? status : STATUS_REFUSED;
 	}
 	out_text(&cl->out, o->stacks ? "\n" : "");
 	if (!o->stacks)
 		print_server(&cl->out, connect_peer(cl->c), cl->color);
-	out_text(&cl->out, "use modules['os'] or modules['__main__'] to look into the program; %help\n\n");
+	out_text(&cl->out,
+		"use modules['os'] or modules['__main__'] to look into the program; %help\n\n");
 	return repl_run(cl->c, &r, &cl->sig);
 }
 
@@ -264,8 +275,11 @@ static int make_key(const struct options *o)
 		return STATUS_USAGE;
 	}
 	out_notice("key \"%s\" is in %s", name, o->keygen);
-	out_notice("the program: pystuck.run_server(port=%d, key=FILE); the client: pystuck HOST --key FILE", ADDR_DEFAULT_PORT);
-	out_notice("both need a copy; whoever has it can do everything in the program: keep it mode 0600, and copy it over ssh");
+	out_notice("the program: pystuck.run_server(port=%d, key=FILE); the client: pystuck HOST "
+		   "--key FILE",
+		ADDR_DEFAULT_PORT);
+	out_notice("both need a copy; whoever has it can do everything in the program: keep it "
+		   "mode 0600, and copy it over ssh");
 	return STATUS_DONE;
 }
 

@@ -12,11 +12,21 @@
 #include "addr.h"
 
 #define OPTIONS_TIMEOUT_MS 10000
-#define OPTIONS_TIMEOUT_MAX 1e6		/* seconds */
+#define OPTIONS_TIMEOUT_MAX 1e6 /* seconds */
 
 enum {
-	OPT_SOCKET = 256, OPT_PID, OPT_KEY, OPT_KEYGEN, OPT_KEY_NAME, OPT_LIST, OPT_NO_STACKS, OPT_NO_REPL, OPT_LOCALS,
-	OPT_JSON, OPT_TIMEOUT, OPT_COLOR,
+	OPT_SOCKET = 256,
+	OPT_PID,
+	OPT_KEY,
+	OPT_KEYGEN,
+	OPT_KEY_NAME,
+	OPT_LIST,
+	OPT_NO_STACKS,
+	OPT_NO_REPL,
+	OPT_LOCALS,
+	OPT_JSON,
+	OPT_TIMEOUT,
+	OPT_COLOR,
 };
 
 static const struct option long_options[] = {
@@ -103,7 +113,8 @@ static int parse_timeout(struct options *o, const char *text, struct diag *d)
 	double v = strtod(text, &end);
 
 	if (end == text || *end != '\0' || isnan(v) || v <= 0 || v > OPTIONS_TIMEOUT_MAX)
-		return diag_set(d, PYSTUCK_EINVAL, 0, "--timeout %s: not a number of seconds from 0.001 to %.0f", text,
+		return diag_set(d, PYSTUCK_EINVAL, 0,
+			"--timeout %s: not a number of seconds from 0.001 to %.0f", text,
 			OPTIONS_TIMEOUT_MAX);
 	o->timeout_ms = v * 1000 < 1 ? 1 : (int64_t)(v * 1000);
 	o->timeout_given = 1;
@@ -180,7 +191,8 @@ static int bad_option(int opt, char **argv, struct diag *d)
 	if (opt == ':')
 		return diag_set(d, PYSTUCK_EINVAL, 0, "%s needs a value; see pystuck --help", word);
 	if (optopt >= 256)
-		return diag_set(d, PYSTUCK_EINVAL, 0, "%s takes no value; see pystuck --help", word);
+		return diag_set(
+			d, PYSTUCK_EINVAL, 0, "%s takes no value; see pystuck --help", word);
 	return diag_set(d, PYSTUCK_EINVAL, 0, "unknown option %s; see pystuck --help", word);
 }
 
@@ -197,7 +209,8 @@ static int parse_positionals(struct options *o, int argc, char **argv, struct di
 		return diag_set(d, PYSTUCK_EINVAL, 0, "the host is empty");
 	/* "6666" is an IPv4 address to the C library; nobody means that one. */
 	if (o->host != NULL && only_digits(o->host))
-		return diag_set(d, PYSTUCK_EINVAL, 0, "%s is no host: the host comes first, then the port: pystuck %s %s",
+		return diag_set(d, PYSTUCK_EINVAL, 0,
+			"%s is no host: the host comes first, then the port: pystuck %s %s",
 			o->host, ADDR_DEFAULT_HOST, o->host);
 	if (optind < argc) {
 		int rc = addr_parse_port(argv[optind++], &o->port, d);
@@ -205,7 +218,8 @@ static int parse_positionals(struct options *o, int argc, char **argv, struct di
 			return rc;
 	}
 	if (optind < argc)
-		return diag_set(d, PYSTUCK_EINVAL, 0, "%s: one argument too many; see pystuck --help", argv[optind]);
+		return diag_set(d, PYSTUCK_EINVAL, 0,
+			"%s: one argument too many; see pystuck --help", argv[optind]);
 	return 0;
 }
 
@@ -216,14 +230,16 @@ static int contradiction(const struct options *o, struct diag *d)
 
 	if (places > 1)
 		text = "--socket, --pid and a host each say where the server is: give one of them";
-	else if (o->keygen != NULL && (places > 0 || o->command != NULL || o->action == OPTIONS_LIST))
+	else if (o->keygen != NULL &&
+		 (places > 0 || o->command != NULL || o->action == OPTIONS_LIST))
 		text = "--keygen only makes a key file: leave out what is about a server";
 	else if (o->key_name != NULL && o->keygen == NULL)
 		text = "--key-name goes with --keygen";
 	else if (o->action == OPTIONS_LIST && (places > 0 || o->command != NULL))
 		text = "--list lists the servers of this machine: leave out the address and -c";
 	else if (o->json && !o->stacks && o->command == NULL)
-		text = "--json prints the stacks (or the outcome of -c): it does not go with --no-stacks";
+		text = "--json prints the stacks (or the outcome of -c): it does not go with "
+		       "--no-stacks";
 	else if (o->locals && !o->stacks && o->command == NULL)
 		text = "--locals goes with the stacks: it does not go with --no-stacks";
 	else if (o->locals && o->command != NULL)

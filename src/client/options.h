@@ -22,21 +22,21 @@ enum options_color { OPTIONS_COLOR_AUTO, OPTIONS_COLOR_ALWAYS, OPTIONS_COLOR_NEV
 /* The strings are those of argv. */
 struct options {
 	enum options_action action;
-	const char *socket;	/* NULL: not given */
-	pid_t pid;		/* 0: not given */
-	const char *host;	/* NULL: no TCP */
+	const char *socket; /* NULL: not given */
+	pid_t pid;          /* 0: not given */
+	const char *host;   /* NULL: no TCP */
 	uint16_t port;
-	const char *key;	/* NULL: not given */
+	const char *key; /* NULL: not given */
 	const char *keygen;
 	const char *key_name;
-	const char *command;	/* -c; NULL: not given */
-	int stacks;		/* 1 unless --no-stacks or -c */
-	int repl;		/* 1 unless --no-repl, --json or -c */
+	const char *command; /* -c; NULL: not given */
+	int stacks;          /* 1 unless --no-stacks or -c */
+	int repl;            /* 1 unless --no-repl, --json or -c */
 	int locals;
 	int json;
 	enum options_color color;
 	int64_t timeout_ms;
-	int timeout_given;	/* evaluations are bounded only then */
+	int timeout_given; /* evaluations are bounded only then */
 };
 
 /* 0, or PYSTUCK_EINVAL with a sentence. */

@@ -1,5 +1,6 @@
 /*
- * out.c: buffered output without stdio: a dump is megabytes of small pieces. Knows nothing of what is written.
+ * out.c: buffered output without stdio: a dump is megabytes of small pieces. Knows nothing of what
+ * is written.
  */
 #include "out.h"
 
@@ -13,8 +14,10 @@
 #include "error.h"
 #include "signals.h"
 
-#define OUT_FLUSH_AT (64u * 1024)	/* bytes: small enough to stay in the cache, big enough for few writes */
-#define OUT_LIMIT (16u << 20)		/* above OUT_FLUSH_AT and the longest single piece (a message, escaped) */
+/* Bytes: small enough to stay in the cache, big enough for few writes. */
+#define OUT_FLUSH_AT (64u * 1024)
+/* Above OUT_FLUSH_AT and the longest single piece: a message, escaped. */
+#define OUT_LIMIT (16u << 20)
 #define OUT_NOTICE 1024
 
 void out_init(struct out *o, int fd)
@@ -74,10 +77,11 @@ void out_safe(struct out *o, struct span text, enum text_mode mode)
 	added(o);
 }
 
-char *out_decimal(char at[static 20], uint64_t v)
+char *out_decimal(char at[static OUT_DIGITS], uint64_t v)
 {
-	char *p = at + 20;
+	char *p = &at[OUT_DIGITS - 1];
 
+	*p = '\0';
 	do {
 		*--p = (char)('0' + v % 10);
 		v /= 10;
@@ -87,10 +91,9 @@ char *out_decimal(char at[static 20], uint64_t v)
 
 void out_number(struct out *o, uint64_t v)
 {
-	char digits[20];
-	char *from = out_decimal(digits, v);
+	char digits[OUT_DIGITS] = "";
 
-	out_bytes(o, from, (size_t)(digits + sizeof digits - from));
+	out_text(o, out_decimal(digits, v));
 }
 
 void out_pad(struct out *o, size_t n)

@@ -1,6 +1,6 @@
 /*
- * places.c: finds the paths of sockets that may be servers, from the kernel's table and from the places where servers listen
- * by default. Which of them answer is find.c's business.
+ * places.c: finds the paths of sockets that may be servers, from the kernel's table and from the
+ * places where servers listen by default. Which of them answer is find.c's business.
  */
 #include "places.h"
 
@@ -16,14 +16,14 @@
 
 #define PLACES_WORD "pystuck"
 #define PLACES_SUFFIX ".sock"
-#define PLACES_LISTENING 0x10000u	/* __SO_ACCEPTCON in the flags of /proc/net/unix */
+#define PLACES_LISTENING 0x10000u /* __SO_ACCEPTCON in the flags of /proc/net/unix */
 #define PLACES_STREAM 1u
-#define PLACES_PREFIX 64		/* bytes of "/proc/PID/root" */
+#define PLACES_PREFIX 64 /* bytes of "/proc/PID/root" */
 
 /* A line of /proc/net/unix, as far as it matters here. */
 struct row {
 	unsigned long inode;
-	const char *path;	/* absolute */
+	const char *path; /* absolute */
 };
 
 void places_free(struct places *p)
@@ -39,7 +39,8 @@ static int is_socket(const char *path)
 	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-/* Adds a path once, when a socket is there that the caller may write. 0 also when it is not wanted. */
+/* Adds a path once, when a socket is there that the caller may write. 0 also when it is not wanted.
+ */
 static int add(struct places *p, const char *path)
 {
 	size_t len = strlen(path);
@@ -47,7 +48,8 @@ static int add(struct places *p, const char *path)
 	for (size_t i = 0; i < p->count; i++)
 		if (strcmp(p->at[i].path, path) == 0)
 			return 0;
-	if (len > ADDR_PATH_MAX || p->count >= PLACES_MAX || access(path, W_OK) != 0 || !is_socket(path))
+	if (len > ADDR_PATH_MAX || p->count >= PLACES_MAX || access(path, W_OK) != 0 ||
+		!is_socket(path))
 		return 0;
 	if (p->count == p->room) {
 		size_t room = p->room > 0 ? p->room * 2 : 16;
@@ -63,8 +65,8 @@ static int add(struct places *p, const char *path)
 	return 0;
 }
 
-__attribute__((format(printf, 2, 3)))
-static int add_format(struct places *p, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static int add_format(
+	struct places *p, const char *format, ...)
 {
 	char path[ADDR_PATH_MAX + 2];
 	va_list args;
@@ -75,21 +77,26 @@ static int add_format(struct places *p, const char *format, ...)
 	return n > 0 && n <= ADDR_PATH_MAX ? add(p, path) : 0;
 }
 
-/* "Num: RefCount Protocol Flags Type St Inode Path". 1 when it is a listening stream socket with a file. */
+/*
+ * "Num: RefCount Protocol Flags Type St Inode Path". 1 when it is a listening stream socket with a
+ * file.
+ */
 static int parse_row(char *line, struct row *row)
 {
 	unsigned flags = 0, type = 0;
 	int at = 0;
 
 	line[strcspn(line, "\n")] = '\0';
-	if (sscanf(line, "%*s %*s %*s %x %x %*s %lu %n", &flags, &type, &row->inode, &at) != 3 || at == 0)
+	if (sscanf(line, "%*s %*s %*s %x %x %*s %lu %n", &flags, &type, &row->inode, &at) != 3 ||
+		at == 0)
 		return 0;
 	row->path = line + at;
 	return (flags & PLACES_LISTENING) && type == PLACES_STREAM && *row->path == '/';
 }
 
 /* Calls each(context, row) for every listening socket until it returns not 0; gives that back. */
-static int each_row(const char *table, int (*each)(void *context, const struct row *row), void *context)
+static int each_row(
+	const char *table, int (*each)(void *context, const struct row *row), void *context)
 {
 	FILE *f = fopen(table, "re");
 	char *line = NULL;
@@ -133,7 +140,10 @@ static int add_directory(struct places *p, const char *dir, const char *tail)
 	return rc;
 }
 
-/* $PYSTUCK_SOCKET as the server reads it: "{pid}" stands for any pid, so its directory is looked through. */
+/*
+ * $PYSTUCK_SOCKET as the server reads it: "{pid}" stands for any pid, so its directory is looked
+ * through.
+ */
 static int add_environment(struct places *p)
 {
 	const char *path = getenv("PYSTUCK_SOCKET");
@@ -145,7 +155,8 @@ static int add_environment(struct places *p)
 	if (strstr(path, "{pid}") == NULL)
 		return addr_unix(&a, path, NULL) == 0 ? add(p, a.path) : 0;
 	const char *slash = strrchr(path, '/');
-	if (slash == NULL || slash == path || (size_t)(slash - path) > ADDR_PATH_MAX || strstr(slash, "{pid}") == NULL)
+	if (slash == NULL || slash == path || (size_t)(slash - path) > ADDR_PATH_MAX ||
+		strstr(slash, "{pid}") == NULL)
 		return 0;
 	memcpy(dir, path, (size_t)(slash - path));
 	dir[slash - path] = '\0';
@@ -199,10 +210,10 @@ static int add_defaults_of(struct places *p, pid_t pid)
 
 struct search {
 	struct places *places;
-	char root[PLACES_PREFIX];	/* "" or "/proc/PID/root": where its paths begin */
-	unsigned long *inodes;		/* of the sockets that the process has open */
+	char root[PLACES_PREFIX]; /* "" or "/proc/PID/root": where its paths begin */
+	unsigned long *inodes;    /* of the sockets that the process has open */
 	size_t count, room;
-	int named;			/* 1: only paths with the word in them */
+	int named; /* 1: only paths with the word in them */
 };
 
 static int same_mounts(pid_t pid)
@@ -243,8 +254,10 @@ static int read_inodes(struct search *s, pid_t pid, struct diag *d)
 	snprintf(dir, sizeof dir, "/proc/%ld/fd", (long)pid);
 	entries = opendir(dir);
 	if (entries == NULL && errno == EACCES)
-		return diag_set(d, PYSTUCK_EPERM, 0, "process %ld belongs to another user: its sockets can't be looked up; "
-			"name the socket with --socket", (long)pid);
+		return diag_set(d, PYSTUCK_EPERM, 0,
+			"process %ld belongs to another user: its sockets can't be looked up; "
+			"name the socket with --socket",
+			(long)pid);
 	if (entries == NULL)
 		return diag_set(d, PYSTUCK_ENOENT, 0, "there is no process %ld", (long)pid);
 	while (rc == 0 && (e = readdir(entries)) != NULL) {
@@ -299,9 +312,12 @@ static int has_server_thread(pid_t pid)
 static int nothing_found(pid_t pid, struct diag *d)
 {
 	if (has_server_thread(pid))
-		return diag_set(d, PYSTUCK_ENOENT, 0, "process %ld has a pystuck server, but no Unix socket that you may reach: "
-			"perhaps it listens on a TCP port (pystuck HOST PORT)", (long)pid);
-	return diag_set(d, PYSTUCK_ENOENT, 0, "process %ld has no pystuck server: it must have called pystuck.run_server()",
+		return diag_set(d, PYSTUCK_ENOENT, 0,
+			"process %ld has a pystuck server, but no Unix socket that you may reach: "
+			"perhaps it listens on a TCP port (pystuck HOST PORT)",
+			(long)pid);
+	return diag_set(d, PYSTUCK_ENOENT, 0,
+		"process %ld has no pystuck server: it must have called pystuck.run_server()",
 		(long)pid);
 }
 
@@ -317,7 +333,10 @@ static int add_open_sockets(struct places *p, pid_t pid, struct diag *d)
 	int rc = read_inodes(&s, pid, d);
 	if (rc == 0)
 		rc = each_row(table, add_if_open, &s);
-	/* A path that somebody chose need not have the word in it, but then the process must have our thread. */
+	/*
+	 * A path that somebody chose need not have the word in it, but then the process must have
+	 * our thread.
+	 */
 	if (rc == 0 && p->count == 0 && has_server_thread(pid)) {
 		s.named = 0;
 		rc = each_row(table, add_if_open, &s);

@@ -9,22 +9,23 @@
 #include "addr.h"
 #include "error.h"
 
-#define PLACES_MAX 1024		/* sockets that are looked at */
+#define PLACES_MAX 1024 /* sockets that are looked at */
 
 struct places {
-	struct addr *at;	/* each once */
+	struct addr *at; /* each once */
 	size_t count, room;
 };
 
 void places_free(struct places *p);
 /*
- * Listening sockets with "pystuck" in their path (/proc/net/unix) and sockets in the default places, as far as their files are
- * there and the caller may connect to them. 0 or PYSTUCK_ENOMEM.
+ * Listening sockets with "pystuck" in their path (/proc/net/unix) and sockets in the default
+ * places, as far as their files are there and the caller may connect to them. 0 or PYSTUCK_ENOMEM.
  */
 int places_all(struct places *p);
 /*
- * The sockets that may be the server of a process: what it listens on, or, where that can't be seen, PID.sock in a default place. 0, or
- * PYSTUCK_ENOENT, PYSTUCK_EPERM, PYSTUCK_ENOMEM with a sentence.
+ * The sockets that may be the server of a process: what it listens on, or, where that can't be
+ * seen, PID.sock in a default place. 0, or PYSTUCK_ENOENT, PYSTUCK_EPERM, PYSTUCK_ENOMEM with a
+ * sentence.
  */
 int places_of(struct places *p, pid_t pid, struct diag *d);
 

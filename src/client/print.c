@@ -1,6 +1,6 @@
 /*
- * print.c: a dump as text. Each distinct place of the source is made into text once; a thread is then a run of copies, since a
- * big program has fifty thousand frames at a few hundred places.
+ * print.c: a dump as text. Each distinct place of the source is made into text once; a thread is
+ * then a run of copies, since a big program has fifty thousand frames at a few hundred places.
  */
 #include "print.h"
 
@@ -9,8 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-#define PRINT_CACHE_MAX (512u << 20)	/* bytes: DUMP_BYTES_MAX, as far as it is text, escaped */
-#define PRINT_COMMAND 70		/* bytes of a command line in the first line */
+#define PRINT_CACHE_MAX (512u << 20) /* bytes: DUMP_BYTES_MAX, as far as it is text, escaped */
+#define PRINT_COMMAND 70             /* bytes of a command line in the first line */
 
 struct palette {
 	const char *thread, *state, *file, *line, *function, *source, *name, *faint, *off;
@@ -30,8 +30,8 @@ static const struct palette colored = {
 };
 
 struct piece {
-	size_t at, len;		/* len 0: not made yet */
-	size_t first_line;	/* length of its first line */
+	size_t at, len;    /* len 0: not made yet */
+	size_t first_line; /* length of its first line */
 };
 
 struct printer {
@@ -39,7 +39,7 @@ struct printer {
 	const struct dump *dump;
 	const struct palette *p;
 	struct buf cache;
-	struct piece *pieces;	/* one for each place */
+	struct piece *pieces; /* one for each place */
 	int error;
 };
 
@@ -59,9 +59,8 @@ static void put_safe(struct printer *pr, const char *color, struct span text)
 
 static void put_number(struct printer *pr, const char *color, uint64_t v)
 {
-	char digits[21];
+	char digits[OUT_DIGITS] = "";
 
-	digits[20] = '\0';
 	put(pr, color);
 	put(pr, out_decimal(digits, v));
 	put(pr, *color != '\0' ? pr->p->off : "");
@@ -97,7 +96,8 @@ static const struct piece *place_text(struct printer *pr, uint32_t index)
 	return piece;
 }
 
-static void print_locals(struct printer *pr, const struct dump_thread *t, size_t frame, size_t *next)
+static void print_locals(
+	struct printer *pr, const struct dump_thread *t, size_t frame, size_t *next)
 {
 	const struct dump_local *locals = pr->dump->locals + t->first_local;
 
@@ -114,7 +114,8 @@ static void print_locals(struct printer *pr, const struct dump_thread *t, size_t
 	}
 }
 
-/* What the thread is doing, in words. `detail` is the server's more exact word where there is one. */
+/* What the thread is doing, in words. `detail` is the server's more exact word where there is one.
+ */
 static void print_state(struct printer *pr, const struct msg_dump_thread *t)
 {
 	static const char *const words[] = {
@@ -138,7 +139,8 @@ static void print_state(struct printer *pr, const struct msg_dump_thread *t)
 	out_text(pr->o, pr->p->off);
 }
 
-/* The thread as its repr() would be; one that threading does not know has no name but the system's. */
+/* The thread as its repr() would be; one that threading does not know has no name but the system's.
+ */
 static void print_head(struct printer *pr, const struct msg_dump_thread *t)
 {
 	int known = t->class_name.len > 0;
@@ -257,12 +259,15 @@ void print_caveats(const struct dump *dump)
 
 	text_copy(note, sizeof note, dump->begin.note, TEXT_LINE);
 	if (dump->begin.how == DUMP_HOW_OS)
-		out_notice("no Python stacks: the GIL could not be had in %llu ms; this is the operating system's view%s%s",
-			(unsigned long long)dump->begin.gil_wait_us / 1000, *note != '\0' ? ": " : "", note);
+		out_notice("no Python stacks: the GIL could not be had in %llu ms; this is the "
+			   "operating system's view%s%s",
+			(unsigned long long)dump->begin.gil_wait_us / 1000,
+			*note != '\0' ? ": " : "", note);
 	else if (dump->begin.how == DUMP_HOW_RAW)
 		out_notice("read without the GIL, which could not be had in %llu ms%s%s%s",
 			(unsigned long long)dump->begin.gil_wait_us / 1000,
-			dump->begin.settled ? "" : "; the threads were running: stacks may be wrong",
+			dump->begin.settled ? ""
+					    : "; the threads were running: stacks may be wrong",
 			*note != '\0' ? ": " : "", note);
 	else if (*note != '\0')
 		out_notice("%s", note);

@@ -1,6 +1,6 @@
 /*
- * repl.c: the prompt. Input comes from lineedit.c, evaluations go through eval.c; while the user types, the connection is
- * watched too. The % commands are in commands.c.
+ * repl.c: the prompt. Input comes from lineedit.c, evaluations go through eval.c; while the user
+ * types, the connection is watched too. The % commands are in commands.c.
  */
 #include "repl.h"
 
@@ -18,7 +18,7 @@
 #include "status.h"
 
 #define REPL_PROMPT 32
-#define REPL_INDENT 256		/* bytes of indentation that a server may put into the line */
+#define REPL_INDENT 256 /* bytes of indentation that a server may put into the line */
 #define COLOR_IN "\033[32m"
 #define COLOR_OUT "\033[31m"
 #define COLOR_OFF "\033[0m"
@@ -29,11 +29,11 @@ struct repl {
 	struct out *out;
 	struct out err;
 	uint32_t next_id;
-	uint32_t cell;			/* number of the next input */
-	struct buf input;		/* lines typed so far; newline between them */
-	int more;			/* the input goes on: continuation prompt */
-	char indent[REPL_INDENT];	/* what the continuation line begins with */
-	int done;			/* the loop ends with `status` */
+	uint32_t cell;            /* number of the next input */
+	struct buf input;         /* lines typed so far; newline between them */
+	int more;                 /* the input goes on: continuation prompt */
+	char indent[REPL_INDENT]; /* what the continuation line begins with */
+	int done;                 /* the loop ends with `status` */
 	int status;
 	int sig;
 };
@@ -52,9 +52,12 @@ static void fail(struct repl *r, const struct diag *d)
 	finish(r, status_fail(d, r->o->dump_timeout_ms));
 }
 
-/* --- reading a line ---------------------------------------------------------------------------- */
+/* --- reading a line --- */
 
-/* What the server sends while nobody asked: the rest of what was let go of, or its end. 0, or -1 when the connection is over. */
+/*
+ * What the server sends while nobody asked: the rest of what was let go of, or its end. 0, or -1
+ * when the connection is over.
+ */
 static int drain(struct repl *r)
 {
 	struct msg m;
@@ -100,7 +103,8 @@ static enum read_result wait_for_line(struct repl *r)
 	struct diag d;
 
 	for (;;) {
-		struct pollfd more[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = signals_fd(), .events = POLLIN}};
+		struct pollfd more[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+			{.fd = signals_fd(), .events = POLLIN}};
 		enum read_result signals;
 		int rc = connect_wait(r->c, more, 2, CONNECT_NEVER, &d);
 
@@ -137,11 +141,12 @@ static enum read_result read_line(struct repl *r)
 	snprintf(dots, sizeof dots, "%*s", n, "...: ");
 	out_end_line(r->out);
 	out_flush(r->out);
-	lineedit_begin(r->more ? dots : prompt, r->o->color ? COLOR_IN : "", r->more ? r->indent : "");
+	lineedit_begin(
+		r->more ? dots : prompt, r->o->color ? COLOR_IN : "", r->more ? r->indent : "");
 	return wait_for_line(r);
 }
 
-/* --- evaluating -------------------------------------------------------------------------------- */
+/* --- evaluating --- */
 
 /* Ctrl-C in the middle of a write ends that write, not the prompt. */
 static void recover(struct out *o)
@@ -216,7 +221,8 @@ static void take_indent(struct repl *r, struct span text)
 {
 	size_t n = 0;
 
-	while (n < text.len && n < sizeof r->indent - 1 && (text.data[n] == ' ' || text.data[n] == '\t')) {
+	while (n < text.len && n < sizeof r->indent - 1 &&
+		(text.data[n] == ' ' || text.data[n] == '\t')) {
 		r->indent[n] = (char)text.data[n];
 		n++;
 	}
@@ -257,7 +263,8 @@ static void show_result(struct repl *r, const struct msg_result *result)
 		show_trouble(r, result->text);
 	if (result->total > result->text.len) {
 		out_flush(r->out);
-		out_notice("the text was cut: %zu of %llu bytes", result->text.len, (unsigned long long)result->total);
+		out_notice("the text was cut: %zu of %llu bytes", result->text.len,
+			(unsigned long long)result->total);
 	}
 	remember_input(r);
 	forget_input(r);
@@ -277,8 +284,9 @@ static void eval_ended(struct repl *r, const struct eval *e, int end, const stru
 	case EVAL_TIMED_OUT:
 		out_end_line(r->out);
 		out_flush(r->out);
-		out_notice(e->result.text.len > 0 ? "it took too long and was interrupted (see --timeout)" :
-			"let go of it: it goes on in the program");
+		out_notice(e->result.text.len > 0
+				   ? "it took too long and was interrupted (see --timeout)"
+				   : "let go of it: it goes on in the program");
 		out_text(r->out, "\n");
 		remember_input(r);
 		forget_input(r);
@@ -302,8 +310,15 @@ static void eval_ended(struct repl *r, const struct eval *e, int end, const stru
 
 static void evaluate(struct repl *r)
 {
-	struct eval e = {.id = r->next_id++, .deadline = CONNECT_NEVER, .at_prompt = 1, .context = r, .output = on_output,
-		.idle = on_idle, .interrupted = on_interrupted};
+	struct eval e = {
+		.id = r->next_id++,
+		.deadline = CONNECT_NEVER,
+		.at_prompt = 1,
+		.context = r,
+		.output = on_output,
+		.idle = on_idle,
+		.interrupted = on_interrupted,
+	};
 	struct diag d = {0};
 
 	if (r->o->eval_timeout_ms > 0)
@@ -321,7 +336,7 @@ static void evaluate(struct repl *r)
 	on_idle(r);
 }
 
-/* --- what a line means ------------------------------------------------------------------------- */
+/* --- what a line means --- */
 
 static char *trimmed(char *line)
 {
@@ -359,7 +374,11 @@ static int is_command(const char *line)
 static void run_command(struct repl *r, char *line)
 {
 	struct commands_context context = {
-		.c = r->c, .out = r->out, .color = r->o->color, .timeout_ms = r->o->dump_timeout_ms, .id = r->next_id++,
+		.c = r->c,
+		.out = r->out,
+		.color = r->o->color,
+		.timeout_ms = r->o->dump_timeout_ms,
+		.id = r->next_id++,
 	};
 	struct diag d = {0};
 	char *text = trimmed(line);

@@ -10,16 +10,17 @@
 #include "out.h"
 
 struct repl_options {
-	struct out *out;	/* standard output, a terminal */
+	struct out *out; /* standard output, a terminal */
 	int color;
-	int64_t dump_timeout_ms;	/* for %stacks and %threads */
-	int64_t eval_timeout_ms;	/* 0: none */
-	uint32_t next_id;		/* of the first request */
+	int64_t dump_timeout_ms; /* for %stacks and %threads */
+	int64_t eval_timeout_ms; /* 0: none */
+	uint32_t next_id;        /* of the first request */
 };
 
 /*
- * Reads, evaluates, prints until the user has enough or the connection is lost. Returns the exit status of the client; after a
- * fatal signal *sig is its number and the caller, having cleaned up, ends with signals_die.
+ * Reads, evaluates, prints until the user has enough or the connection is lost. Returns the exit
+ * status of the client; after a fatal signal *sig is its number and the caller, having cleaned up,
+ * ends with signals_die.
  */
 int repl_run(struct connection *c, const struct repl_options *o, int *sig);
 

@@ -1,5 +1,6 @@
 /*
- * signals.c: catches the client's signals into a pipe. What a signal means is for the callers (eval.c, repl.c).
+ * signals.c: catches the client's signals into a pipe. What a signal means is for the callers
+ * (eval.c, repl.c).
  */
 #include "signals.h"
 
@@ -15,7 +16,7 @@
 static int pipe_fds[2] = {-1, -1};
 /* Set by the handler, cleared by signals_take. */
 static volatile sig_atomic_t unread;
-static volatile sig_atomic_t unread_end;	/* one of them asks for an end */
+static volatile sig_atomic_t unread_end; /* one of them asks for an end */
 
 static void on_signal(int sig)
 {
@@ -83,7 +84,10 @@ int signals_take(void)
 
 	if (pipe_fds[0] < 0)
 		return 0;
-	/* Cleared first: a signal between the two lines is then looked for once too often, never lost. */
+	/*
+	 * Cleared first: a signal between the two lines is then looked for once too often, never
+	 * lost.
+	 */
 	unread = 0;
 	unread_end = 0;
 	if (read(pipe_fds[0], &byte, 1) != 1)
@@ -109,5 +113,5 @@ _Noreturn void signals_die(int sig)
 	sigemptyset(&dfl.sa_mask);
 	sigaction(sig, &dfl, NULL);
 	raise(sig);
-	_exit(128 + sig);	/* only when the signal is blocked */
+	_exit(128 + sig); /* only when the signal is blocked */
 }
