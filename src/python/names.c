@@ -29,7 +29,8 @@ static PyObject *active_threads(void)
 {
 	PyObject *modules = PyImport_GetModuleDict(), *module, *active;
 
-	if (words.native_id == NULL || words.active == NULL || words.threading == NULL)
+	if (words.threading == NULL || words.active == NULL || words.name == NULL || words.daemonic == NULL ||
+			words.native_id == NULL)
 		return NULL;
 	if (modules == NULL || !PyDict_CheckExact(modules))
 		return NULL;
@@ -40,30 +41,28 @@ static PyObject *active_threads(void)
 	return active != NULL && PyDict_CheckExact(active) ? active : NULL;
 }
 
-/*
- * An attribute that is stored in the object and not computed: a new reference, or NULL without an exception. Goes around a
- * __getattribute__ of the program's.
- */
-static PyObject *stored(PyObject *object, PyObject *name)
-{
-	PyObject *in_type;
+/* Which attributes of a class's instances are stored in them; most threads are of one class. */
+struct plain {
+	const PyTypeObject *type;
+	int name, daemonic, native_id;
+};
 
-	if (name == NULL)
-		return NULL;
-	in_type = _PyType_Lookup(Py_TYPE(object), name);
-	/* A member descriptor (__slots__) is C code that reads a field. */
-	if (in_type != NULL && Py_TYPE(in_type)->tp_descr_get != NULL && Py_TYPE(in_type) != &PyMemberDescr_Type)
-		return NULL;
-	return compat_stored_attribute(object, name);
+/* 1 when getting the attribute calls no descriptor but one that is C code reading a field (of __slots__). */
+static int is_plain(PyTypeObject *type, PyObject *name)
+{
+	PyObject *in_type = _PyType_Lookup(type, name);
+
+	return in_type == NULL || Py_TYPE(in_type)->tp_descr_get == NULL || Py_TYPE(in_type) == &PyMemberDescr_Type;
 }
 
-static void read_name(struct frames *f, struct frames_thread *t, PyObject *thread)
+static void look_at_type(struct plain *plain, PyTypeObject *type)
 {
-	PyObject *name = stored(thread, words.name);
-
-	if (name != NULL && pytext_str(&f->text, name, FRAMES_NAME_MAX, &t->name) != 0)
-		f->cut = 1;
-	Py_XDECREF(name);
+	if (plain->type == type)
+		return;
+	plain->type = type;
+	plain->name = is_plain(type, words.name);
+	plain->daemonic = is_plain(type, words.daemonic);
+	plain->native_id = is_plain(type, words.native_id);
 }
 
 /* "Thread" for both Thread and package.Thread. */
@@ -78,42 +77,33 @@ static void read_class(struct frames *f, struct frames_thread *t, PyObject *thre
 		f->cut = 1;
 }
 
-static void read_thread(struct frames *f, struct frames_thread *t, PyObject *thread)
+/* Goes around a __getattribute__ or __getattr__ of the program's. */
+static void read_thread(struct frames *f, struct frames_thread *t, PyObject *thread, struct plain *plain)
 {
-	PyObject *daemonic = stored(thread, words.daemonic), *native_id = NULL;
+	PyObject *name, *daemonic, *native_id = NULL;
 
-	read_name(f, t, thread);
+	look_at_type(plain, Py_TYPE(thread));
 	read_class(f, t, thread);
+	name = plain->name ? compat_stored_attribute(thread, words.name) : NULL;
+	if (name != NULL && pytext_str(&f->text, name, FRAMES_NAME_MAX, &t->name) != 0)
+		f->cut = 1;
+	daemonic = plain->daemonic ? compat_stored_attribute(thread, words.daemonic) : NULL;
 	if (daemonic == Py_True)
 		t->flags |= THREAD_DAEMON;
-	Py_XDECREF(daemonic);
-	if (t->tid != 0)
-		return;
-	native_id = stored(thread, words.native_id);
+	if (t->tid == 0 && plain->native_id)
+		native_id = compat_stored_attribute(thread, words.native_id);
 	if (native_id != NULL && PyLong_CheckExact(native_id))
 		t->tid = (uint32_t)PyLong_AsUnsignedLongMask(native_id);
+	Py_XDECREF(name);
+	Py_XDECREF(daemonic);
 	Py_XDECREF(native_id);
 }
 
 void names_read(struct frames *f)
 {
-	PyObject *active = active_threads(), *key, *thread;
-	struct frames_idents *map;
-	struct frames_thread *t;
-	Py_ssize_t at = 0;
+	PyObject *active = active_threads();
 
-	if (active == NULL)
-		return;
-	map = frames_idents_new(f);
-	if (map == NULL)
-		return;
-	while (PyDict_Next(active, &at, &key, &thread)) {
-		if (!PyLong_CheckExact(key))
-			continue;
-		t = frames_idents_find(map, f, PyLong_AsUnsignedLongMask(key));
-		/* Twice the same ident is a dict that the program has made up: the first counts. */
-		if (t != NULL && t->class_name.len == 0)
-			read_thread(f, t, thread);
-	}
-	frames_idents_free(map);
+	if (active != NULL)
+		read_active(f, active);
+	name_main(f);
 }
