@@ -25,6 +25,7 @@ pthread_cond_t eval_changed;
 struct eval_session *eval_sessions;
 struct eval_worker *eval_workers;
 static int stopping;		/* guarded by eval_lock: no evaluation begins any more */
+static PyObject *interrupt_type;
 
 /* Deadlines are measured by the clock that nobody sets. */
 static void init_changed(void)
@@ -37,18 +38,26 @@ static void init_changed(void)
 	pthread_condattr_destroy(&attr);
 }
 
+/*
+ * What an interrupted evaluation is hit with: a KeyboardInterrupt in name and behaviour, but a type of its own. When the very
+ * KeyboardInterrupt leaves an exec() of a str, in whatever thread, CPython notes for the whole process that it was unhandled,
+ * and the program would end with SIGINT instead of its exit status.
+ */
+static int init_interrupt(void)
+{
+	interrupt_type = PyErr_NewException("builtins.KeyboardInterrupt", PyExc_KeyboardInterrupt, NULL);
+	return interrupt_type != NULL ? 0 : -1;
+}
+
 int eval_init(PyObject *module)
 {
-	static int ready;
-
 	(void)module;
-	if (ready)
+	if (interrupt_type != NULL)
 		return 0;
 	if (stream_init() != 0 || run_init() != 0)
 		return -1;
 	init_changed();
-	ready = 1;
-	return 0;
+	return init_interrupt();
 }
 
 /* --- sessions ------------------------------------------------------------------------------------------------------ */
@@ -201,7 +210,7 @@ static int hit(struct eval_worker *w)
 		return 0;
 	w->interrupted = 1;
 	w->sink.interrupted = 1;
-	PyThreadState_SetAsyncExc(w->ident, PyExc_KeyboardInterrupt);
+	PyThreadState_SetAsyncExc(w->ident, interrupt_type);
 	return 1;
 }
 

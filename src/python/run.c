@@ -194,6 +194,23 @@ static PyObject *exit_text(PyObject *raised)
 	return text;
 }
 
+/*
+ * CPython notes for the whole process when KeyboardInterrupt itself leaves an exec() of a str, and then ends the program with
+ * SIGINT where it should have ended with its exit status. The next such call, however small, makes it forget.
+ */
+static void forget_unhandled_interrupt(PyObject *raised)
+{
+	PyObject *names, *none;
+
+	if (!Py_IS_TYPE(raised, (PyTypeObject *)PyExc_KeyboardInterrupt))
+		return;
+	names = PyDict_New();
+	none = names != NULL ? PyRun_String("None", Py_eval_input, names, names) : NULL;
+	Py_XDECREF(none);
+	Py_XDECREF(names);
+	PyErr_Clear();
+}
+
 static void take_exception(struct run_space *s, const int *interrupted, struct run_result *result)
 {
 	PyObject *raised = compat_take_raised();
@@ -205,6 +222,7 @@ static void take_exception(struct run_space *s, const int *interrupted, struct r
 		copy_text(result, span_text("MemoryError"));
 		return;
 	}
+	forget_unhandled_interrupt(raised);
 	if (PyErr_GivenExceptionMatches(raised, PyExc_SystemExit))
 		result->status = RESULT_EXIT;
 	else if (*interrupted
