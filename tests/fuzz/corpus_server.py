@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Makes the corpora of fuzz_policy and fuzz_session: corpus/policy, corpus/session.
+
+The messages are packed here by docs/PROTOCOL.md, not by the encoder under test. The same files
+come out every time. What a fuzzer finds later is added by hand, under a name that says what it was.
+"""
+import pathlib
+import struct
+
+HERE = pathlib.Path(__file__).parent / "corpus"
+
+POLICY = {
+    "users": b"alice\teval\n1001\tstacks\n0\tlocals\n",
+    "groups": b"@ops\tstacks\n@50\tlocals\n@u\teval\n",
+    "keys": b"key:ci\tstacks\nkey:a.b_c-d\teval\nkey:\teval\n",
+    "twice": b"alice\teval\n2097\teval\nalice\tstacks\n",
+    "bad": b"\t\n@\teval\nalice\nalice\tking\n4294967295\teval\nh\teval\nH\teval\ne\teval\nu\teval\n",
+    "control": b"\x1b[31m\teval\nkey:\x00\teval\n",
+}
+
+
+def text(value):
+    return struct.pack(">I", len(value)) + value
+
+
+def said(*messages):
+    """What a client says at once: the bytes of its messages behind their frame headers."""
+    data = b"".join(struct.pack(">I", len(m)) + m for m in messages)
+    return b"".join(bytes([len(data[i : i + 150])]) + data[i : i + 150] for i in range(0, len(data), 150))
+
+
+def dump(number, flags=0):
+    return struct.pack(">BIBI", 2, number, flags, 0)
+
+
+def evaluate(number):
+    return struct.pack(">BIBI", 3, number, 0, 0) + text(b"1+1")
+
+
+HELLO = b"\x01" + text(b"pystuck") + struct.pack(">H", 1) + text(b"0.1.0")
+FUTURE = b"\x01" + text(b"pystuck") + struct.pack(">H", 2) + b"more"
+INTERRUPT, DETACH, BYE = struct.pack(">BI", 4, 2), struct.pack(">BI", 5, 2), b"\x06\x00" + text(b"")
+
+# What happens besides, as in happen(): 160 is 16 * 10.
+(TURN, _, TENTH, SECOND, END_DUMP, END_EVAL, DONE_DUMP, DONE_EVAL, OUTPUT, FLOOD, HEAR, SHUT, STALL, SPOIL, GONE,
+ CLAIM) = (bytes([160 + i]) for i in range(16))
+
+ANSWERED = END_DUMP + DONE_DUMP + END_EVAL + DONE_EVAL + TURN + HEAR + TURN
+
+STORIES = {
+    "requests": said(HELLO, dump(1), evaluate(2)) + ANSWERED + said(BYE) + TURN + GONE + TURN,
+    "late": said(HELLO, dump(1), evaluate(2)) + SECOND + TURN + said(dump(3), evaluate(4)) + ANSWERED,
+    "aside": said(HELLO, dump(1), dump(2), dump(3)) + END_DUMP + DONE_DUMP + TURN + END_DUMP + DONE_DUMP + TURN,
+    "flood": said(HELLO, evaluate(2)) + CLAIM + FLOOD + said(dump(1), INTERRUPT, DETACH, evaluate(3)) + HEAR + TURN
+    + HEAR + TURN + ANSWERED,
+    "stall": said(HELLO, evaluate(2)) + CLAIM + FLOOD + STALL + TURN,
+    "busy": said(HELLO, evaluate(2), evaluate(3)) + CLAIM + said(evaluate(4)) + END_EVAL + said(evaluate(5)) + DONE_EVAL + TURN,
+    "detached": said(HELLO, evaluate(2), DETACH, evaluate(3)) + CLAIM + TURN + ANSWERED,
+    "shut": said(HELLO, dump(1), evaluate(2)) + SHUT + TURN + TURN + ANSWERED,
+    "gone": said(HELLO, evaluate(2)) + GONE + TURN,
+    "locals": said(HELLO, dump(1, 1)) + ANSWERED,
+    "future": said(FUTURE) + TURN + GONE + TURN,
+    "stranger": said(dump(1)) + TURN,
+    "spoilt": said(HELLO) + SPOIL + said(dump(1)) + TURN,
+    "silent": SECOND * 5 + TURN,
+    "server": said(HELLO, b"\x4a" + bytes(21)) + TURN,
+    "long": said(HELLO) + b"\x04\x00\x10\x00\x01" + TURN,
+}
+
+
+def main():
+    for name, data in POLICY.items():
+        (HERE / "policy").mkdir(parents=True, exist_ok=True)
+        (HERE / "policy" / name).write_bytes(data)
+    for name, story in STORIES.items():
+        (HERE / "session").mkdir(parents=True, exist_ok=True)
+        for transport, how in (("plain", 0), ("sealed", 1), ("unproved", 2)):
+            (HERE / "session" / f"{transport}-{name}").write_bytes(bytes([how]) + story)
+        (HERE / "session" / f"stacks-{name}").write_bytes(bytes([9]) + story)
+
+
+main()
