@@ -262,7 +262,7 @@ static int keep_welcome(struct connection *c, const struct msg *m, struct diag *
 
 int connect_welcome(struct connection *c, int64_t deadline, struct diag *d)
 {
-	struct msg m;
+	struct msg m = {.type = MSG_BYE};
 	/* Nothing can have come yet: send first. */
 	int rc = connect_wait(c, NULL, 0, deadline, d);
 

@@ -95,17 +95,18 @@ static void fill_cells(struct server *s, size_t command_size)
 
 	addr_format(&s->addr, s->cells[COL_SOCKET]);
 	user_name(s->cells[COL_USER], FIND_CELL, s->uid);
-	if (!s->answered) {
+	if (!s->answered || w == NULL) {
 		snprintf(s->cells[COL_PID], FIND_CELL, "%ld", (long)s->pid);
-		strcpy(s->cells[COL_PYTHON], "-");
-		strcpy(s->cells[COL_UP], "-");
-		strcpy(s->cells[COL_COMMAND], s->refused ? "(refuses you)" : "(no answer)");
+		snprintf(s->cells[COL_PYTHON], FIND_CELL, "-");
+		snprintf(s->cells[COL_UP], FIND_CELL, "-");
+		snprintf(s->cells[COL_COMMAND], FIND_CELL,
+			s->refused ? "(refuses you)" : "(no answer)");
 		return;
 	}
 	snprintf(s->cells[COL_PID], FIND_CELL, "%lu", (unsigned long)w->pid);
 	user_name(s->cells[COL_USER], FIND_CELL, (uid_t)w->uid);
 	text_copy(s->cells[COL_PYTHON], FIND_CELL / 4, w->python, TEXT_LINE);
-	strcpy(s->cells[COL_UP], print_age(age, w->started_ns));
+	snprintf(s->cells[COL_UP], FIND_CELL, "%s", print_age(age, w->started_ns));
 	print_command(s->cells[COL_COMMAND], command_size, w->command);
 }
 

@@ -15,9 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HISTORY_BYTES_MAX                                                                          \
-	(16u << 20)        /* of a file that is read; above it the file is started anew */
-#define HISTORY_SLACK 1000 /* entries over HISTORY_MAX before the file is shortened */
+/* Of a file that is read; above it the file is started anew. */
+#define HISTORY_BYTES_MAX (16u << 20)
+/* Entries over HISTORY_MAX before the file is shortened. */
+#define HISTORY_SLACK 1000
 
 static int history_fd = -1;
 

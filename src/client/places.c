@@ -16,6 +16,7 @@
 
 #define PLACES_WORD "pystuck"
 #define PLACES_SUFFIX ".sock"
+#define PLACES_LINK "socket:["
 #define PLACES_LISTENING 0x10000u /* __SO_ACCEPTCON in the flags of /proc/net/unix */
 #define PLACES_STREAM 1u
 #define PLACES_PREFIX 64 /* bytes of "/proc/PID/root" */
@@ -77,21 +78,27 @@ __attribute__((format(printf, 2, 3))) static int add_format(
 	return n > 0 && n <= ADDR_PATH_MAX ? add(p, path) : 0;
 }
 
-/*
- * "Num: RefCount Protocol Flags Type St Inode Path". 1 when it is a listening stream socket with a
- * file.
- */
+/* The n-th word of a line, counted from 0, or its end. */
+static char *word(char *line, int n)
+{
+	line += strspn(line, " ");
+	for (; n > 0; n--) {
+		line += strcspn(line, " ");
+		line += strspn(line, " ");
+	}
+	return line;
+}
+
+/* "Num: RefCount Protocol Flags Type St Inode Path". 1: a listening stream socket with a file. */
 static int parse_row(char *line, struct row *row)
 {
-	unsigned flags = 0, type = 0;
-	int at = 0;
+	char *flags = word(line, 3), *type = word(flags, 1), *inode = word(type, 2);
 
 	line[strcspn(line, "\n")] = '\0';
-	if (sscanf(line, "%*s %*s %*s %x %x %*s %lu %n", &flags, &type, &row->inode, &at) != 3 ||
-		at == 0)
-		return 0;
-	row->path = line + at;
-	return (flags & PLACES_LISTENING) && type == PLACES_STREAM && *row->path == '/';
+	row->path = word(inode, 1);
+	row->inode = strtoul(inode, NULL, 10);
+	return (strtoul(flags, NULL, 16) & PLACES_LISTENING) != 0 &&
+		strtoul(type, NULL, 16) == PLACES_STREAM && *row->path == '/';
 }
 
 /* Calls each(context, row) for every listening socket until it returns not 0; gives that back. */
@@ -262,11 +269,10 @@ static int read_inodes(struct search *s, pid_t pid, struct diag *d)
 		return diag_set(d, PYSTUCK_ENOENT, 0, "there is no process %ld", (long)pid);
 	while (rc == 0 && (e = readdir(entries)) != NULL) {
 		ssize_t n = readlinkat(dirfd(entries), e->d_name, link, sizeof link - 1);
-		unsigned long inode = 0;
 
 		link[n > 0 ? n : 0] = '\0';
-		if (sscanf(link, "socket:[%lu]", &inode) == 1)
-			rc = add_inode(s, inode);
+		if (strncmp(link, PLACES_LINK, sizeof PLACES_LINK - 1) == 0)
+			rc = add_inode(s, strtoul(link + sizeof PLACES_LINK - 1, NULL, 10));
 	}
 	closedir(entries);
 	return rc;

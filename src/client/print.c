@@ -277,25 +277,24 @@ void print_caveats(const struct dump *dump)
 
 char *print_command(char *text, size_t size, struct span command)
 {
-	uint8_t spaced[512];
-	size_t len = 0, last = command.len;
+	uint8_t spaced[MSG_COMMAND_MAX];
+	char whole[MSG_COMMAND_MAX * 6 + 1];
+	size_t len = 0;
 
-	while (last > 0 && command.data[last - 1] == '\0')
-		last--;
-	for (; len < last && len < sizeof spaced; len++)
+	while (command.len > 0 && command.data[command.len - 1] == '\0')
+		command.len--;
+	for (; len < command.len && len < sizeof spaced; len++)
 		spaced[len] = command.data[len] != '\0' ? command.data[len] : ' ';
-	len = text_whole((struct span){spaced, len}, len);
-	text_copy(text, size, (struct span){spaced, len}, TEXT_LINE);
-	/* Only a text that fills its room, or the 512 bytes above, can have been cut. */
-	if ((len < last || strlen(text) + 6 >= size) && size > 4) {
-		char whole[sizeof spaced * 6 + 1];
-
-		text_copy(whole, sizeof whole, (struct span){spaced, len}, TEXT_LINE);
-		if (len < last || strlen(whole) > strlen(text)) {
-			text_copy(text, size - 3, (struct span){spaced, len}, TEXT_LINE);
-			strcat(text, "...");
-		}
+	text_copy(whole, sizeof whole, (struct span){spaced, len}, TEXT_LINE);
+	len = strlen(whole);
+	if (len < size) {
+		memcpy(text, whole, len + 1);
+		return text;
 	}
+	/* What is in `whole` is safe already: only its characters must stay whole. */
+	len = text_whole(span_text(whole), size - sizeof "...");
+	memcpy(text, whole, len);
+	memcpy(text + len, "...", sizeof "...");
 	return text;
 }
 
