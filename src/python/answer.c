@@ -27,7 +27,7 @@ static int is_gone(const struct answer *a, uint32_t thread)
 {
 	const struct frames_thread *t = &a->frames->threads[thread];
 
-	return t->count + t->omitted == 0 && !a->views[thread].exists;
+	return t->count + t->omitted == 0 && (t->tid == 0 || !a->views[thread].exists);
 }
 
 static int put_code(struct encoder *e, uint32_t code)
@@ -171,6 +171,18 @@ static int encode(struct encoder *e, uint32_t threads, uint32_t left_out, uint32
 	return rc == 0 ? put_end(e, left_out) : rc;
 }
 
+/* About how many bytes it will take: one allocation instead of ten, each copying what was there. */
+static size_t estimate(const struct answer *a)
+{
+	const struct frames *f = a->frames;
+	size_t bytes = (size_t)f->thread_count * 160 + (size_t)f->frame_count * FRAME_BYTES + f->text.used +
+		a->lines->text.used + (size_t)f->code_count * 100 + (size_t)a->lines->spot_count * 20 + 1024;
+
+	if (a->locals != NULL)
+		bytes += a->locals->text.used + (size_t)a->locals->count * 20;
+	return bytes < ANSWER_BYTES_MAX ? bytes : ANSWER_BYTES_MAX;
+}
+
 static uint32_t longest_stack(const struct frames *f)
 {
 	uint32_t longest = 1;
@@ -186,9 +198,11 @@ int answer_encode(struct buf *out, const struct answer *a)
 	const struct frames *f = a->frames;
 	struct encoder e = { .out = out, .a = a };
 	uint32_t threads = 0, done = 0;
+	uint8_t *room = NULL;
 	int rc = PYSTUCK_ENOMEM;
 
 	buf_init(out, ANSWER_BYTES_MAX);
+	(void)buf_reserve(out, estimate(a), &room);
 	e.wire_codes = malloc((f->code_count > 0 ? f->code_count : 1) * sizeof *e.wire_codes);
 	e.source_sent = malloc(a->lines->spot_count > 0 ? a->lines->spot_count : 1);
 	e.frames = malloc((size_t)longest_stack(f) * FRAME_BYTES);

@@ -25,6 +25,8 @@
 #include <sys/syscall.h>
 
 #define OS_THREADS_MAX 4096u	/* in an answer without the GIL: it is made by the net thread, for which others wait */
+/* So many threads get their name from the kernel too, and all that threading does not know: each costs as much as the state. */
+#define OS_NAMES_MAX 128u
 #define NOTE_BYTES 160
 
 struct job {
@@ -83,8 +85,11 @@ static int look_at_threads(struct dump *d)
 	if (d->views == NULL)
 		return PYSTUCK_ENOMEM;
 	waits_open(&w);
-	for (uint32_t i = 0; i < f->thread_count; i++)
-		waits_look(&w, (pid_t)f->threads[i].tid, &d->views[i]);
+	for (uint32_t i = 0; i < f->thread_count; i++) {
+		const struct frames_thread *t = &f->threads[i];
+
+		waits_look(&w, (pid_t)t->tid, i < OS_NAMES_MAX || t->class_name.len == 0, &d->views[i]);
+	}
 	waits_close(&w);
 	return 0;
 }
@@ -115,11 +120,8 @@ static int collect(struct dump *d, const struct msg_dump *request, const struct 
 {
 	int rc = frames_collect(&d->frames, request->flags, request->max_frames, hold->holder);
 
-	if (rc == 0) {
-		names_read(&d->frames);
-		if (request->flags & DUMP_LOCALS)
-			locals_collect(&d->locals, &d->frames);
-	}
+	if (rc == 0 && (request->flags & DUMP_LOCALS))
+		locals_collect(&d->locals, &d->frames);
 	d->begin.time_ns = time_now_ns();
 	return rc;
 }
@@ -249,7 +251,7 @@ static int list_os_threads(struct dump *d, const struct waits *w, uint8_t flags)
 		f->threads[f->thread_count].tid = (uint32_t)tids[i];
 		f->threads[f->thread_count].flags = (uint8_t)((tids[i] == getpid() ? THREAD_MAIN : 0) |
 			(ours ? THREAD_OURS : 0));
-		waits_look(w, tids[i], &d->views[f->thread_count++]);
+		waits_look(w, tids[i], 1, &d->views[f->thread_count++]);
 	}
 out:
 	free(tids);

@@ -13,6 +13,7 @@
 
 #include "error.h"
 #include "msg.h"
+#include "names.h"
 #include "ours.h"
 
 #define FIRST_THREADS 64u
@@ -243,7 +244,6 @@ static int read_memory(uintptr_t address, void *to, size_t size)
 
 #if PY_VERSION_HEX < 0x030B0000
 #define TCB_BYTES 2048u		/* the C library's record of a thread is searched so far for the kernel's id */
-#define TID_BATCH 256u
 
 /*
  * 3.10 keeps no kernel ids. A thread's ident is the address of the C library's record of it, which has the id at a place that
@@ -272,36 +272,7 @@ static uint32_t tid_of_ident(uint64_t ident)
 
 	return place != 0 && read_memory((uintptr_t)ident + place, &tid, sizeof tid) ? tid : 0;
 }
-
-static void read_tids(struct frames *f)
-{
-	struct iovec to[TID_BATCH], from[TID_BATCH];
-	size_t place = tid_place();
-	uint32_t done = 0;
-
-	while (place != 0 && done < f->thread_count) {
-		uint32_t left = f->thread_count - done, n = left < TID_BATCH ? left : TID_BATCH;
-		ssize_t got;
-
-		for (uint32_t i = 0; i < n; i++) {
-			struct frames_thread *t = &f->threads[done + i];
-
-			to[i] = (struct iovec){ &t->tid, sizeof t->tid };
-			from[i] = (struct iovec){ (void *)((uintptr_t)t->ident + place), sizeof t->tid };
-		}
-		got = process_vm_readv(getpid(), to, n, from, n, 0);
-		/* It stops at the first bad address: that thread keeps 0, the next round begins behind it. */
-		done += got > 0 ? (uint32_t)((size_t)got / sizeof(uint32_t)) : 0;
-		if (got < (ssize_t)(n * sizeof(uint32_t)))
-			done++;
-	}
-}
 #else
-static void read_tids(struct frames *f)
-{
-	(void)f;
-}
-
 static uint32_t tid_of_ident(uint64_t ident)
 {
 	(void)ident;
@@ -404,6 +375,14 @@ static void drop_unborn(struct frames *f)
 	f->thread_count = kept;
 }
 
+/* 3.10: threading knows the ids of its own threads; those of others are looked for. */
+static void fill_in_tids(struct frames *f)
+{
+	for (uint32_t i = 0; i < f->thread_count; i++)
+		if (f->threads[i].tid == 0)
+			f->threads[i].tid = tid_of_ident(f->threads[i].ident);
+}
+
 int frames_collect(struct frames *f, uint8_t flags, uint32_t max_frames, const PyThreadState *holder)
 {
 	uint32_t most = max_frames > 0 && max_frames < FRAMES_PER_THREAD_MAX ? max_frames : FRAMES_PER_THREAD_MAX;
@@ -413,15 +392,16 @@ int frames_collect(struct frames *f, uint8_t flags, uint32_t max_frames, const P
 
 	if (rc != 0)
 		return rc;
-	read_tids(f);
-	for (uint32_t i = 0; holder_ident != 0 && i < f->thread_count; i++)
-		if (f->threads[i].ident == holder_ident)
-			f->holder_tid = f->threads[i].tid;
-	sort_out_ours(f, flags);
 	order_threads(f);
 	for (uint32_t i = 0; i < f->thread_count; i++)
 		walk_thread(f, &f->threads[i], most, &cache);
 	drop_unborn(f);
+	names_read(f);
+	fill_in_tids(f);
+	for (uint32_t i = 0; holder_ident != 0 && i < f->thread_count; i++)
+		if (f->threads[i].ident == holder_ident)
+			f->holder_tid = f->threads[i].tid;
+	sort_out_ours(f, flags);
 	atomic_store(&last_threads, f->thread_count);
 	atomic_store(&last_frames, f->frame_count < REMEMBERED_FRAMES_MAX ? f->frame_count : REMEMBERED_FRAMES_MAX);
 	return 0;

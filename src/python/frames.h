@@ -41,7 +41,7 @@ struct frames_thread {
 	uint32_t first;		/* its frames in `frames`, innermost first */
 	uint32_t count;
 	uint32_t omitted;	/* outermost ones that were left out */
-	struct pytext_ref name;
+	struct pytext_ref name;		/* by names.h */
 	struct pytext_ref class_name;
 	compat_frame *top;	/* to be followed only while the GIL has not been given back */
 };
@@ -64,7 +64,7 @@ struct frames {
 /* Before the GIL is taken: makes room, as much as the last dump needed. Nothing to undo but frames_free. */
 void frames_init(struct frames *f);
 /*
- * GIL held, once after frames_init. `flags` are DUMP_* of msg.h; max_frames 0: FRAMES_PER_THREAD_MAX; `holder` is an address to
+ * GIL held, once after frames_init; reads the names of threads too (names.h). `flags` are DUMP_* of msg.h; max_frames 0: FRAMES_PER_THREAD_MAX; `holder` is an address to
  * compare with. 0; PYSTUCK_ETIME when the list of thread states is locked and stays so; PYSTUCK_ENOMEM. No exception is set.
  * Makes no Python objects, runs no Python code, starts no garbage collection.
  */

@@ -178,15 +178,13 @@ int lines_find(struct lines *l, struct frames *f)
 
 	memset(l, 0, sizeof *l);
 	pytext_init(&l->text, LINES_TEXTS_MAX);
-	/* First all spots: when memory ends in the middle, no frame has lost its offset. */
 	for (uint32_t i = 0; i < f->frame_count; i++) {
 		int rc = add_spot(l, f, &f->frames[i], &index);
 
 		if (rc != 0)
 			return rc;
+		f->frames[i].offset = (int32_t)index;
 	}
-	for (uint32_t i = 0; i < f->frame_count; i++)
-		f->frames[i].offset = (int32_t)(*find_slot(l, f->frames[i].code, f->frames[i].offset) - 1);
 	return 0;
 }
 

@@ -14,7 +14,6 @@
 #define LINES_TEXTS_MAX (16u * 1024 * 1024)	/* bytes of all source lines of a dump */
 #define LINES_FILE_MAX (8u * 1024 * 1024)	/* of a source file so many bytes are read */
 #define LINES_READ_MS 1000			/* files that have not been read by then stay unread */
-#define LINES_SPOTS_MAX FRAMES_TOTAL_MAX
 
 /* An instruction that at least one frame is at. */
 struct lines_spot {
@@ -37,8 +36,8 @@ struct lines {
 void lines_init(void);
 
 /*
- * Finds the line of every frame; frames[i].offset is replaced by the index of its spot. 0 or PYSTUCK_ENOMEM (nothing is changed
- * then). lines_free in any case.
+ * Finds the line of every frame; frames[i].offset is replaced by the index of its spot. 0, or PYSTUCK_ENOMEM: then the
+ * dump is of no use any more. lines_free in any case.
  */
 int lines_find(struct lines *l, struct frames *f);
 /*

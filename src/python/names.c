@@ -99,6 +99,41 @@ static void read_thread(struct frames *f, struct frames_thread *t, PyObject *thr
 	Py_XDECREF(native_id);
 }
 
+static void read_active(struct frames *f, PyObject *active)
+{
+	struct frames_idents *map = frames_idents_new(f);
+	struct plain plain = { .type = NULL };
+	struct frames_thread *t;
+	PyObject *key, *thread;
+	Py_ssize_t at = 0;
+
+	while (map != NULL && PyDict_Next(active, &at, &key, &thread)) {
+		if (!PyLong_CheckExact(key))
+			continue;
+		t = frames_idents_find(map, f, PyLong_AsUnsignedLongMask(key));
+		/* Twice the same ident is a dict that the program has made up: the first counts. */
+		if (t != NULL && t->class_name.len == 0)
+			read_thread(f, t, thread, &plain);
+	}
+	frames_idents_free(map);
+}
+
+/* A program without threading has a main thread all the same, and everybody knows it by this name. */
+static void name_main(struct frames *f)
+{
+	static const char name[] = "MainThread", class_name[] = "_MainThread";
+
+	for (uint32_t i = 0; i < f->thread_count; i++) {
+		struct frames_thread *t = &f->threads[i];
+
+		if (!(t->flags & THREAD_MAIN) || t->class_name.len > 0)
+			continue;
+		if (pytext_bytes(&f->text, name, sizeof name - 1, &t->name) != 0 ||
+				pytext_bytes(&f->text, class_name, sizeof class_name - 1, &t->class_name) != 0)
+			f->cut = 1;
+	}
+}
+
 void names_read(struct frames *f)
 {
 	PyObject *active = active_threads();

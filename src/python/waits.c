@@ -221,24 +221,40 @@ static void look_at_state(const struct waits *w, pid_t tid, struct waits_view *v
 
 /* --- threads ----------------------------------------------------------------------------------------------------- */
 
-void waits_look(const struct waits *w, pid_t tid, struct waits_view *view)
+static void read_name(const struct waits *w, pid_t tid, struct waits_view *view)
 {
 	char line[LINE_BYTES];
 	size_t len;
 
-	*view = (struct waits_view){ .exists = 1, .state = STATE_UNKNOWN };
-	if (w->tasks < 0 || tid <= 0)
+	if (read_file(w, tid, "comm", line) <= 0)
 		return;
-	if (read_file(w, tid, "comm", line) < 0) {
-		view->exists = errno != ENOENT && errno != ESRCH;
-		return;
-	}
 	len = strcspn(line, "\n");
 	if (len >= sizeof view->name)
 		len = sizeof view->name - 1;
 	memcpy(view->name, line, len);
-	if (read_file(w, tid, "syscall", line) <= 0 || !waits_parse_syscall(w, line, view))
+}
+
+void waits_look(const struct waits *w, pid_t tid, int with_name, struct waits_view *view)
+{
+	char line[LINE_BYTES];
+	ssize_t n;
+
+	*view = (struct waits_view){ .exists = 1, .state = STATE_UNKNOWN };
+	if (w->tasks < 0 || tid <= 0)
+		return;
+	n = read_file(w, tid, "syscall", line);
+	if (n < 0 && (errno == ENOENT || errno == ESRCH)) {
+		/* Also where the kernel was built without this file. */
+		n = read_file(w, tid, "stat", line);
+		view->exists = n > 0;
+		n = 0;
+	}
+	if (!view->exists)
+		return;
+	if (n <= 0 || !waits_parse_syscall(w, line, view))
 		look_at_state(w, tid, view);
+	if (with_name)
+		read_name(w, tid, view);
 }
 
 size_t waits_list(const struct waits *w, pid_t *tids, size_t most, uint32_t *omitted)

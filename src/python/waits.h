@@ -26,8 +26,11 @@ struct waits_view {
 
 void waits_open(struct waits *w);
 void waits_close(struct waits *w);
-/* tid 0 (unknown): an empty view, state unknown. The thread may be anywhere else the next moment. */
-void waits_look(const struct waits *w, pid_t tid, struct waits_view *view);
+/*
+ * tid 0 (unknown): an empty view, state unknown. The name is read only on demand: it takes as long as the rest. The thread may be
+ * anywhere else the next moment.
+ */
+void waits_look(const struct waits *w, pid_t tid, int with_name, struct waits_view *view);
 
 /*
  * What a line of /proc/PID/task/TID/syscall means ("202 0x7f.. 0x189 ...", "running", "-1 0x.. 0x.."): 1 when it says something,
