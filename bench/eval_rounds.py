@@ -54,7 +54,7 @@ def pystuck(path):
 def rpyc(path):
     from rpyc.utils.classic import unix_connect
     conn = unix_connect(path)
-    remote = conn.eval
+    remote = conn.builtins.eval  # the cheapest of its ways: no proxy in between on the server
 
     def ask():
         return remote("1+1") == 2
