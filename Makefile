@@ -179,9 +179,9 @@ asan:				## both under AddressSanitizer and UBSan
 	@PYSTUCK_PATIENCE=60 $(MAKE) --no-print-directory $(ASAN) e2e \
 		RUN_E2E='tools/run-e2e --preload libasan.so --build $$(BUILD) --results $$(RESULTS)/asan-e2e.xml'
 valgrind: $(UNIT_BIN)		## the C tests under valgrind
-	@$(RUN_UNIT:unit.counts=valgrind.counts) --timeout 600 --under 'valgrind --quiet \
-		--error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect \
-		--errors-for-leak-kinds=definite,indirect' $(UNIT_BIN)
+	@$(RUN_UNIT:unit.counts=valgrind.counts) --timeout 600 --under '$(VALGRIND)' $(UNIT_BIN)
+VALGRIND := valgrind --quiet --child-silent-after-fork=yes --error-exitcode=99 --leak-check=full \
+	--show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
 TSAN := BUILD=$(BUILD)/tsan RESULTS=$(RESULTS) STAGE=tsan- CC=gcc SAN=thread OPT='-O1 -g'
 tsan:				## the C tests of the threaded parts under ThreadSanitizer
 	@$(MAKE) --no-print-directory $(TSAN) tsan-run
