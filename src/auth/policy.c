@@ -181,8 +181,8 @@ static int lookup(const char *name, int group, uint32_t *id, struct diag *d)
 		return diag_set(d, PYSTUCK_EINVAL, 0,
 			"there is no %s \"%s\" on this system; give a name from %s, or a number",
 			what, name, group ? "getent group" : "getent passwd");
-	return diag_set(d, PYSTUCK_EINVAL, 0, "%s \"%s\" could not be looked up: %s", what, name,
-		strerror(-found));
+	errno = -found;
+	return diag_set(d, PYSTUCK_EINVAL, 0, "%s \"%s\" could not be looked up: %m", what, name);
 }
 
 static int name_or_number(

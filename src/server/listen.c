@@ -70,8 +70,8 @@ static int clear_path(const char *path, int locked, struct diag *d)
 				path);
 		if (unlink(path) != 0)
 			return diag_set(d, PYSTUCK_ESYS, errno,
-				"socket %s: a dead socket lies there and cannot be removed: %s",
-				path, strerror(errno));
+				"socket %s: a dead socket lies there and cannot be removed: %m",
+				path);
 		return 0;
 	case LISTEN_PATH_LIVE:
 		return diag_set(d, PYSTUCK_EINUSE, 0,
@@ -101,7 +101,7 @@ static int bind_path(int fd, const char *path, struct diag *d)
 	if (errno == EADDRINUSE)
 		return diag_set(d, PYSTUCK_EINUSE, 0,
 			"socket %s: another server has just taken this path; use another", path);
-	return diag_set(d, PYSTUCK_ESYS, errno, "socket %s: %s", path, strerror(errno));
+	return diag_set(d, PYSTUCK_ESYS, errno, "socket %s: %m", path);
 }
 
 /* Remembers which file bind has made, so that this one can be removed and no other. */
@@ -110,7 +110,7 @@ static int note_file(struct listen_socket *s, struct stat *st, struct diag *d)
 	const char *path = s->addr.path;
 
 	if (lstat(path, st) != 0)
-		return diag_set(d, PYSTUCK_ESYS, errno, "socket %s: %s", path, strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "socket %s: %m", path);
 	if (!S_ISSOCK(st->st_mode) || st->st_uid != geteuid())
 		return diag_set(d, PYSTUCK_EUNSAFE, 0,
 			"socket %s: something else has taken its place", path);
@@ -128,11 +128,11 @@ static int widen(const struct listen_options *o, const struct stat *st, struct d
 
 	if (o->group != (gid_t)-1 && lchown(path, (uid_t)-1, o->group) != 0)
 		return diag_set(d, PYSTUCK_ESYS, errno,
-			"socket %s: cannot give it to group %lu: %s", path, (unsigned long)o->group,
-			strerror(errno));
+			"socket %s: cannot give it to group %lu: %m", path,
+			(unsigned long)o->group);
 	if ((st->st_mode & 07777) != o->mode && chmod(path, o->mode) != 0)
-		return diag_set(d, PYSTUCK_ESYS, errno, "socket %s: cannot set mode %04o: %s", path,
-			(unsigned)o->mode, strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "socket %s: cannot set mode %04o: %m", path,
+			(unsigned)o->mode);
 	return 0;
 }
 
@@ -146,16 +146,15 @@ static int make_file(struct listen_socket *s, const struct listen_options *o, st
 	/* Before bind this is the mode that the file is made with; afterwards it would change
 	 * nothing. */
 	if (fchmod(s->fd, first) != 0)
-		return diag_set(d, PYSTUCK_ESYS, errno, "socket %s: cannot set its mode: %s",
-			o->addr.path, strerror(errno));
+		return diag_set(
+			d, PYSTUCK_ESYS, errno, "socket %s: cannot set its mode: %m", o->addr.path);
 	rc = bind_path(s->fd, o->addr.path, d);
 	if (rc == 0)
 		rc = note_file(s, &st, d);
 	if (rc == 0)
 		rc = widen(o, &st, d);
 	if (rc == 0 && listen(s->fd, BACKLOG) != 0)
-		rc = diag_set(
-			d, PYSTUCK_ESYS, errno, "socket %s: %s", o->addr.path, strerror(errno));
+		rc = diag_set(d, PYSTUCK_ESYS, errno, "socket %s: %m", o->addr.path);
 	return rc;
 }
 
@@ -182,8 +181,7 @@ static int open_unix(struct listen_socket *s, const struct listen_options *o, st
 	if (rc == 0) {
 		s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		if (s->fd < 0)
-			rc = diag_set(d, PYSTUCK_ESYS, errno, "socket %s: %s", o->addr.path,
-				strerror(errno));
+			rc = diag_set(d, PYSTUCK_ESYS, errno, "socket %s: %m", o->addr.path);
 		else
 			rc = make_file(s, o, d);
 	}
@@ -200,8 +198,7 @@ static int note_port(struct listen_socket *s, struct diag *d)
 
 	memset(&at, 0, sizeof(at));
 	if (getsockname(s->fd, (struct sockaddr *)&at, &len) != 0)
-		return diag_set(
-			d, PYSTUCK_ESYS, errno, "address of the socket: %s", strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "address of the socket: %m");
 	if (at.ss_family == AF_INET6)
 		s->addr.port = ntohs(((const struct sockaddr_in6 *)&at)->sin6_port);
 	else
@@ -234,10 +231,10 @@ static int open_tcp(struct listen_socket *s, const struct listen_options *o, str
 	rc = addr_resolve(&o->addr, 1, &at, &len, d);
 	if (rc != 0)
 		return rc;
+	addr_format(&o->addr, text);
 	s->fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->fd >= 0 && bind_tcp(s->fd, &at, len) == 0)
 		return note_port(s, d);
-	addr_format(&o->addr, text);
 	if (errno == EADDRINUSE)
 		return diag_set(d, PYSTUCK_EINUSE, 0,
 			"address %s is in use; choose another port, or 0 for any", text);
@@ -248,7 +245,7 @@ static int open_tcp(struct listen_socket *s, const struct listen_options *o, str
 	if (errno == EADDRNOTAVAIL)
 		return diag_set(d, PYSTUCK_ESYS, EADDRNOTAVAIL,
 			"address %s is none of this machine's; use 127.0.0.1", text);
-	return diag_set(d, PYSTUCK_ESYS, errno, "address %s: %s", text, strerror(errno));
+	return diag_set(d, PYSTUCK_ESYS, errno, "address %s: %m", text);
 }
 
 int listen_open(struct listen_socket *s, const struct listen_options *o, struct diag *d)

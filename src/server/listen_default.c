@@ -90,7 +90,7 @@ static int is_ours(const char *dir, enum listen_path_last above, struct diag *d)
 	struct stat st;
 
 	if (lstat(dir, &st) != 0)
-		return diag_set(d, PYSTUCK_ESYS, errno, "directory %s: %s", dir, strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "directory %s: %m", dir);
 	if (!S_ISDIR(st.st_mode))
 		return diag_set(d, PYSTUCK_EUNSAFE, 0,
 			"%s is no directory; remove it, or set "
@@ -105,7 +105,7 @@ static int is_ours(const char *dir, enum listen_path_last above, struct diag *d)
 			"directory %s: mode %04o lets others in; chmod 700 it", dir,
 			(unsigned)(st.st_mode & 07777));
 	if (faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) != 0)
-		return diag_set(d, PYSTUCK_ESYS, errno, "directory %s: %s", dir, strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "directory %s: %m", dir);
 	return 0;
 }
 
@@ -124,7 +124,7 @@ static int try_dir(struct addr *a, const char *dir, enum listen_path_last above,
 		return rc;
 	made = mkdir(dir, 0700) == 0;
 	if (!made && errno != EEXIST)
-		return diag_set(d, PYSTUCK_ESYS, errno, "directory %s: %s", dir, strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "directory %s: %m", dir);
 	rc = is_ours(dir, above, d);
 	if (rc == 0)
 		rc = listen_path_check(a->path, LISTEN_PATH_PRIVATE, d);

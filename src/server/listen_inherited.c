@@ -73,7 +73,7 @@ static int fill_tcp(struct addr *a, const struct sockaddr_storage *at, struct di
 		port = ((const struct sockaddr_in *)at)->sin_port;
 	}
 	if (inet_ntop(at->ss_family, host, a->host, sizeof(a->host)) == NULL)
-		return diag_set(d, PYSTUCK_ESYS, errno, "inherited socket: %s", strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "inherited socket: %m");
 	a->kind = ADDR_TCP;
 	a->port = ntohs(port);
 	return 0;
@@ -103,8 +103,7 @@ static int judge_file(const struct addr *a, int open_to_all, struct diag *d)
 	struct stat st;
 
 	if (lstat(a->path, &st) != 0)
-		return diag_set(d, PYSTUCK_ESYS, errno, "inherited socket %s: %s", a->path,
-			strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "inherited socket %s: %m", a->path);
 	if (!S_ISSOCK(st.st_mode))
 		return diag_set(d, PYSTUCK_EUNSAFE, 0,
 			"inherited socket %s: something else lies at its path", a->path);
@@ -131,7 +130,7 @@ static int judge(int fd, struct addr *a, int open_to_all, struct diag *d)
 			"Accept=no",
 			fd);
 	if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
-		return diag_set(d, PYSTUCK_ESYS, errno, "inherited fd %d: %s", fd, strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "inherited fd %d: %m", fd);
 	switch (at.ss_family) {
 	case AF_UNIX:
 		rc = fill_unix(a, (const struct sockaddr_un *)&at, len, d);
@@ -151,11 +150,11 @@ static int take_copy(struct listen_socket *s, int fd, struct diag *d)
 
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
 		fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
-		return diag_set(d, PYSTUCK_ESYS, errno, "inherited fd %d: %s", fd, strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "inherited fd %d: %m", fd);
 	/* A copy, so that a server that is closed and run again finds the original in its place. */
 	s->fd = fcntl(fd, F_DUPFD_CLOEXEC, FDS_START);
 	if (s->fd < 0)
-		return diag_set(d, PYSTUCK_ESYS, errno, "inherited fd %d: %s", fd, strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "inherited fd %d: %m", fd);
 	return 0;
 }
 

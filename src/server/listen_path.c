@@ -69,7 +69,7 @@ static int enter(struct walk *w, int dir, struct diag *d)
 		close(w->dir);
 	w->dir = dir;
 	if (fstat(dir, &st) != 0)
-		return diag_set(d, PYSTUCK_ESYS, errno, "directory %s: %s", w->at, strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "directory %s: %m", w->at);
 	return judge_dir(w, &st, d);
 }
 
@@ -79,7 +79,7 @@ static int enter_root(struct walk *w, struct diag *d)
 
 	memcpy(w->at, "/", 2);
 	if (dir < 0)
-		return diag_set(d, PYSTUCK_ESYS, errno, "directory /: %s", strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "directory /: %m");
 	return enter(w, dir, d);
 }
 
@@ -129,8 +129,7 @@ static int follow(struct walk *w, int link, const char *name, const struct stat 
 			name, w->at, (unsigned long)st->st_uid);
 	len = readlinkat(link, "", target, sizeof(target) - 1);
 	if (len < 0)
-		return diag_set(d, PYSTUCK_ESYS, errno, "symbolic link %s in %s: %s", name, w->at,
-			strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "symbolic link %s in %s: %m", name, w->at);
 	if (++w->links > LINKS_MAX || (size_t)len + 1 + left >= sizeof(w->left))
 		return diag_set(
 			d, PYSTUCK_ETOOBIG, 0, "symbolic link %s in %s leads too far", name, w->at);
@@ -152,10 +151,9 @@ static int step(struct walk *w, const char *name, struct diag *d)
 			"there is no directory %s/%s; make it first", w->at[1] != '\0' ? w->at : "",
 			name);
 	if (fd < 0)
-		return diag_set(d, PYSTUCK_ESYS, errno, "directory %s in %s: %s", name, w->at,
-			strerror(errno));
+		return diag_set(d, PYSTUCK_ESYS, errno, "directory %s in %s: %m", name, w->at);
 	if (fstat(fd, &st) != 0) {
-		rc = diag_set(d, PYSTUCK_ESYS, errno, "%s in %s: %s", name, w->at, strerror(errno));
+		rc = diag_set(d, PYSTUCK_ESYS, errno, "%s in %s: %m", name, w->at);
 	} else if (S_ISLNK(st.st_mode)) {
 		rc = follow(w, fd, name, &st, d);
 	} else if (!S_ISDIR(st.st_mode)) {

@@ -170,8 +170,7 @@ static void note_sent(struct port *p, int rc)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* `send` is held. Sends until the queue is empty or the socket full. 0, PYSTUCK_EAGAIN or what went
- * wrong. */
+/* `send` is held. Until the queue is empty or the socket full: 0, PYSTUCK_EAGAIN or what failed. */
 static int push(struct port *p)
 {
 	int rc = channel_flush(p->channel);

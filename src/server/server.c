@@ -75,9 +75,8 @@ struct server *server_new(const struct service *service, struct diag *d)
 	}
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->wake_fd < 0) {
-		(void)diag_set(
-			d, PYSTUCK_ESYS, errno, "cannot make an eventfd: %s", strerror(errno));
-		free(s);
+		(void)diag_set(d, PYSTUCK_ESYS, errno, "cannot make an eventfd: %m");
+		free_memory(s);
 		return NULL;
 	}
 	return s;
@@ -113,8 +112,10 @@ int server_resume(struct server *s, struct diag *d)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = start_thread(s);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc != 0)
-		return diag_set(d, PYSTUCK_ESYS, rc, "cannot start a thread: %s", strerror(rc));
+	if (rc != 0) {
+		errno = rc;
+		return diag_set(d, PYSTUCK_ESYS, rc, "cannot start a thread: %m");
+	}
 	s->running = 1;
 	return 0;
 }
