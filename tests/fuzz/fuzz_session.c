@@ -102,6 +102,10 @@ static void service_interrupt(void *handle, uint32_t id)
 static void service_detach(void *handle, uint32_t id)
 {
 	require(handle == &service && id == service.eval_id);
+	/* Once claimed it is nobody's from here on; before that it is in the way until it is
+	 * claimed. */
+	if (port_request(service.port, PORT_EVAL) != PORT_EXPECTED)
+		service.eval_open = 0;
 }
 
 static void service_close(void *handle)
