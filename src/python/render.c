@@ -169,7 +169,7 @@ static void put_name(struct pen *p, PyObject *v)
 {
 	char text[PYTEXT_CHAR_MAX];
 
-	if (!pytext_readable(v)) {
+	if (v == NULL || !pytext_readable(v)) {
 		put_text(p, "?");
 		return;
 	}
