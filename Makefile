@@ -228,7 +228,7 @@ lint-docs:
 $(BUILD)/tidy/src/python/%: $(BUILD)/obj/python$(PY_SUFFIX)/%.o .clang-tidy
 	@mkdir -p $(@D)
 	$(call say,TIDY src/python/$*.c)$(CLANG_TIDY) --quiet src/python/$*.c -- -std=c11 \
-		-D_GNU_SOURCE -Iinclude $(LIBS_CFLAGS) -isystem $(PY_INCLUDE) 2>&1 && : > $@
+		-D_GNU_SOURCE -DNDEBUG -Iinclude $(LIBS_CFLAGS) -isystem $(PY_INCLUDE) 2>&1 && : > $@
 $(BUILD)/tidy/%: $(BUILD)/obj/%.o .clang-tidy
 	@mkdir -p $(@D)
 	$(call say,TIDY $*.c)$(CLANG_TIDY) --quiet $*.c -- -std=c11 \
