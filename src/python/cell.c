@@ -1,6 +1,7 @@
 /*
- * cell.c: compiles the source of a cell and splits off the last expression. Whether an input is complete is asked of Python's
- * own parser, without warnings filters or other state of the process; running the code is run.c's.
+ * cell.c: compiles the source of a cell and splits off the last expression. Whether an input is
+ * complete is asked of Python's own parser, without warnings filters or other state of the process;
+ * running the code is run.c's.
  */
 #include <Python.h>
 
@@ -43,9 +44,10 @@ static PyObject *compile_text(const char *text, PyObject *file, int start, int m
 	return Py_CompileStringObject(text, file, start, &flags, -1);
 }
 
-/* --- can it go on? ------------------------------------------------------------------------------------------------- */
+/* --- can it go on? -------------------------------------------------------- */
 
-/* The SyntaxError of `text` with `tail` after it, a new reference; NULL without an exception when there is none. */
+/* The SyntaxError of `text` with `tail` after it, a new reference; NULL without an exception when
+ * there is none. */
 static PyObject *error_with(const char *text, const char *tail, PyObject *file)
 {
 	size_t len = strlen(text), more = strlen(tail);
@@ -70,7 +72,8 @@ static int message_has(PyObject *raised, const char *words)
 {
 	PyObject *text = PyObject_GetAttrString(raised, "msg");
 	PyObject *wanted = PyUnicode_FromString(words);
-	int has = text != NULL && wanted != NULL && PyUnicode_Check(text) && PyUnicode_Contains(text, wanted) == 1;
+	int has = text != NULL && wanted != NULL && PyUnicode_Check(text) &&
+		  PyUnicode_Contains(text, wanted) == 1;
 
 	Py_XDECREF(wanted);
 	Py_XDECREF(text);
@@ -102,15 +105,16 @@ static int stops_early(const char *text, PyObject *file)
 	} else {
 		/* An error at the end moves when the end does. */
 		two = error_with(text, "\n\n", file);
-		early = two == NULL || !same_error(one, two)
-			|| (message_has(one, "was never closed") && message_has(two, "was never closed"));
+		early = two == NULL || !same_error(one, two) ||
+			(message_has(one, "was never closed") &&
+				message_has(two, "was never closed"));
 	}
 	Py_XDECREF(one);
 	Py_XDECREF(two);
 	return early;
 }
 
-/* --- the tree ------------------------------------------------------------------------------------------------------ */
+/* --- the tree ------------------------------------------------------------- */
 
 /* The list of statements of a parsed cell, a new reference; NULL with an exception. */
 static PyObject *statements_of(PyObject *tree)
@@ -149,7 +153,8 @@ static PyObject *compile_tree(PyObject *tree, PyObject *file, const char *mode)
 	return PyObject_CallFunction(builtin_compile, "OOsii", tree, file, mode, 0, 1);
 }
 
-/* ast.Expression(body=expression). Its type is got by parsing: the module ast need not be imported for it. */
+/* ast.Expression(body=expression). Its type is got by parsing: the module ast need not be imported
+ * for it. */
 static PyObject *expression_tree(PyObject *expression, PyObject *file)
 {
 	PyObject *tree = compile_text("0", file, Py_eval_input, PyCF_ONLY_AST);
@@ -179,7 +184,8 @@ static int compile_statements(struct cell *c, PyObject *tree, PyObject *list, Py
 {
 	Py_ssize_t n = PyList_GET_SIZE(list);
 
-	if (n > 0 && is_kind(PyList_GET_ITEM(list, n - 1), "Expr") && split_value(c, list, file) != 0)
+	if (n > 0 && is_kind(PyList_GET_ITEM(list, n - 1), "Expr") &&
+		split_value(c, list, file) != 0)
 		return -1;
 	if (PyList_GET_SIZE(list) == 0)
 		return 0;
@@ -187,7 +193,7 @@ static int compile_statements(struct cell *c, PyObject *tree, PyObject *list, Py
 	return c->body != NULL ? 0 : -1;
 }
 
-/* --- all of it ----------------------------------------------------------------------------------------------------- */
+/* --- all of it ------------------------------------------------------------ */
 
 /* It parses; at a prompt a block goes on until an empty line. */
 static int in_block(PyObject *list, const struct indent *end)
@@ -197,7 +203,8 @@ static int in_block(PyObject *list, const struct indent *end)
 	return n > 0 && end->indented && is_compound(PyList_GET_ITEM(list, n - 1));
 }
 
-static int compile_as_statements(struct cell *c, const char *text, PyObject *file, const struct indent *end)
+static int compile_as_statements(
+	struct cell *c, const char *text, PyObject *file, const struct indent *end)
 {
 	PyObject *tree = compile_text(text, file, Py_file_input, PyCF_ONLY_AST);
 	PyObject *list = NULL, *raised;
@@ -226,14 +233,15 @@ static int compile_as_statements(struct cell *c, const char *text, PyObject *fil
 	return rc;
 }
 
-int cell_compile(struct cell *c, PyObject *source, PyObject *file, int interactive, char indent[static CELL_INDENT_MAX])
+int cell_compile(struct cell *c, PyObject *source, PyObject *file, int interactive,
+	char indent[static CELL_INDENT_MAX])
 {
 	const char *text, *first;
 	struct indent end;
 	Py_ssize_t len;
 	int rc;
 
-	*c = (struct cell){ NULL, NULL };
+	*c = (struct cell){NULL, NULL};
 	indent[0] = '\0';
 	text = PyUnicode_AsUTF8AndSize(source, &len);
 	if (text == NULL)

@@ -1,6 +1,7 @@
 /*
- * eval.c: sessions of evaluation as the net thread sees them: open, request, interrupt, detach, close; and the ends of all of
- * them, for forks and at exit. Nothing here waits for the GIL. The threads that evaluate are in eval_worker.c.
+ * eval.c: sessions of evaluation as the net thread sees them: open, request, interrupt, detach,
+ * close; and the ends of all of them, for forks and at exit. Nothing here waits for the GIL. The
+ * threads that evaluate are in eval_worker.c.
  */
 #include <Python.h>
 
@@ -16,15 +17,16 @@
 #include "eval_private.h"
 #include "raised.h"
 
-#define CLOSE_INTERRUPTS 3	/* an evaluation whose client is gone is interrupted so often, then it is left alone */
-#define PARK_MS 2000		/* idle threads need the GIL to end: a fork does not wait for it for ever */
-#define STOP_REPEAT_MS 20	/* at exit, an evaluation is interrupted again after this time */
+#define CLOSE_INTERRUPTS                                                                           \
+	3 /* an evaluation whose client is gone is interrupted so often, then it is left alone */
+#define PARK_MS 2000 /* idle threads need the GIL to end: a fork does not wait for it for ever */
+#define STOP_REPEAT_MS 20 /* at exit, an evaluation is interrupted again after this time */
 
 pthread_mutex_t eval_lock = PTHREAD_MUTEX_INITIALIZER;
 pthread_cond_t eval_changed;
 struct eval_session *eval_sessions;
 struct eval_worker *eval_workers;
-static int stopping;		/* guarded by eval_lock: no evaluation begins any more */
+static int stopping; /* guarded by eval_lock: no evaluation begins any more */
 static PyObject *interrupt_type;
 
 /* Deadlines are measured by the clock that nobody sets. */
@@ -39,13 +41,15 @@ static void init_changed(void)
 }
 
 /*
- * What an interrupted evaluation is hit with: a KeyboardInterrupt in name and behaviour, but a type of its own. When the very
- * KeyboardInterrupt leaves an exec() of a str, in whatever thread, CPython notes for the whole process that it was unhandled,
- * and the program would end with SIGINT instead of its exit status.
+ * What an interrupted evaluation is hit with: a KeyboardInterrupt in name and behaviour, but a type
+ * of its own. When the very KeyboardInterrupt leaves an exec() of a str, in whatever thread,
+ * CPython notes for the whole process that it was unhandled, and the program would end with SIGINT
+ * instead of its exit status.
  */
 static int init_interrupt(void)
 {
-	interrupt_type = PyErr_NewException("builtins.KeyboardInterrupt", PyExc_KeyboardInterrupt, NULL);
+	interrupt_type =
+		PyErr_NewException("builtins.KeyboardInterrupt", PyExc_KeyboardInterrupt, NULL);
 	return interrupt_type != NULL ? 0 : -1;
 }
 
@@ -60,7 +64,7 @@ int eval_init(PyObject *module)
 	return init_interrupt();
 }
 
-/* --- sessions ------------------------------------------------------------------------------------------------------ */
+/* --- sessions ------------------------------------------------------------- */
 
 struct eval_session *eval_open(struct port *port, const char *who, PyObject *extra)
 {
@@ -112,7 +116,7 @@ static void let_go(struct eval_worker *w)
 	pthread_cond_signal(&w->wake);
 }
 
-/* --- requests ------------------------------------------------------------------------------------------------------ */
+/* --- requests ------------------------------------------------------------- */
 
 static struct eval_request *copy_request(const struct msg_eval *m)
 {
@@ -168,9 +172,10 @@ void eval_request(struct eval_session *s, const struct msg_eval *request)
 
 	if (reason == 0 || port_claim(s->port, PORT_EVAL, request->id) != 0)
 		return;
-	eval_refuse(s->port, request->id, reason, reason == REASON_STOPPING
-		? "the program is ending"
-		: "no thread or memory for an evaluation; are many running that were let go of?");
+	eval_refuse(s->port, request->id, reason,
+		reason == REASON_STOPPING ? "the program is ending"
+					  : "no thread or memory for an evaluation; are many "
+					    "running that were let go of?");
 	port_done(s->port, PORT_EVAL, request->id);
 }
 
@@ -178,15 +183,17 @@ void eval_late(struct eval_session *s, uint32_t id, uint64_t waited_us)
 {
 	char text[160];
 
-	snprintf(text, sizeof text, "nothing was run: the GIL could not be had in %.1f s, "
-		"because some thread does not let it go", (double)waited_us / 1e6);
+	snprintf(text, sizeof text,
+		"nothing was run: the GIL could not be had in %.1f s, "
+		"because some thread does not let it go",
+		(double)waited_us / 1e6);
 	eval_refuse(s->port, id, REASON_GIL, text);
 }
 
-/* --- interrupts ---------------------------------------------------------------------------------------------------- */
+/* --- interrupts ----------------------------------------------------------- */
 
 struct interrupt {
-	struct gil_job job;	/* first: the courier knows only this */
+	struct gil_job job; /* first: the courier knows only this */
 	struct eval_worker *worker;
 };
 
@@ -198,7 +205,8 @@ static void interrupt_over(struct interrupt *i)
 	free(i);
 }
 
-/* On the courier, GIL held, so that the evaluation cannot end between the question and the deed. 1 when it was hit. */
+/* On the courier, GIL held, so that the evaluation cannot end between the question and the deed. 1
+ * when it was hit. */
 static int hit(struct eval_worker *w)
 {
 	uint32_t id;
@@ -289,7 +297,8 @@ void eval_detach(struct eval_session *s, uint32_t id)
 	pthread_mutex_unlock(&eval_lock);
 }
 
-/* Locked, the last reference just gone. Objects are dropped on a thread made for it, since that may run any code. */
+/* Locked, the last reference just gone. Objects are dropped on a thread made for it, since that may
+ * run any code. */
 static int drop_elsewhere(struct eval_session *s)
 {
 	struct eval_worker *w;
@@ -325,18 +334,19 @@ void eval_close(struct eval_session *s)
 	}
 	last = eval_session_release(s) && !drop_elsewhere(s);
 	pthread_mutex_unlock(&eval_lock);
-	/* What is in a namespace that could not be dropped stays: there is no memory for a thread, or no interpreter. */
+	/* What is in a namespace that could not be dropped stays: there is no memory for a thread,
+	 * or no interpreter. */
 	if (last)
 		eval_session_free(s);
 }
 
-/* --- the end of all threads ---------------------------------------------------------------------------------------- */
+/* --- the end of all threads ----------------------------------------------- */
 
 static struct timespec after_ms(int ms)
 {
 	uint64_t t = gil_now_ns() + (uint64_t)(ms > 0 ? ms : 0) * 1000000u;
 
-	return (struct timespec){ (time_t)(t / 1000000000u), (long)(t % 1000000000u) };
+	return (struct timespec){(time_t)(t / 1000000000u), (long)(t % 1000000000u)};
 }
 
 static int is_before(struct timespec a, struct timespec b)
@@ -344,7 +354,8 @@ static int is_before(struct timespec a, struct timespec b)
 	return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
 }
 
-/* Locked. Waits until w is over or the time has come; 1 when it is over, and then its thread has been joined. */
+/* Locked. Waits until w is over or the time has come; 1 when it is over, and then its thread has
+ * been joined. */
 static int await(struct eval_worker *w, struct timespec until)
 {
 	pthread_t thread = w->thread;
@@ -364,7 +375,8 @@ static int await(struct eval_worker *w, struct timespec until)
 	return 1;
 }
 
-/* Locked. Tells a thread to end that nobody waits for yet, an idle one or any; NULL: there is none. */
+/* Locked. Tells a thread to end that nobody waits for yet, an idle one or any; NULL: there is none.
+ */
 static struct eval_worker *end_one(int busy_too)
 {
 	struct eval_worker *w;
@@ -426,19 +438,21 @@ int eval_stop(int timeout_ms)
 		stop_all();
 	}
 	/* Nobody but the thread that asks. */
-	in_time = eval_workers == NULL || (eval_workers == eval_worker_self() && eval_workers->next == NULL);
+	in_time = eval_workers == NULL ||
+		  (eval_workers == eval_worker_self() && eval_workers->next == NULL);
 	pthread_mutex_unlock(&eval_lock);
 	return in_time;
 }
 
-/* --- in a forked child --------------------------------------------------------------------------------------------- */
+/* --- in a forked child ---------------------------------------------------- */
 
 void eval_forget(void)
 {
 	struct eval_worker *w = eval_worker_self();
 	struct eval_session *s;
 
-	/* The lock may have been held, and the condition waited on, by threads that are not here. */
+	/* The lock may have been held, and the condition waited on, by threads that are not here.
+	 */
 	pthread_mutex_init(&eval_lock, NULL);
 	init_changed();
 	/* What they used is not given back: they may have been in the middle of it. */

@@ -1,9 +1,9 @@
 /*
- * eval_private.h: a session and its evaluation thread, between eval.c, which takes the net thread's orders, and
- * eval_worker.c, which is the thread. For these two files only.
+ * eval_private.h: a session and its evaluation thread, between eval.c, which takes the net thread's
+ * orders, and eval_worker.c, which is the thread. For these two files only.
  *
- * eval_lock guards all fields that do not say otherwise. It is held for moments, never while the GIL is waited for and never
- * while Python code may run; it may be taken with the GIL held.
+ * eval_lock guards all fields that do not say otherwise. It is held for moments, never while the
+ * GIL is waited for and never while Python code may run; it may be taken with the GIL held.
  */
 #ifndef PYSTUCK_PYTHON_EVAL_PRIVATE_H
 #define PYSTUCK_PYTHON_EVAL_PRIVATE_H
@@ -27,67 +27,71 @@ struct eval_request {
 	char source[];
 };
 
-/* Counted: the net thread's handle is one, each thread of the session is one. The last one drops the namespace. */
+/* Counted: the net thread's handle is one, each thread of the session is one. The last one drops
+ * the namespace. */
 struct eval_session {
-	struct eval_session *next;	/* in eval_sessions */
+	struct eval_session *next; /* in eval_sessions */
 	unsigned references;
-	struct eval_worker *worker;	/* gets the next request; NULL: to be started. Never one that is to end */
-	struct port *port;		/* does not change */
-	char *who;			/* does not change */
-	PyObject *extra;		/* does not change; used by the first evaluation only */
-	struct run_space *space;	/* GIL; NULL before the first evaluation */
+	struct eval_worker *worker; /* gets the next request; NULL: to be started; never one that ends */
+	struct port *port;       /* does not change */
+	char *who;               /* does not change */
+	PyObject *extra;         /* does not change; used by the first evaluation only */
+	struct run_space *space; /* GIL; NULL before the first evaluation */
 };
 
 /*
- * One evaluation thread. Counted: the thread, each job of the courier and whoever waits for its end are one.
+ * One evaluation thread. Counted: the thread, each job of the courier and whoever waits for its end
+ * are one.
  *
  * idle -> busy      a request was handed over
  * busy -> idle      it has been answered, or was late
  * idle -> ending    `quit`: park, close, stop; from busy also after a detach
  */
 struct eval_worker {
-	struct eval_worker *next;	/* in eval_workers, until it is over */
+	struct eval_worker *next; /* in eval_workers, until it is over */
 	unsigned references;
-	struct eval_session *session;	/* NULL once the thread has left it */
+	struct eval_session *session; /* NULL once the thread has left it */
 	pthread_t thread;
 	pthread_cond_t wake;
-	struct eval_request *request;	/* the next one, NULL when taken */
+	struct eval_request *request; /* the next one, NULL when taken */
 	int busy;
-	uint32_t id;			/* of the newest request */
-	int cancelled;			/* it was interrupted before it began */
-	int detached;			/* nobody waits for what it evaluates */
-	int quit;			/* to end when idle */
-	int awaited;			/* somebody will join the thread */
-	int over;			/* the thread touches nothing of this any more */
-	int interrupting;		/* a job of the courier is under way */
-	uint32_t interrupt_id;		/* which evaluation it is meant for */
-	int interrupt_times;		/* how often, at most */
+	uint32_t id;           /* of the newest request */
+	int cancelled;         /* it was interrupted before it began */
+	int detached;          /* nobody waits for what it evaluates */
+	int quit;              /* to end when idle */
+	int awaited;           /* somebody will join the thread */
+	int over;              /* the thread touches nothing of this any more */
+	int interrupting;      /* a job of the courier is under way */
+	uint32_t interrupt_id; /* which evaluation it is meant for */
+	int interrupt_times;   /* how often, at most */
 
 	/* With the GIL held. */
-	unsigned long ident;		/* as Python knows the thread */
-	int running;			/* code is being evaluated: it may be interrupted */
+	unsigned long ident; /* as Python knows the thread */
+	int running;         /* code is being evaluated: it may be interrupted */
 	uint32_t running_id;
-	int interrupted;		/* it has been */
+	int interrupted; /* it has been */
 
 	/* The thread's own. */
-	PyThreadState *state;		/* NULL: no memory for it */
-	pid_t pid;			/* of the process that the thread belongs to */
-	struct stream_sink sink;	/* but for its atomics */
+	PyThreadState *state;    /* NULL: no memory for it */
+	pid_t pid;               /* of the process that the thread belongs to */
+	struct stream_sink sink; /* but for its atomics */
 };
 
 extern pthread_mutex_t eval_lock;
-extern pthread_cond_t eval_changed;	/* a thread is over */
+extern pthread_cond_t eval_changed; /* a thread is over */
 extern struct eval_session *eval_sessions;
 extern struct eval_worker *eval_workers;
 
-/* Locked. Starts a thread for the session, which gets a reference; NULL: no memory, or too many threads. */
+/* Locked. Starts a thread for the session, which gets a reference; NULL: no memory, or too many
+ * threads. */
 struct eval_worker *eval_worker_start(struct eval_session *s);
 /* Locked. */
 void eval_worker_release(struct eval_worker *w);
 /* The worker that the calling thread is, or NULL. */
 struct eval_worker *eval_worker_self(void);
 
-/* Locked. 1 when this was the last reference: eval_session_free is the caller's to call, after the namespace is gone. */
+/* Locked. 1 when this was the last reference: eval_session_free is the caller's to call, after the
+ * namespace is gone. */
 int eval_session_release(struct eval_session *s);
 /* Not locked, no GIL. */
 void eval_session_free(struct eval_session *s);

@@ -1,6 +1,7 @@
 /*
- * eval_worker.c: the thread that evaluates for one session: waits for a request, takes the GIL with a thread state of its own,
- * runs the code, answers. How code is run and shown is run.c's, where its output goes stream.c's.
+ * eval_worker.c: the thread that evaluates for one session: waits for a request, takes the GIL with
+ * a thread state of its own, runs the code, answers. How code is run and shown is run.c's, where
+ * its output goes stream.c's.
  */
 #include <Python.h>
 
@@ -14,8 +15,8 @@
 #include "text.h"
 
 #define WORKER_NAME "pystuck-eval"
-#define WORKERS_MAX 200			/* evaluation threads, those that were let go of included */
-#define STACK_BYTES (8u << 20)		/* at least, where the system's default is less: deep recursion */
+#define WORKERS_MAX 200        /* evaluation threads, those that were let go of included */
+#define STACK_BYTES (8u << 20) /* at least, where the system's default is less: deep recursion */
 
 static _Thread_local struct eval_worker *self;
 
@@ -24,7 +25,7 @@ struct eval_worker *eval_worker_self(void)
 	return self;
 }
 
-/* --- one evaluation ------------------------------------------------------------------------------------------------ */
+/* --- one evaluation ------------------------------------------------------- */
 
 static PyObject *module_attr(PyObject *module, const char *name)
 {
@@ -32,8 +33,8 @@ static PyObject *module_attr(PyObject *module, const char *name)
 }
 
 /*
- * GIL held. Code that asked for threading.current_thread() has made itself known there as a dummy: the program must not find
- * our threads in threading.enumerate().
+ * GIL held. Code that asked for threading.current_thread() has made itself known there as a dummy:
+ * the program must not find our threads in threading.enumerate().
  */
 static void forget_dummy_thread(void)
 {
@@ -61,7 +62,8 @@ static void forget_dummy_thread(void)
 	Py_DECREF(threading);
 }
 
-/* The code has forked, and this is the child: its thread is the whole process, and what it knows of us is the parent's. */
+/* The code has forked, and this is the child: its thread is the whole process, and what it knows of
+ * us is the parent's. */
 static void end_forked_child(const struct eval_worker *w, const struct run_result *result)
 {
 	if (getpid() != w->pid)
@@ -69,7 +71,8 @@ static void end_forked_child(const struct eval_worker *w, const struct run_resul
 }
 
 /* GIL held. Between the first and the last line the evaluation can be interrupted. */
-static void run_guarded(struct eval_worker *w, const struct run_request *r, struct run_result *result)
+static void run_guarded(
+	struct eval_worker *w, const struct run_request *r, struct run_result *result)
 {
 	struct eval_session *s = w->session;
 	PyObject *source = NULL;
@@ -86,7 +89,8 @@ static void run_guarded(struct eval_worker *w, const struct run_request *r, stru
 			run_failed(result);
 		Py_DECREF(source);
 	}
-	/* In this order and with the GIL held throughout: an exception that was sent late must not hit what comes next. */
+	/* In this order and with the GIL held throughout: an exception that was sent late must not
+	 * hit what comes next. */
 	w->running = 0;
 	PyThreadState_SetAsyncExc(w->ident, NULL);
 	end_forked_child(w, result);
@@ -95,11 +99,15 @@ static void run_guarded(struct eval_worker *w, const struct run_request *r, stru
 }
 
 /* GIL held. */
-static void run_request(struct eval_worker *w, const struct eval_request *r, struct run_result *result)
+static void run_request(
+	struct eval_worker *w, const struct eval_request *r, struct run_result *result)
 {
 	struct eval_session *s = w->session;
-	struct run_request request = { .source = r->source, .len = r->len, .cell = r->cell,
-		.interactive = r->interactive, .who = s->who };
+	struct run_request request = {.source = r->source,
+		.len = r->len,
+		.cell = r->cell,
+		.interactive = r->interactive,
+		.who = s->who};
 
 	if (s->space == NULL)
 		s->space = run_space_new(s->extra);
@@ -114,34 +122,39 @@ static void run_request(struct eval_worker *w, const struct eval_request *r, str
 	forget_dummy_thread();
 }
 
-/* --- its answer ---------------------------------------------------------------------------------------------------- */
+/* --- its answer ----------------------------------------------------------- */
 
 void eval_refuse(struct port *port, uint32_t id, int reason, const char *text)
 {
-	struct msg m = { .type = MSG_ERROR,
-		.error = { .id = id, .reason = (uint8_t)reason, .text = span_text(text) } };
+	struct msg m = {.type = MSG_ERROR,
+		.error = {.id = id, .reason = (uint8_t)reason, .text = span_text(text)}};
 
 	port_answer(port, &m);
 }
 
-static void answer(struct port *port, uint32_t id, const struct run_result *result, uint64_t duration_us)
+static void answer(
+	struct port *port, uint32_t id, const struct run_result *result, uint64_t duration_us)
 {
-	struct span text = { (const uint8_t *)result->text, result->len };
+	struct span text = {(const uint8_t *)result->text, result->len};
 	struct msg m;
 	int rc;
 
 	if (result->vetoed) {
 		text.len = text_whole(text, MSG_SENTENCE_MAX);
-		m = (struct msg){ .type = MSG_ERROR,
-			.error = { .id = id, .reason = REASON_VETO, .text = text } };
+		m = (struct msg){.type = MSG_ERROR,
+			.error = {.id = id, .reason = REASON_VETO, .text = text}};
 	} else {
-		m = (struct msg){ .type = MSG_RESULT,
-			.result = { .id = id, .status = (uint8_t)result->status, .duration_us = duration_us,
-				.total = result->total, .text = text } };
+		m = (struct msg){.type = MSG_RESULT,
+			.result = {.id = id,
+				.status = (uint8_t)result->status,
+				.duration_us = duration_us,
+				.total = result->total,
+				.text = text}};
 	}
 	rc = port_answer(port, &m);
 	if (rc != 0 && rc != PYSTUCK_ECLOSED)
-		eval_refuse(port, id, REASON_LIMIT, "it was evaluated, but there is no memory for the answer");
+		eval_refuse(port, id, REASON_LIMIT,
+			"it was evaluated, but there is no memory for the answer");
 }
 
 /* 1 when somebody still waits for the answer. From here on the thread counts as idle. */
@@ -181,7 +194,7 @@ static void cancelled_result(struct run_result *result)
 static void evaluate(struct eval_worker *w, const struct eval_request *r)
 {
 	struct port *port = w->session->port;
-	struct run_result result = { .status = RESULT_NONE };
+	struct run_result result = {.status = RESULT_NONE};
 	uint64_t began;
 
 	PyEval_RestoreThread(w->state);
@@ -214,7 +227,7 @@ static void refuse_without_state(struct eval_worker *w, const struct eval_reques
 	port_done(port, PORT_EVAL, r->id);
 }
 
-/* --- the thread ---------------------------------------------------------------------------------------------------- */
+/* --- the thread ----------------------------------------------------------- */
 
 /* The next request, the caller's to free; NULL: the thread is to end. */
 static struct eval_request *next_request(struct eval_worker *w)
@@ -241,7 +254,7 @@ static void drop_space(struct eval_worker *w, struct eval_session *s)
 	PyErr_Clear();
 	run_space_free(s->space);
 	s->space = NULL;
-	end_forked_child(w, &(struct run_result){ .status = RESULT_NONE });
+	end_forked_child(w, &(struct run_result){.status = RESULT_NONE});
 	if (entered)
 		stream_leave();
 	forget_dummy_thread();
@@ -256,7 +269,7 @@ static void leave_session(struct eval_worker *w)
 	pthread_mutex_lock(&eval_lock);
 	last = eval_session_release(s);
 	w->session = NULL;
-	w->busy = last;		/* dropping may take its time: nothing for a fork to wait for */
+	w->busy = last; /* dropping may take its time: nothing for a fork to wait for */
 	pthread_mutex_unlock(&eval_lock);
 	if (last && w->state != NULL && s->space != NULL)
 		drop_space(w, s);

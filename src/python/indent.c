@@ -1,18 +1,19 @@
 /*
- * indent.c: scans an unfinished input for the indentation of its next line. What it gets wrong (quotes inside an f-string's
- * braces) costs the user a few spaces, nothing else: whether an input is complete is not decided here.
+ * indent.c: scans an unfinished input for the indentation of its next line. What it gets wrong
+ * (quotes inside an f-string's braces) costs the user a few spaces, nothing else: whether an input
+ * is complete is not decided here.
  */
 #include "indent.h"
 
 #include <string.h>
 
-#define STEP 4		/* spaces of one more level */
+#define STEP 4 /* spaces of one more level */
 
 struct scan {
 	const char *at;
 	const char *end;
-	int depth;	/* open brackets */
-	char last;	/* the last character that means something, 0 at the start of a line */
+	int depth; /* open brackets */
+	char last; /* the last character that means something, 0 at the start of a line */
 };
 
 /* At a quote: moves behind the string; returns 1 when a triple-quoted one does not end. */
@@ -29,8 +30,8 @@ static int skip_string(struct scan *s)
 		}
 		if (width == 1 && *s->at == '\n')
 			return 0;
-		if (*s->at == quote && (width == 1
-				|| (s->end - s->at >= 3 && s->at[1] == quote && s->at[2] == quote))) {
+		if (*s->at == quote && (width == 1 || (s->end - s->at >= 3 && s->at[1] == quote &&
+							      s->at[2] == quote))) {
 			s->at += width;
 			return 0;
 		}
@@ -77,7 +78,7 @@ static int scan_all(struct scan *s)
 
 void indent_scan(struct indent *out, const char *text, size_t len)
 {
-	struct scan s = { text, text + len, 0, 0 };
+	struct scan s = {text, text + len, 0, 0};
 	const char *newline = memrchr(text, '\n', len);
 
 	out->line = newline != NULL ? newline + 1 : text;

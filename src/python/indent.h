@@ -1,6 +1,6 @@
 /*
- * indent.h: how far to indent the line after an unfinished input. Looks at the characters only; knows brackets, strings
- * and comments, not Python's grammar. No Python.h.
+ * indent.h: how far to indent the line after an unfinished input. Looks at the characters only;
+ * knows brackets, strings and comments, not Python's grammar. No Python.h.
  */
 #ifndef PYSTUCK_PYTHON_INDENT_H
 #define PYSTUCK_PYTHON_INDENT_H
@@ -8,11 +8,11 @@
 #include <stddef.h>
 
 struct indent {
-	const char *line;	/* the last line, in the text that was scanned */
-	size_t white;		/* its leading white space, in bytes */
-	int indented;		/* it begins with white space, and is not empty */
-	int opens;		/* it ends with the colon of a block */
-	int in_string;		/* it ends inside a triple-quoted string */
+	const char *line; /* the last line, in the text that was scanned */
+	size_t white;     /* its leading white space, in bytes */
+	int indented;     /* it begins with white space, and is not empty */
+	int opens;        /* it ends with the colon of a block */
+	int in_string;    /* it ends inside a triple-quoted string */
 };
 
 void indent_scan(struct indent *out, const char *text, size_t len);

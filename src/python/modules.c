@@ -1,6 +1,7 @@
 /*
- * modules.c: `modules['os']`, `modules.xml.dom.minidom`: the program's modules for a session. Plain modules are handed out
- * as they are; a package comes in a thin wrapper, so that a submodule that nobody has imported yet can be reached through it.
+ * modules.c: `modules['os']`, `modules.xml.dom.minidom`: the program's modules for a session. Plain
+ * modules are handed out as they are; a package comes in a thin wrapper, so that a submodule that
+ * nobody has imported yet can be reached through it.
  */
 #include <Python.h>
 
@@ -12,13 +13,13 @@ static PyTypeObject *modules_type;
 static PyTypeObject *package_type;
 
 struct package {
-	PyObject_HEAD
-	PyObject *module;	/* NULL only while it is being torn down */
+	PyObject_HEAD PyObject *module; /* NULL only while it is being torn down */
 };
 
-/* --- finding and importing ----------------------------------------------------------------------------------------- */
+/* --- finding and importing ------------------------------------------------ */
 
-/* sys.modules[name], a new reference; NULL without an exception: not there, or None, which blocks its import. */
+/* sys.modules[name], a new reference; NULL without an exception: not there, or None, which blocks
+ * its import. */
 static PyObject *find_module(PyObject *name)
 {
 	PyObject *all = PyImport_GetModuleDict();
@@ -50,7 +51,8 @@ static int is_part_of(PyObject *missing, PyObject *name)
 	return len == PyUnicode_GetLength(name) || PyUnicode_ReadChar(name, len) == '.';
 }
 
-/* The import of `name` has failed: 1 when there is no such module, 0 when it is there and something in it went wrong. */
+/* The import of `name` has failed: 1 when there is no such module, 0 when it is there and something
+ * in it went wrong. */
 static int is_missing(PyObject *name)
 {
 	PyObject *type, *value, *trace, *missing = NULL;
@@ -69,7 +71,8 @@ static int is_missing(PyObject *name)
 	return answer;
 }
 
-/* A package's submodules are reached through its wrapper; everything else is the real thing. Takes the reference over. */
+/* A package's submodules are reached through its wrapper; everything else is the real thing. Takes
+ * the reference over. */
 static PyObject *wrap(PyObject *module)
 {
 	struct package *p;
@@ -101,16 +104,18 @@ static PyObject *get_module(PyObject *name)
 	return wrap(module);
 }
 
-/* "__len__" and its like are looked for by Python itself and are no modules that one would import. */
+/* "__len__" and its like are looked for by Python itself and are no modules that one would import.
+ */
 static int is_special(PyObject *name)
 {
 	Py_ssize_t len = PyUnicode_GetLength(name);
 
-	return len > 4 && PyUnicode_ReadChar(name, 0) == '_' && PyUnicode_ReadChar(name, 1) == '_'
-		&& PyUnicode_ReadChar(name, len - 1) == '_' && PyUnicode_ReadChar(name, len - 2) == '_';
+	return len > 4 && PyUnicode_ReadChar(name, 0) == '_' &&
+	       PyUnicode_ReadChar(name, 1) == '_' && PyUnicode_ReadChar(name, len - 1) == '_' &&
+	       PyUnicode_ReadChar(name, len - 2) == '_';
 }
 
-/* --- modules ------------------------------------------------------------------------------------------------------- */
+/* --- modules -------------------------------------------------------------- */
 
 static PyObject *modules_subscript(PyObject *self, PyObject *name)
 {
@@ -118,7 +123,8 @@ static PyObject *modules_subscript(PyObject *self, PyObject *name)
 
 	(void)self;
 	if (!PyUnicode_Check(name)) {
-		PyErr_Format(PyExc_TypeError, "modules[...] takes the name of a module, a str, not %.200s",
+		PyErr_Format(PyExc_TypeError,
+			"modules[...] takes the name of a module, a str, not %.200s",
 			Py_TYPE(name)->tp_name);
 		return NULL;
 	}
@@ -129,7 +135,8 @@ static PyObject *modules_subscript(PyObject *self, PyObject *name)
 	module = get_module(name);
 	if (module == NULL && is_missing(name)) {
 		PyErr_Clear();
-		PyErr_Format(PyExc_KeyError, "no module named %R is loaded or can be imported", name);
+		PyErr_Format(
+			PyExc_KeyError, "no module named %R is loaded or can be imported", name);
 	}
 	return module;
 }
@@ -149,7 +156,8 @@ static PyObject *modules_getattro(PyObject *self, PyObject *name)
 	module = get_module(name);
 	if (module == NULL && is_missing(name)) {
 		PyErr_Clear();
-		PyErr_Format(PyExc_AttributeError, "no module named %R is loaded or can be imported", name);
+		PyErr_Format(PyExc_AttributeError,
+			"no module named %R is loaded or can be imported", name);
 	}
 	return module;
 }
@@ -157,8 +165,10 @@ static PyObject *modules_getattro(PyObject *self, PyObject *name)
 static int modules_setattro(PyObject *self, PyObject *name, PyObject *value)
 {
 	(void)self, (void)value;
-	PyErr_Format(PyExc_AttributeError, "modules cannot be changed here: "
-		"set an attribute of a module, or use modules.sys.modules[%R]", name);
+	PyErr_Format(PyExc_AttributeError,
+		"modules cannot be changed here: "
+		"set an attribute of a module, or use modules.sys.modules[%R]",
+		name);
 	return -1;
 }
 
@@ -214,8 +224,8 @@ static PyObject *modules_dir(PyObject *self, PyObject *unused)
 	for (Py_ssize_t i = 0; out != NULL && i < PyList_GET_SIZE(names); i++) {
 		PyObject *name = PyList_GET_ITEM(names, i);
 
-		if (PyUnicode_Check(name) && PyUnicode_IsIdentifier(name) == 1
-				&& PyList_Append(out, name) != 0)
+		if (PyUnicode_Check(name) && PyUnicode_IsIdentifier(name) == 1 &&
+			PyList_Append(out, name) != 0)
 			Py_CLEAR(out);
 	}
 	Py_XDECREF(names);
@@ -238,25 +248,26 @@ static void plain_dealloc(PyObject *self)
 }
 
 static PyMethodDef modules_methods[] = {
-	{ "__dir__", modules_dir, METH_NOARGS, NULL },
-	{ NULL, NULL, 0, NULL },
+	{"__dir__", modules_dir, METH_NOARGS, NULL},
+	{NULL, NULL, 0, NULL},
 };
 
-PyDoc_STRVAR(modules_doc, "The modules of the program, by item or attribute: modules['os'], modules.os.\n\n"
+PyDoc_STRVAR(modules_doc,
+	"The modules of the program, by item or attribute: modules['os'], modules.os.\n\n"
 	"What is not loaded yet is imported. modules['__main__'].x = 1 changes the program.");
 
 static PyType_Slot modules_slots[] = {
-	{ Py_tp_doc, (void *)modules_doc },
-	{ Py_tp_dealloc, plain_dealloc },
-	{ Py_tp_methods, modules_methods },
-	{ Py_tp_getattro, modules_getattro },
-	{ Py_tp_setattro, modules_setattro },
-	{ Py_tp_repr, modules_repr },
-	{ Py_tp_iter, modules_iter },
-	{ Py_mp_subscript, modules_subscript },
-	{ Py_mp_length, modules_length },
-	{ Py_sq_contains, modules_contains },
-	{ 0, NULL },
+	{Py_tp_doc, (void *)modules_doc},
+	{Py_tp_dealloc, plain_dealloc},
+	{Py_tp_methods, modules_methods},
+	{Py_tp_getattro, modules_getattro},
+	{Py_tp_setattro, modules_setattro},
+	{Py_tp_repr, modules_repr},
+	{Py_tp_iter, modules_iter},
+	{Py_mp_subscript, modules_subscript},
+	{Py_mp_length, modules_length},
+	{Py_sq_contains, modules_contains},
+	{0, NULL},
 };
 
 static PyType_Spec modules_spec = {
@@ -266,7 +277,7 @@ static PyType_Spec modules_spec = {
 	.slots = modules_slots,
 };
 
-/* --- a package ----------------------------------------------------------------------------------------------------- */
+/* --- a package ------------------------------------------------------------ */
 
 static PyObject *module_of(PyObject *self)
 {
@@ -282,8 +293,10 @@ static PyObject *get_submodule(PyObject *module, PyObject *name)
 
 	if (submodule == NULL && full != NULL && is_missing(full)) {
 		PyErr_Clear();
-		PyErr_Format(PyExc_AttributeError, "module %R has no attribute %R, and no module of that name "
-			"can be imported from it", package, name);
+		PyErr_Format(PyExc_AttributeError,
+			"module %R has no attribute %R, and no module of that name "
+			"can be imported from it",
+			package, name);
 	}
 	Py_XDECREF(full);
 	Py_XDECREF(package);
@@ -372,21 +385,21 @@ static void package_dealloc(PyObject *self)
 }
 
 static PyMethodDef package_methods[] = {
-	{ "__dir__", package_dir, METH_NOARGS, NULL },
-	{ NULL, NULL, 0, NULL },
+	{"__dir__", package_dir, METH_NOARGS, NULL},
+	{NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot package_slots[] = {
-	{ Py_tp_dealloc, package_dealloc },
-	{ Py_tp_traverse, package_traverse },
-	{ Py_tp_clear, package_clear },
-	{ Py_tp_methods, package_methods },
-	{ Py_tp_getattro, package_getattro },
-	{ Py_tp_setattro, package_setattro },
-	{ Py_tp_repr, package_repr },
-	{ Py_tp_hash, package_hash },
-	{ Py_tp_richcompare, package_richcompare },
-	{ 0, NULL },
+	{Py_tp_dealloc, package_dealloc},
+	{Py_tp_traverse, package_traverse},
+	{Py_tp_clear, package_clear},
+	{Py_tp_methods, package_methods},
+	{Py_tp_getattro, package_getattro},
+	{Py_tp_setattro, package_setattro},
+	{Py_tp_repr, package_repr},
+	{Py_tp_hash, package_hash},
+	{Py_tp_richcompare, package_richcompare},
+	{0, NULL},
 };
 
 static PyType_Spec package_spec = {

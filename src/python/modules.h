@@ -1,12 +1,14 @@
 /*
- * modules.h: the `modules` of a session: sys.modules by item or attribute, importing what is not there yet.
+ * modules.h: the `modules` of a session: sys.modules by item or attribute, importing what is not
+ * there yet.
  */
 #ifndef PYSTUCK_PYTHON_MODULES_H
 #define PYSTUCK_PYTHON_MODULES_H
 
 #include <Python.h>
 
-/* Module init, GIL held: readies the types. 0, or -1 with an exception. Calling it again does nothing. */
+/* Module init, GIL held: readies the types. 0, or -1 with an exception. Calling it again does
+ * nothing. */
 int modules_init(void);
 /* GIL held. The object, a new reference. */
 PyObject *modules_new(void);

@@ -1,6 +1,7 @@
 /*
- * raised.c: exceptions as text. Python's traceback module does the work; while it does, linecache knows the session's cells.
- * When that fails, for want of memory or because the exception fights back, a plain text is made here.
+ * raised.c: exceptions as text. Python's traceback module does the work; while it does, linecache
+ * knows the session's cells. When that fails, for want of memory or because the exception fights
+ * back, a plain text is made here.
  */
 #include <Python.h>
 
@@ -10,16 +11,17 @@
 
 #include "compat_eval.h"
 
-#define SOURCES_MAX 1000		/* cells whose source is kept */
-#define SOURCE_CHARS_MAX (4u << 20)	/* of all of them */
-#define PLAIN_FRAMES_MAX 40		/* frames in a plain text */
-/* How long one session waits while another formats: file names of cells are the same in all sessions. */
+#define SOURCES_MAX 1000            /* cells whose source is kept */
+#define SOURCE_CHARS_MAX (4u << 20) /* of all of them */
+#define PLAIN_FRAMES_MAX 40         /* frames in a plain text */
+/* How long one session waits while another formats: file names of cells are the same in all
+ * sessions. */
 #define TURN_TRIES 200
 #define TURN_PAUSE_NS 1000000
 
-static int formatting;	/* GIL held: somebody's cells are in linecache now */
+static int formatting; /* GIL held: somebody's cells are in linecache now */
 
-/* --- sources ------------------------------------------------------------------------------------------------------- */
+/* --- sources -------------------------------------------------------------- */
 
 int raised_sources_init(struct raised_sources *s)
 {
@@ -52,7 +54,8 @@ static int forget_source(struct raised_sources *s, PyObject *file)
 	return PyDict_DelItem(s->by_file, file);
 }
 
-/* A quarter of them at once: finding the oldest of a dict whose oldest are gone takes longer the more of them are gone. */
+/* A quarter of them at once: finding the oldest of a dict whose oldest are gone takes longer the
+ * more of them are gone. */
 static int forget_oldest(struct raised_sources *s)
 {
 	PyObject *files = PySequence_List(s->by_file);
@@ -70,8 +73,8 @@ int raised_keep_source(struct raised_sources *s, PyObject *file, PyObject *sourc
 
 	if (forget_source(s, file) != 0)
 		return -1;
-	while (PyDict_GET_SIZE(s->by_file) >= SOURCES_MAX
-			|| (s->chars + chars > SOURCE_CHARS_MAX && PyDict_GET_SIZE(s->by_file) > 0))
+	while (PyDict_GET_SIZE(s->by_file) >= SOURCES_MAX ||
+		(s->chars + chars > SOURCE_CHARS_MAX && PyDict_GET_SIZE(s->by_file) > 0))
 		if (forget_oldest(s) != 0)
 			return -1;
 	if (PyDict_SetItem(s->by_file, file, source) != 0)
@@ -80,15 +83,17 @@ int raised_keep_source(struct raised_sources *s, PyObject *file, PyObject *sourc
 	return 0;
 }
 
-/* --- linecache ----------------------------------------------------------------------------------------------------- */
+/* --- linecache ------------------------------------------------------------ */
 
-/* (length, None, lines, file): None for the time of change means that linecache never looks for such a file. */
+/* (length, None, lines, file): None for the time of change means that linecache never looks for
+ * such a file. */
 static PyObject *cache_entry(PyObject *file, PyObject *source)
 {
 	PyObject *newline = PyUnicode_FromString("\n");
 	PyObject *lines = newline != NULL ? PyUnicode_Split(source, newline, -1) : NULL;
-	PyObject *entry = lines != NULL
-		? Py_BuildValue("nOOO", PyUnicode_GetLength(source), Py_None, lines, file) : NULL;
+	PyObject *entry = lines != NULL ? Py_BuildValue("nOOO", PyUnicode_GetLength(source),
+						  Py_None, lines, file)
+					: NULL;
 
 	Py_XDECREF(lines);
 	Py_XDECREF(newline);
@@ -142,12 +147,13 @@ static void take_lines(PyObject *cache, struct raised_sources *s)
 	}
 }
 
-/* --- with the traceback module ------------------------------------------------------------------------------------- */
+/* --- with the traceback module -------------------------------------------- */
 
 static PyObject *format_exception(PyObject *raised)
 {
 	PyObject *traceback = PyImport_ImportModule("traceback");
-	PyObject *format = traceback != NULL ? PyObject_GetAttrString(traceback, "format_exception") : NULL;
+	PyObject *format =
+		traceback != NULL ? PyObject_GetAttrString(traceback, "format_exception") : NULL;
 	PyObject *trace = PyException_GetTraceback(raised);
 	PyObject *empty = PyUnicode_FromString("");
 	PyObject *lines = NULL, *text = NULL;
@@ -165,14 +171,14 @@ static PyObject *format_exception(PyObject *raised)
 	return text;
 }
 
-/* 1 when it is our turn. Another session may be held up in a __str__ of the program: then without the cells' lines. */
+/* 1 when it is our turn. Another session may be held up in a __str__ of the program: then without
+ * the cells' lines. */
 static int take_turn(void)
 {
-	const struct timespec pause = { 0, TURN_PAUSE_NS };
+	const struct timespec pause = {0, TURN_PAUSE_NS};
 
 	for (int i = 0; formatting && i < TURN_TRIES; i++) {
-		Py_BEGIN_ALLOW_THREADS
-		nanosleep(&pause, NULL);
+		Py_BEGIN_ALLOW_THREADS nanosleep(&pause, NULL);
 		Py_END_ALLOW_THREADS
 	}
 	if (formatting)
@@ -203,7 +209,7 @@ static PyObject *format_with_cells(PyObject *raised, struct raised_sources *s)
 	return text;
 }
 
-/* --- without it ---------------------------------------------------------------------------------------------------- */
+/* --- without it ----------------------------------------------------------- */
 
 PyObject *raised_line(PyObject *raised)
 {
@@ -235,7 +241,8 @@ static int add_frame(PyObject **text, PyObject *trace)
 		name = PyObject_GetAttrString(code, "co_name");
 	}
 	if (file != NULL && name != NULL)
-		more = PyUnicode_FromFormat("%U  File \"%S\", line %S, in %S\n", *text, file, line, name);
+		more = PyUnicode_FromFormat(
+			"%U  File \"%S\", line %S, in %S\n", *text, file, line, name);
 	if (more != NULL)
 		Py_SETREF(*text, more);
 	Py_XDECREF(name);

@@ -1,6 +1,6 @@
 /*
- * run.c: a session's namespace, running a cell in it, and the value or exception as text. Compiling is in cell.c, tracebacks
- * are made in raised.c, the thread it happens on is eval.c's.
+ * run.c: a session's namespace, running a cell in it, and the value or exception as text. Compiling
+ * is in cell.c, tracebacks are made in raised.c, the thread it happens on is eval.c's.
  */
 #include <Python.h>
 
@@ -15,12 +15,12 @@
 #include "raised.h"
 #include "text.h"
 
-#define OUT_MAX 1000			/* values that `Out` keeps: the oldest go first */
+#define OUT_MAX 1000 /* values that `Out` keeps: the oldest go first */
 #define CUT_MARK "\n  ... %zu bytes left out ...\n"
 
 struct run_space {
-	PyObject *names;		/* the namespace: the globals of every cell */
-	PyObject *out;			/* what `Out` was at the start, whatever it is now */
+	PyObject *names; /* the namespace: the globals of every cell */
+	PyObject *out;   /* what `Out` was at the start, whatever it is now */
 	struct raised_sources sources;
 };
 
@@ -29,7 +29,7 @@ int run_init(void)
 	return modules_init() == 0 ? cell_init() : -1;
 }
 
-/* --- the namespace ------------------------------------------------------------------------------------------------- */
+/* --- the namespace -------------------------------------------------------- */
 
 static int set_new(PyObject *dict, const char *name, PyObject *value)
 {
@@ -43,13 +43,13 @@ static int fill_names(struct run_space *s, PyObject *extra)
 {
 	PyObject *n = s->names;
 
-	if (set_new(n, "__builtins__", PyImport_ImportModule("builtins")) != 0
-			|| set_new(n, "__name__", PyUnicode_FromString("__pystuck__")) != 0
-			|| set_new(n, "modules", modules_new()) != 0
-			|| set_new(n, "_", Py_NewRef(Py_None)) != 0
-			|| set_new(n, "__", Py_NewRef(Py_None)) != 0
-			|| set_new(n, "___", Py_NewRef(Py_None)) != 0
-			|| set_new(n, "Out", Py_NewRef(s->out)) != 0)
+	if (set_new(n, "__builtins__", PyImport_ImportModule("builtins")) != 0 ||
+		set_new(n, "__name__", PyUnicode_FromString("__pystuck__")) != 0 ||
+		set_new(n, "modules", modules_new()) != 0 ||
+		set_new(n, "_", Py_NewRef(Py_None)) != 0 ||
+		set_new(n, "__", Py_NewRef(Py_None)) != 0 ||
+		set_new(n, "___", Py_NewRef(Py_None)) != 0 ||
+		set_new(n, "Out", Py_NewRef(s->out)) != 0)
 		return -1;
 	return extra != NULL ? PyDict_Update(n, extra) : 0;
 }
@@ -64,8 +64,8 @@ struct run_space *run_space_new(PyObject *extra)
 	}
 	s->names = PyDict_New();
 	s->out = PyDict_New();
-	if (s->names != NULL && s->out != NULL && raised_sources_init(&s->sources) == 0
-			&& fill_names(s, extra) == 0)
+	if (s->names != NULL && s->out != NULL && raised_sources_init(&s->sources) == 0 &&
+		fill_names(s, extra) == 0)
 		return s;
 	PyObject *failed = compat_take_raised();
 	run_space_free(s);
@@ -74,8 +74,9 @@ struct run_space *run_space_new(PyObject *extra)
 }
 
 /*
- * A function that was typed at the prompt and the namespace refer to each other. 1 when such functions, which nobody else has,
- * are all that still refers to the namespace. Functions that were put into the program must go on working there.
+ * A function that was typed at the prompt and the namespace refer to each other. 1 when such
+ * functions, which nobody else has, are all that still refers to the namespace. Functions that were
+ * put into the program must go on working there.
  */
 static int is_private(PyObject *names)
 {
@@ -83,15 +84,17 @@ static int is_private(PyObject *names)
 	PyObject *name, *value;
 
 	while (PyDict_Next(names, &at, &name, &value))
-		if (PyFunction_Check(value) && Py_REFCNT(value) == 1 && PyFunction_GetGlobals(value) == names)
+		if (PyFunction_Check(value) && Py_REFCNT(value) == 1 &&
+			PyFunction_GetGlobals(value) == names)
 			references++;
 	return Py_REFCNT(names) == references;
 }
 
-/* What only a prompt has a use for. The rest of the namespace may be in use by functions that live on in the program. */
+/* What only a prompt has a use for. The rest of the namespace may be in use by functions that live
+ * on in the program. */
 static void drop_results(struct run_space *s)
 {
-	static const char *const results[] = { "_", "__", "___", "Out" };
+	static const char *const results[] = {"_", "__", "___", "Out"};
 
 	for (size_t i = 0; i < sizeof results / sizeof *results; i++)
 		if (PyDict_DelItemString(s->names, results[i]) != 0)
@@ -116,7 +119,7 @@ void run_space_free(struct run_space *s)
 	free(s);
 }
 
-/* --- texts --------------------------------------------------------------------------------------------------------- */
+/* --- texts ---------------------------------------------------------------- */
 
 void run_result_clear(struct run_result *result)
 {
@@ -160,13 +163,14 @@ static void copy_ends(struct run_result *result, struct span text)
 	result->len = head + n + tail;
 }
 
-static void copy_str(struct run_result *result, PyObject *str, void (*copy)(struct run_result *, struct span))
+static void copy_str(
+	struct run_result *result, PyObject *str, void (*copy)(struct run_result *, struct span))
 {
 	PyObject *bytes = NULL;
 	struct span text;
 
 	if (PyUnicode_IS_ASCII(str)) {
-		text = (struct span){ PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str) };
+		text = (struct span){PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str)};
 		copy(result, text);
 		return;
 	}
@@ -176,18 +180,21 @@ static void copy_str(struct run_result *result, PyObject *str, void (*copy)(stru
 		copy(result, span_text("<no memory for the text>"));
 		return;
 	}
-	text = (struct span){ (const uint8_t *)PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes) };
+	text = (struct span){
+		(const uint8_t *)PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)};
 	copy(result, text);
 	Py_DECREF(bytes);
 }
 
-/* --- exceptions ---------------------------------------------------------------------------------------------------- */
+/* --- exceptions ----------------------------------------------------------- */
 
 /* "SystemExit: 3 (caught: the program goes on)" */
 static PyObject *exit_text(PyObject *raised)
 {
 	PyObject *line = raised_line(raised);
-	PyObject *text = line != NULL ? PyUnicode_FromFormat("%U (caught: the program goes on)", line) : NULL;
+	PyObject *text = line != NULL
+				 ? PyUnicode_FromFormat("%U (caught: the program goes on)", line)
+				 : NULL;
 
 	Py_XDECREF(line);
 	PyErr_Clear();
@@ -195,8 +202,9 @@ static PyObject *exit_text(PyObject *raised)
 }
 
 /*
- * CPython notes for the whole process when KeyboardInterrupt itself leaves an exec() of a str, and then ends the program with
- * SIGINT where it should have ended with its exit status. The next such call, however small, makes it forget.
+ * CPython notes for the whole process when KeyboardInterrupt itself leaves an exec() of a str, and
+ * then ends the program with SIGINT where it should have ended with its exit status. The next such
+ * call, however small, makes it forget.
  */
 static void forget_unhandled_interrupt(PyObject *raised)
 {
@@ -225,8 +233,7 @@ static void take_exception(struct run_space *s, const int *interrupted, struct r
 	forget_unhandled_interrupt(raised);
 	if (PyErr_GivenExceptionMatches(raised, PyExc_SystemExit))
 		result->status = RESULT_EXIT;
-	else if (*interrupted
-			&& PyErr_GivenExceptionMatches(raised, PyExc_KeyboardInterrupt))
+	else if (*interrupted && PyErr_GivenExceptionMatches(raised, PyExc_KeyboardInterrupt))
 		result->status = RESULT_INTERRUPTED;
 	text = result->status == RESULT_EXIT ? exit_text(raised) : raised_text(raised, &s->sources);
 	if (text != NULL)
@@ -237,7 +244,7 @@ static void take_exception(struct run_space *s, const int *interrupted, struct r
 	Py_DECREF(raised);
 }
 
-/* --- values -------------------------------------------------------------------------------------------------------- */
+/* --- values --------------------------------------------------------------- */
 
 /* A quarter of `Out` at once: finding the oldest takes longer the more of its oldest are gone. */
 static int drop_oldest(PyObject *out)
@@ -252,7 +259,8 @@ static int drop_oldest(PyObject *out)
 	return rc;
 }
 
-/* Moves the last values on, as IPython does, and keeps this one under its cell's number. 0, or -1 with an exception. */
+/* Moves the last values on, as IPython does, and keeps this one under its cell's number. 0, or -1
+ * with an exception. */
 static int keep_value(struct run_space *s, PyObject *value, uint32_t cell)
 {
 	PyObject *number = PyLong_FromUnsignedLong(cell), *one, *two;
@@ -262,9 +270,9 @@ static int keep_value(struct run_space *s, PyObject *value, uint32_t cell)
 		return -1;
 	one = Py_XNewRef(PyDict_GetItemString(s->names, "_"));
 	two = Py_XNewRef(PyDict_GetItemString(s->names, "__"));
-	if ((two == NULL || PyDict_SetItemString(s->names, "___", two) == 0)
-			&& (one == NULL || PyDict_SetItemString(s->names, "__", one) == 0)
-			&& PyDict_SetItemString(s->names, "_", value) == 0)
+	if ((two == NULL || PyDict_SetItemString(s->names, "___", two) == 0) &&
+		(one == NULL || PyDict_SetItemString(s->names, "__", one) == 0) &&
+		PyDict_SetItemString(s->names, "_", value) == 0)
 		rc = PyDict_SetItem(s->out, number, value);
 	if (rc == 0 && PyDict_GET_SIZE(s->out) > OUT_MAX)
 		rc = drop_oldest(s->out);
@@ -290,8 +298,8 @@ static PyObject *repr_failed(PyObject *value)
 	return text;
 }
 
-static void take_value(struct run_space *s, const struct run_request *r, PyObject *value, const int *interrupted,
-	struct run_result *result)
+static void take_value(struct run_space *s, const struct run_request *r, PyObject *value,
+	const int *interrupted, struct run_result *result)
 {
 	PyObject *text;
 
@@ -317,7 +325,7 @@ static void take_value(struct run_space *s, const struct run_request *r, PyObjec
 	Py_XDECREF(text);
 }
 
-/* --- a cell -------------------------------------------------------------------------------------------------------- */
+/* --- a cell --------------------------------------------------------------- */
 
 static PyObject *decode_source(const struct run_request *r)
 {
@@ -346,11 +354,12 @@ void run_failed(struct run_result *result)
 	Py_XDECREF(raised);
 }
 
-int run_start(const struct run_request *r, PyObject **source, const int *interrupted, struct run_result *result)
+int run_start(const struct run_request *r, PyObject **source, const int *interrupted,
+	struct run_result *result)
 {
 	int keyboard;
 
-	*result = (struct run_result){ .status = RESULT_NONE };
+	*result = (struct run_result){.status = RESULT_NONE};
 	*source = decode_source(r);
 	if (*source == NULL) {
 		run_failed(result);
@@ -379,17 +388,18 @@ static PyObject *execute(struct run_space *s, const struct cell *c)
 			return value;
 		Py_DECREF(value);
 	}
-	return c->value != NULL ? PyEval_EvalCode(c->value, s->names, s->names) : Py_NewRef(Py_None);
+	return c->value != NULL ? PyEval_EvalCode(c->value, s->names, s->names)
+				: Py_NewRef(Py_None);
 }
 
 /* 0 when it has been run or is incomplete, -1 with an exception. */
-static int run_cell(struct run_space *s, const struct run_request *r, PyObject *source, const int *interrupted,
-	struct run_result *result)
+static int run_cell(struct run_space *s, const struct run_request *r, PyObject *source,
+	const int *interrupted, struct run_result *result)
 {
 	char indent[CELL_INDENT_MAX];
 	PyObject *file = PyUnicode_FromFormat("<pystuck In [%lu]>", (unsigned long)r->cell);
 	PyObject *value = NULL;
-	struct cell c = { NULL, NULL };
+	struct cell c = {NULL, NULL};
 	int rc = -1;
 
 	if (file == NULL)
@@ -416,8 +426,8 @@ out:
 	return rc;
 }
 
-void run_finish(struct run_space *s, const struct run_request *r, PyObject *source, const int *interrupted,
-	struct run_result *result)
+void run_finish(struct run_space *s, const struct run_request *r, PyObject *source,
+	const int *interrupted, struct run_result *result)
 {
 	if (run_cell(s, r, source, interrupted, result) != 0)
 		take_exception(s, interrupted, result);

@@ -1,6 +1,7 @@
 /*
- * run.h: runs one cell in a session's namespace and puts what came of it into bytes: the repr of the value, or the traceback.
- * Knows nothing of threads, clients and messages. The GIL is held in all of these.
+ * run.h: runs one cell in a session's namespace and puts what came of it into bytes: the repr of
+ * the value, or the traceback. Knows nothing of threads, clients and messages. The GIL is held in
+ * all of these.
  */
 #ifndef PYSTUCK_PYTHON_RUN_H
 #define PYSTUCK_PYTHON_RUN_H
@@ -10,41 +11,43 @@
 
 #include "msg.h"
 
-#define RUN_TEXT_MAX (256u * 1024)	/* bytes of text in a result */
+#define RUN_TEXT_MAX (256u * 1024) /* bytes of text in a result */
 
 /* What lasts from one evaluation of a session to the next: its names, values and sources. */
 struct run_space;
 
-int run_init(void);					/* module init. 0, or -1 with an exception */
+int run_init(void); /* module init. 0, or -1 with an exception */
 /* `extra`: a dict whose items are put into the namespace, or NULL. NULL with an exception. */
 struct run_space *run_space_new(PyObject *extra);
 /* Drops everything; runs finalizers, thus any code. NULL does nothing. */
 void run_space_free(struct run_space *s);
 
 struct run_request {
-	const char *source;	/* UTF-8 as it came, not checked */
+	const char *source; /* UTF-8 as it came, not checked */
 	size_t len;
 	uint32_t cell;
 	int interactive;
-	const char *who;	/* for the audit hooks */
+	const char *who; /* for the audit hooks */
 };
 
 struct run_result {
 	enum result_status status;
-	int vetoed;		/* an audit hook said no: nothing was run, and the text is one line */
-	char *text;		/* not terminated, may be NULL; run_result_clear frees it */
+	int vetoed; /* an audit hook said no: nothing was run, and the text is one line */
+	char *text; /* not terminated, may be NULL; run_result_clear frees it */
 	size_t len;
-	uint64_t total;		/* bytes of the whole text */
+	uint64_t total; /* bytes of the whole text */
 };
 
 /*
- * run_start decodes the source and asks the audit hooks; 1: go on with run_finish; 0: *result is filled. Between the two the
- * caller sets up where the output goes. No exception is set afterwards. *interrupted is looked at when KeyboardInterrupt has
- * ended the code: not 0 says that it was we who interrupted.
+ * run_start decodes the source and asks the audit hooks; 1: go on with run_finish; 0: *result is
+ * filled. Between the two the caller sets up where the output goes. No exception is set afterwards.
+ * *interrupted is looked at when KeyboardInterrupt has ended the code: not 0 says that it was we
+ * who interrupted.
  */
-int run_start(const struct run_request *r, PyObject **source, const int *interrupted, struct run_result *result);
-void run_finish(struct run_space *s, const struct run_request *r, PyObject *source, const int *interrupted,
+int run_start(const struct run_request *r, PyObject **source, const int *interrupted,
 	struct run_result *result);
+void run_finish(struct run_space *s, const struct run_request *r, PyObject *source,
+	const int *interrupted, struct run_result *result);
 /* Fills the result from the exception that is set, one line without a traceback, and clears it. */
 void run_failed(struct run_result *result);
 void run_result_clear(struct run_result *result);

@@ -1,10 +1,11 @@
 /*
- * stream.c: the switch objects that stand in sys.stdout and sys.stderr while evaluations run, and sending what an evaluation
- * prints. What a switch looks like from Python is in stream_type.c.
+ * stream.c: the switch objects that stand in sys.stdout and sys.stderr while evaluations run, and
+ * sending what an evaluation prints. What a switch looks like from Python is in stream_type.c.
  *
- * print() of CPython up to 3.13 borrows its reference to sys.stdout, so a switch must never be freed: another thread may be in
- * the middle of it. Switches are kept for ever and used again; what they hold on to is only the stream they stand for, and
- * only while somebody may still want it through them.
+ * print() of CPython up to 3.13 borrows its reference to sys.stdout, so a switch must never be
+ * freed: another thread may be in the middle of it. Switches are kept for ever and used again; what
+ * they hold on to is only the stream they stand for, and only while somebody may still want it
+ * through them.
  */
 #include "stream.h"
 
@@ -15,13 +16,13 @@
 #include "stream_type.h"
 #include "text.h"
 
-#define CHUNK_BYTES (32u * 1024)	/* of one MSG_OUTPUT at most */
+#define CHUNK_BYTES (32u * 1024) /* of one MSG_OUTPUT at most */
 
-static const char *const stream_names[STREAMS] = { "stdout", "stderr" };
+static const char *const stream_names[STREAMS] = {"stdout", "stderr"};
 
 /* All under the GIL, but for the sink, which is its thread's. */
-static struct stream_switch *switches;	/* all that were ever made */
-static int entered;			/* evaluations that run now */
+static struct stream_switch *switches; /* all that were ever made */
+static int entered;                    /* evaluations that run now */
 static _Thread_local struct stream_sink *own;
 
 struct stream_sink *stream_sink_own(void)
@@ -43,14 +44,16 @@ PyObject *stream_target(struct stream_switch *s)
 		return NULL;
 	if (s->original != NULL)
 		return Py_NewRef(s->original);
-	/* Taken out already: a straggler that borrowed it before. The stream that it stood for is back in its place. */
+	/* Taken out already: a straggler that borrowed it before. The stream that it stood for is
+	 * back in its place. */
 	now = current(s->which);
 	if (now == NULL || stream_is_switch(now))
 		return NULL;
 	return Py_NewRef(now);
 }
 
-/* Nobody refers to a switch that has been taken out: it need not keep the program's stream alive any longer. */
+/* Nobody refers to a switch that has been taken out: it need not keep the program's stream alive
+ * any longer. */
 static void release_idle(void)
 {
 	struct stream_switch *s;
@@ -61,7 +64,8 @@ static void release_idle(void)
 			continue;
 		gone = s->original;
 		s->original = NULL;
-		/* May run code of the program that comes back here: the list only ever grows at its head. */
+		/* May run code of the program that comes back here: the list only ever grows at its
+		 * head. */
 		Py_DECREF(gone);
 	}
 }
@@ -113,7 +117,7 @@ static void take_out(int which)
 	struct stream_switch *s;
 
 	if (now == NULL || !stream_is_switch(now))
-		return;		/* replaced while we were in: that is to last */
+		return; /* replaced while we were in: that is to last */
 	s = (struct stream_switch *)now;
 	if (PySys_SetObject(stream_names[which], s->missing ? NULL : s->original) != 0)
 		PyErr_Clear();
@@ -166,20 +170,20 @@ void stream_forget(void)
 		restore_all();
 }
 
-/* One message. 1: sent or dropped, go on; 0: the rest is not wanted any more; -1 with an exception. */
+/* One message. 1: sent or dropped, go on; 0: the rest is not wanted any more; -1 with an exception.
+ */
 static int send_chunk(struct stream_sink *sink, int which, struct span text)
 {
-	struct msg m = { .type = MSG_OUTPUT,
-		.output = { .id = sink->id, .stream = (uint8_t)(which + 1), .text = text } };
+	struct msg m = {.type = MSG_OUTPUT,
+		.output = {.id = sink->id, .stream = (uint8_t)(which + 1), .text = text}};
 	int rc = port_try_write(sink->port, &m);
 
 	if (rc == PYSTUCK_EAGAIN) {
-		Py_BEGIN_ALLOW_THREADS
-		rc = port_write(sink->port, &m);
+		Py_BEGIN_ALLOW_THREADS rc = port_write(sink->port, &m);
 		Py_END_ALLOW_THREADS
-		/* Meanwhile the evaluation may have been stopped, which Python notices only when we return. */
-		if (sink->interrupted)
-			return 0;
+			/* Meanwhile the evaluation may have been stopped, which Python notices only
+			   when we return. */
+			if (sink->interrupted) return 0;
 	}
 	if (rc == PYSTUCK_ENOMEM) {
 		PyErr_NoMemory();
@@ -194,7 +198,7 @@ int stream_send(struct stream_sink *sink, int which, struct span text)
 
 	sink->interrupted = 0;
 	while (text.len > 0 && rc > 0) {
-		struct span chunk = { text.data, text_whole(text, CHUNK_BYTES) };
+		struct span chunk = {text.data, text_whole(text, CHUNK_BYTES)};
 
 		if (sink->port == NULL || atomic_load(&sink->silent))
 			return 0;
@@ -213,15 +217,17 @@ int stream_send_str(struct stream_sink *sink, int which, PyObject *str)
 	int rc;
 
 	if (PyUnicode_IS_ASCII(str)) {
-		struct span text = { PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str) };
+		struct span text = {PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str)};
 
 		return stream_send(sink, which, text);
 	}
-	/* Not the str's own UTF-8: lone surrogates have none, and it would stay in memory as long as the str. */
+	/* Not the str's own UTF-8: lone surrogates have none, and it would stay in memory as long
+	 * as the str. */
 	bytes = PyUnicode_AsEncodedString(str, "utf-8", STREAM_ERRORS);
 	if (bytes == NULL)
 		return -1;
-	struct span text = { (const uint8_t *)PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes) };
+	struct span text = {
+		(const uint8_t *)PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)};
 	rc = stream_send(sink, which, text);
 	Py_DECREF(bytes);
 	return rc;

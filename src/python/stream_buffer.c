@@ -1,6 +1,6 @@
 /*
- * stream_buffer.c: sys.stdout.buffer as the evaluating thread sees it: bytes become text of its output. On any other thread it
- * is the buffer of the program's stream.
+ * stream_buffer.c: sys.stdout.buffer as the evaluating thread sees it: bytes become text of its
+ * output. On any other thread it is the buffer of the program's stream.
  */
 #include <Python.h>
 
@@ -9,8 +9,7 @@
 static PyTypeObject *buffer_type;
 
 struct buffer {
-	PyObject_HEAD
-	struct stream_switch *owner;	/* strong */
+	PyObject_HEAD struct stream_switch *owner; /* strong */
 };
 
 static PyObject *buffer_forward(PyObject *self, PyObject *name)
@@ -32,7 +31,8 @@ static PyObject *buffer_call(PyObject *self, const char *name, PyObject *arg)
 	PyObject *result = NULL;
 
 	if (method != NULL)
-		result = arg != NULL ? PyObject_CallOneArg(method, arg) : PyObject_CallNoArgs(method);
+		result = arg != NULL ? PyObject_CallOneArg(method, arg)
+				     : PyObject_CallNoArgs(method);
 	Py_XDECREF(method);
 	Py_XDECREF(text);
 	return result;
@@ -106,18 +106,18 @@ static void buffer_dealloc(PyObject *self)
 }
 
 static PyMethodDef buffer_methods[] = {
-	{ "write", buffer_write, METH_O, NULL },
-	{ "flush", buffer_flush, METH_NOARGS, NULL },
-	{ "fileno", buffer_fileno, METH_NOARGS, NULL },
-	{ "close", buffer_close, METH_NOARGS, NULL },
-	{ NULL, NULL, 0, NULL },
+	{"write", buffer_write, METH_O, NULL},
+	{"flush", buffer_flush, METH_NOARGS, NULL},
+	{"fileno", buffer_fileno, METH_NOARGS, NULL},
+	{"close", buffer_close, METH_NOARGS, NULL},
+	{NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot buffer_slots[] = {
-	{ Py_tp_dealloc, buffer_dealloc },
-	{ Py_tp_methods, buffer_methods },
-	{ Py_tp_getattro, buffer_getattro },
-	{ 0, NULL },
+	{Py_tp_dealloc, buffer_dealloc},
+	{Py_tp_methods, buffer_methods},
+	{Py_tp_getattro, buffer_getattro},
+	{0, NULL},
 };
 
 static PyType_Spec buffer_spec = {

@@ -1,6 +1,7 @@
 /*
- * stream_type.c: how the switch behaves. For the evaluating thread it is a small text stream of its own; for every other thread
- * each attribute and operation is the program's stream's. Where it stands and where output goes is decided in stream.c.
+ * stream_type.c: how the switch behaves. For the evaluating thread it is a small text stream of its
+ * own; for every other thread each attribute and operation is the program's stream's. Where it
+ * stands and where output goes is decided in stream.c.
  */
 #include <Python.h>
 
@@ -37,7 +38,8 @@ PyObject *stream_target_or_raise(struct stream_switch *s)
 	PyObject *stream = stream_target(s);
 
 	if (stream == NULL)
-		PyErr_Format(PyExc_RuntimeError, "lost sys.%s", s->which == 0 ? "stdout" : "stderr");
+		PyErr_Format(
+			PyExc_RuntimeError, "lost sys.%s", s->which == 0 ? "stdout" : "stderr");
 	return stream;
 }
 
@@ -46,7 +48,8 @@ static PyObject *target(PyObject *self)
 	return stream_target_or_raise(as_switch(self));
 }
 
-/* Calls the method of the program's stream: somebody on another thread has got hold of one of ours. */
+/* Calls the method of the program's stream: somebody on another thread has got hold of one of ours.
+ */
 static PyObject *forward(PyObject *self, const char *name, PyObject *args, PyObject *kwargs)
 {
 	PyObject *stream = target(self);
@@ -54,7 +57,8 @@ static PyObject *forward(PyObject *self, const char *name, PyObject *args, PyObj
 	PyObject *result = NULL;
 
 	if (method != NULL)
-		result = args != NULL ? PyObject_Call(method, args, kwargs) : PyObject_CallNoArgs(method);
+		result = args != NULL ? PyObject_Call(method, args, kwargs)
+				      : PyObject_CallNoArgs(method);
 	Py_XDECREF(method);
 	Py_XDECREF(stream);
 	return result;
@@ -81,7 +85,7 @@ PyObject *stream_unsupported(const char *name)
 	return NULL;
 }
 
-/* --- the methods; those of the evaluating thread ------------------------------------------------------------------- */
+/* --- the methods; those of the evaluating thread -------------------------- */
 
 static int write_str(struct stream_sink *sink, PyObject *self, PyObject *text)
 {
@@ -149,13 +153,15 @@ static PyObject *switch_close(PyObject *self, PyObject *unused)
 static PyObject *switch_detach(PyObject *self, PyObject *unused)
 {
 	(void)unused;
-	return stream_sink_own() != NULL ? stream_unsupported("detach") : forward(self, "detach", NULL, NULL);
+	return stream_sink_own() != NULL ? stream_unsupported("detach")
+					 : forward(self, "detach", NULL, NULL);
 }
 
 static PyObject *switch_fileno(PyObject *self, PyObject *unused)
 {
 	(void)unused;
-	return stream_sink_own() != NULL ? stream_unsupported("fileno") : forward(self, "fileno", NULL, NULL);
+	return stream_sink_own() != NULL ? stream_unsupported("fileno")
+					 : forward(self, "fileno", NULL, NULL);
 }
 
 static PyObject *switch_isatty(PyObject *self, PyObject *unused)
@@ -215,24 +221,25 @@ static PyObject *switch_dir(PyObject *self, PyObject *unused)
 }
 
 static PyMethodDef switch_methods[] = {
-	{ "write", switch_write, METH_O, NULL },
-	{ "writelines", switch_writelines, METH_O, NULL },
-	{ "flush", switch_flush, METH_NOARGS, NULL },
-	{ "close", switch_close, METH_NOARGS, NULL },
-	{ "detach", switch_detach, METH_NOARGS, NULL },
-	{ "fileno", switch_fileno, METH_NOARGS, NULL },
-	{ "isatty", switch_isatty, METH_NOARGS, NULL },
-	{ "readable", switch_readable, METH_NOARGS, NULL },
-	{ "writable", switch_writable, METH_NOARGS, NULL },
-	{ "seekable", switch_seekable, METH_NOARGS, NULL },
-	{ "reconfigure", (PyCFunction)(void (*)(void))switch_reconfigure, METH_VARARGS | METH_KEYWORDS, NULL },
-	{ "__enter__", switch_enter, METH_NOARGS, NULL },
-	{ "__exit__", switch_exit, METH_VARARGS, NULL },
-	{ "__dir__", switch_dir, METH_NOARGS, NULL },
-	{ NULL, NULL, 0, NULL },
+	{"write", switch_write, METH_O, NULL},
+	{"writelines", switch_writelines, METH_O, NULL},
+	{"flush", switch_flush, METH_NOARGS, NULL},
+	{"close", switch_close, METH_NOARGS, NULL},
+	{"detach", switch_detach, METH_NOARGS, NULL},
+	{"fileno", switch_fileno, METH_NOARGS, NULL},
+	{"isatty", switch_isatty, METH_NOARGS, NULL},
+	{"readable", switch_readable, METH_NOARGS, NULL},
+	{"writable", switch_writable, METH_NOARGS, NULL},
+	{"seekable", switch_seekable, METH_NOARGS, NULL},
+	{"reconfigure", (PyCFunction)(void (*)(void))switch_reconfigure,
+		METH_VARARGS | METH_KEYWORDS, NULL},
+	{"__enter__", switch_enter, METH_NOARGS, NULL},
+	{"__exit__", switch_exit, METH_VARARGS, NULL},
+	{"__dir__", switch_dir, METH_NOARGS, NULL},
+	{NULL, NULL, 0, NULL},
 };
 
-/* --- attributes; read only by the evaluating thread, see switch_getattro ------------------------------------------- */
+/* --- attributes; read only by the evaluating thread, see switch_getattro -- */
 
 static PyObject *get_text(PyObject *self, void *text)
 {
@@ -259,12 +266,12 @@ static PyObject *get_buffer(PyObject *self, void *unused)
 }
 
 static PyGetSetDef switch_getset[] = {
-	{ "encoding", get_text, NULL, NULL, (void *)"utf-8" },
-	{ "errors", get_text, NULL, NULL, (void *)STREAM_ERRORS },
-	{ "closed", get_closed, NULL, NULL, NULL },
-	{ "line_buffering", get_line_buffering, NULL, NULL, NULL },
-	{ "buffer", get_buffer, NULL, NULL, NULL },
-	{ NULL, NULL, NULL, NULL, NULL },
+	{"encoding", get_text, NULL, NULL, (void *)"utf-8"},
+	{"errors", get_text, NULL, NULL, (void *)STREAM_ERRORS},
+	{"closed", get_closed, NULL, NULL, NULL},
+	{"line_buffering", get_line_buffering, NULL, NULL, NULL},
+	{"buffer", get_buffer, NULL, NULL, NULL},
+	{NULL, NULL, NULL, NULL, NULL},
 };
 
 /* An attribute of the program's stream; where there is none, as None behaves. */
@@ -289,8 +296,8 @@ static PyObject *switch_getattro(PyObject *self, PyObject *name)
 		return target_attr(self, name);
 	}
 	/* print() where sys.stdout is missing: let it fail in write() as it does without us. */
-	if (as_switch(self)->missing && PyUnicode_Check(name)
-			&& PyUnicode_CompareWithASCIIString(name, "write") == 0)
+	if (as_switch(self)->missing && PyUnicode_Check(name) &&
+		PyUnicode_CompareWithASCIIString(name, "write") == 0)
 		return PyObject_GenericGetAttr(self, name);
 	return target_attr(self, name);
 }
@@ -362,16 +369,16 @@ static Py_hash_t switch_hash(PyObject *self)
 }
 
 static PyType_Slot switch_slots[] = {
-	{ Py_tp_methods, switch_methods },
-	{ Py_tp_getset, switch_getset },
-	{ Py_tp_getattro, switch_getattro },
-	{ Py_tp_setattro, switch_setattro },
-	{ Py_tp_repr, switch_repr },
-	{ Py_tp_iter, switch_iter },
-	{ Py_nb_bool, switch_bool },
-	{ Py_tp_richcompare, switch_richcompare },
-	{ Py_tp_hash, switch_hash },
-	{ 0, NULL },
+	{Py_tp_methods, switch_methods},
+	{Py_tp_getset, switch_getset},
+	{Py_tp_getattro, switch_getattro},
+	{Py_tp_setattro, switch_setattro},
+	{Py_tp_repr, switch_repr},
+	{Py_tp_iter, switch_iter},
+	{Py_nb_bool, switch_bool},
+	{Py_tp_richcompare, switch_richcompare},
+	{Py_tp_hash, switch_hash},
+	{0, NULL},
 };
 
 static PyType_Spec switch_spec = {

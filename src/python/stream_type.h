@@ -1,6 +1,7 @@
 /*
- * stream_type.h: the switch as a Python object, between stream.c, which decides where it stands, and stream_type.c and
- * stream_buffer.c, which say how it behaves. For these files only. The GIL is held in all of these.
+ * stream_type.h: the switch as a Python object, between stream.c, which decides where it stands,
+ * and stream_type.c and stream_buffer.c, which say how it behaves. For these files only. The GIL is
+ * held in all of these.
  */
 #ifndef PYSTUCK_PYTHON_STREAM_TYPE_H
 #define PYSTUCK_PYTHON_STREAM_TYPE_H
@@ -9,28 +10,29 @@
 
 #include "stream.h"
 
-#define STREAMS 2			/* 0 sys.stdout, 1 sys.stderr */
+#define STREAMS 2 /* 0 sys.stdout, 1 sys.stderr */
 #define STREAM_ERRORS "backslashreplace"
 
 struct stream_switch {
 	PyObject_HEAD
-	PyObject *original;		/* what it stands for; NULL when missing, or when nobody needs it */
+	PyObject *original; /* what it stands for; NULL when missing, or when nobody needs it */
 	int which;
-	int missing;			/* there was no sys.stdout at all */
-	int installed;			/* an evaluation that still runs may have put it there */
+	int missing;   /* there was no sys.stdout at all */
+	int installed; /* an evaluation that still runs may have put it there */
 	struct stream_switch *next;
 };
 
-int stream_type_init(void);			/* 0, or -1 with an exception */
-struct stream_switch *stream_switch_new(void);	/* never to be freed; NULL with an exception */
+int stream_type_init(void);                    /* 0, or -1 with an exception */
+struct stream_switch *stream_switch_new(void); /* never to be freed; NULL with an exception */
 int stream_is_switch(PyObject *o);
-int stream_buffer_init(void);			/* 0, or -1 with an exception */
+int stream_buffer_init(void); /* 0, or -1 with an exception */
 PyObject *stream_buffer_new(struct stream_switch *owner);
-PyObject *stream_unsupported(const char *name);	/* raises io.UnsupportedOperation, returns NULL */
+PyObject *stream_unsupported(const char *name); /* raises io.UnsupportedOperation, returns NULL */
 
 /* The sink of the thread that calls, NULL when it is none of ours. */
 struct stream_sink *stream_sink_own(void);
-/* The program's own stream behind the switch, a new reference; NULL without an exception: there is none. */
+/* The program's own stream behind the switch, a new reference; NULL without an exception: there is
+ * none. */
 PyObject *stream_target(struct stream_switch *s);
 /* The same, or NULL with the exception that print() raises then. */
 PyObject *stream_target_or_raise(struct stream_switch *s);
