@@ -13,7 +13,8 @@ static PyTypeObject *modules_type;
 static PyTypeObject *package_type;
 
 struct package {
-	PyObject_HEAD PyObject *module; /* NULL only while it is being torn down */
+	PyObject_HEAD
+	PyObject *module; /* NULL only while it is being torn down */
 };
 
 /* --- finding and importing ------------------------------------------------ */

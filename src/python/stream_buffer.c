@@ -9,7 +9,8 @@
 static PyTypeObject *buffer_type;
 
 struct buffer {
-	PyObject_HEAD struct stream_switch *owner; /* strong */
+	PyObject_HEAD
+	struct stream_switch *owner; /* strong */
 };
 
 static PyObject *buffer_forward(PyObject *self, PyObject *name)
