@@ -34,7 +34,8 @@ static int keep_output(void *context, int stream, struct span text)
 	return 0;
 }
 
-/* Each stream is flushed before the other is used: on a terminal the order is what the code meant.
+/*
+ * Each stream is flushed before the other is used: on a terminal the order is what the code meant.
  */
 static int pass_output(void *context, int stream, struct span text)
 {

@@ -27,7 +27,8 @@ static const char help[] =
 	"  Ctrl-C                    clear the input, or interrupt what runs\n"
 	"  Ctrl-R, up, down          the history; Tab indents\n";
 
-/* Asks for the stacks and shows them with `print`. A refusal is said; it does not end the session.
+/*
+ * Asks for the stacks and shows them with `print`. A refusal is said; it does not end the session.
  */
 static int show(const struct commands_context *x, uint8_t flags,
 	int (*print)(struct out *, const struct dump *, int), struct diag *d)

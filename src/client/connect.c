@@ -48,7 +48,8 @@ int connect_left(int64_t deadline)
 	return left < INT32_MAX ? (int)left + 1 : INT32_MAX;
 }
 
-/* The rest of a sentence, made safe, with a colon before it; "" when the server had nothing to say.
+/*
+ * The rest of a sentence, made safe, with a colon before it; "" when the server had nothing to say.
  */
 static const char *said(char out[static CONNECT_TEXT], struct span text)
 {

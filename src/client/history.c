@@ -44,7 +44,8 @@ static int file_name(char path[static PATH_MAX])
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
 	int n = -1;
 
-	/* A relative path in the variable is to be ignored, says the base directory specification.
+	/*
+	 * A relative path in the variable is to be ignored, says the base directory specification.
 	 */
 	if (state != NULL && *state == '/')
 		n = snprintf(path, PATH_MAX, "%s/pystuck/history", state);

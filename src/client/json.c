@@ -179,16 +179,19 @@ static const struct piece *place_text(struct frames *f, uint32_t index)
 static void frame_locals(struct json *j, const struct frames *f, const struct dump_thread *t,
 	size_t frame, size_t *next)
 {
-	const struct dump_local *locals = f->dump->locals + t->first_local;
 	const char *comma = "";
 
 	out_text(j->o, ", \"locals\": [");
-	for (; *next < t->local_count && locals[*next].frame == frame; (*next)++) {
+	for (; *next < t->local_count; (*next)++) {
+		const struct dump_local *l = &f->dump->locals[t->first_local + *next];
+
+		if (l->frame != frame)
+			break;
 		out_text(j->o, comma);
 		out_text(j->o, "{\"name\": ");
-		string(j, locals[*next].name);
+		string(j, l->name);
 		out_text(j->o, ", \"value\": ");
-		string(j, locals[*next].value);
+		string(j, l->value);
 		out_text(j->o, "}");
 		comma = ", ";
 	}

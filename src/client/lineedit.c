@@ -19,6 +19,13 @@
 
 #include "history.h"
 
+#ifdef PYSTUCK_LIBEDIT
+/* Its rl_redisplay types Ctrl-R, which searches the history. */
+#define show_line rl_forced_update_display
+#else
+#define show_line rl_redisplay
+#endif
+
 #define LINEEDIT_INDENT "    "
 #define LINEEDIT_PROMPT 128
 
@@ -54,7 +61,8 @@ static void on_line(char *line)
 	}
 }
 
-/* Tab indents; there is nothing local to complete: file names would be those of the wrong machine.
+/*
+ * Tab indents; there is nothing local to complete: file names would be those of the wrong machine.
  */
 static int on_tab(int count, int key)
 {
@@ -132,7 +140,7 @@ void lineedit_begin(const char *prompt, const char *color, const char *prefill)
 	rl_callback_handler_install(text, on_line);
 	if (*prefill != '\0') {
 		rl_insert_text(prefill);
-		rl_redisplay();
+		show_line();
 	}
 }
 
@@ -159,7 +167,7 @@ static void end_line(const char *mark)
 	/* To the last row of a line that has several, and below it. */
 	if (rl_point != rl_end) {
 		rl_point = rl_end;
-		rl_redisplay();
+		show_line();
 	}
 	fputs(mark, rl_outstream);
 	rl_crlf();
@@ -202,7 +210,7 @@ void lineedit_resume(void)
 		return;
 	rl_prep_terminal(1);
 	rl_on_new_line();
-	rl_redisplay();
+	show_line();
 }
 
 void lineedit_remember(const char *entry)

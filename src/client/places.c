@@ -40,7 +40,8 @@ static int is_socket(const char *path)
 	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-/* Adds a path once, when a socket is there that the caller may write. 0 also when it is not wanted.
+/*
+ * Adds a path once, when a socket is there that the caller may write. 0 also when it is not wanted.
  */
 static int add(struct places *p, const char *path)
 {

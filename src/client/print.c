@@ -99,11 +99,11 @@ static const struct piece *place_text(struct printer *pr, uint32_t index)
 static void print_locals(
 	struct printer *pr, const struct dump_thread *t, size_t frame, size_t *next)
 {
-	const struct dump_local *locals = pr->dump->locals + t->first_local;
+	for (; *next < t->local_count; (*next)++) {
+		const struct dump_local *l = &pr->dump->locals[t->first_local + *next];
 
-	for (; *next < t->local_count && locals[*next].frame == frame; (*next)++) {
-		const struct dump_local *l = &locals[*next];
-
+		if (l->frame != frame)
+			break;
 		out_text(pr->o, "      ");
 		out_text(pr->o, pr->p->name);
 		out_safe(pr->o, l->name, TEXT_LINE);
@@ -114,7 +114,8 @@ static void print_locals(
 	}
 }
 
-/* What the thread is doing, in words. `detail` is the server's more exact word where there is one.
+/*
+ * What the thread is doing, in words. `detail` is the server's more exact word where there is one.
  */
 static void print_state(struct printer *pr, const struct msg_dump_thread *t)
 {
@@ -139,7 +140,8 @@ static void print_state(struct printer *pr, const struct msg_dump_thread *t)
 	out_text(pr->o, pr->p->off);
 }
 
-/* The thread as its repr() would be; one that threading does not know has no name but the system's.
+/*
+ * The thread as its repr() would be; one that threading does not know has no name but the system's.
  */
 static void print_head(struct printer *pr, const struct msg_dump_thread *t)
 {
@@ -153,8 +155,10 @@ static void print_head(struct printer *pr, const struct msg_dump_thread *t)
 		out_text(pr->o, "thread");
 	out_text(pr->o, "(");
 	out_safe(pr->o, known ? t->name : t->os_name, TEXT_LINE);
-	out_text(pr->o, t->flags & THREAD_DAEMON ? ", started daemon " : ", started ");
-	out_number(pr->o, t->ident);
+	if (t->ident != 0) {
+		out_text(pr->o, t->flags & THREAD_DAEMON ? ", started daemon " : ", started ");
+		out_number(pr->o, t->ident);
+	}
 	out_text(pr->o, ")>");
 	out_text(pr->o, pr->p->off);
 	if (t->tid != 0) {
@@ -258,21 +262,18 @@ void print_caveats(const struct dump *dump)
 	char note[300];
 
 	text_copy(note, sizeof note, dump->begin.note, TEXT_LINE);
+	/* The server's own sentence where it has one: it knows more. */
+	if (dump->begin.how == DUMP_HOW_GIL && *note == '\0')
+		return;
+	if (*note == '\0')
+		snprintf(note, sizeof note, "the GIL could not be had in %llu ms",
+			(unsigned long long)dump->begin.gil_wait_us / 1000);
 	if (dump->begin.how == DUMP_HOW_OS)
-		out_notice("no Python stacks: the GIL could not be had in %llu ms; this is the "
-			   "operating system's view%s%s",
-			(unsigned long long)dump->begin.gil_wait_us / 1000,
-			*note != '\0' ? ": " : "", note);
-	else if (dump->begin.how == DUMP_HOW_RAW)
-		out_notice("read without the GIL, which could not be had in %llu ms%s%s%s",
-			(unsigned long long)dump->begin.gil_wait_us / 1000,
-			dump->begin.settled ? ""
-					    : "; the threads were running: stacks may be wrong",
-			*note != '\0' ? ": " : "", note);
-	else if (*note != '\0')
+		out_notice("%s; this is what the operating system knows of the threads", note);
+	else if (dump->begin.how == DUMP_HOW_RAW && !dump->begin.settled)
+		out_notice("%s; the threads were running: stacks may be wrong", note);
+	else
 		out_notice("%s", note);
-	if (dump->begin.how != DUMP_HOW_GIL && dump->begin.gil_holder != 0)
-		out_notice("the GIL was held by tid %u", dump->begin.gil_holder);
 }
 
 char *print_command(char *text, size_t size, struct span command)
