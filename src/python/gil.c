@@ -25,6 +25,7 @@
 #define COURIER_STACK (1024u * 1024)
 /* A job that is stuck in the program's own code (a finalizer) or on a dead file system must not hold up a fork for ever. */
 #define PARK_MS 5000
+#define REAP_TRIES 1000
 #define NAME_BYTES 16	/* what the kernel keeps of a thread's name, NUL included */
 
 /*
@@ -42,6 +43,7 @@ static struct {
 	pthread_cond_t change;	/* the courier has left */
 	enum courier_state state;
 	pthread_t thread;
+	pid_t tid;		/* of a courier that has left */
 	unsigned long started;	/* couriers so far: says whether the one that was waited for has gone */
 	struct gil_job *first;
 	struct gil_job *last;
@@ -83,12 +85,22 @@ static void courier_unlock(void)
 	pthread_mutex_unlock(&courier.lock);
 }
 
-/* Locked. Joining under the lock is short: a thread that has left only returns. */
+static pid_t own_tid(void)
+{
+	return (pid_t)syscall(SYS_gettid);
+}
+
+/*
+ * Locked. Joining under the lock is short: a thread that has left only returns. The kernel counts a thread for a moment longer than
+ * pthread_join waits, and Python warns at a fork when it counts more than one: that moment is waited for too.
+ */
 static void courier_reap(void)
 {
 	if (courier.state != COURIER_LEFT)
 		return;
 	pthread_join(courier.thread, NULL);
+	for (int i = 0; i < REAP_TRIES && syscall(SYS_tgkill, getpid(), courier.tid, 0) == 0; i++)
+		sched_yield();
 	courier.state = COURIER_NONE;
 }
 
@@ -124,6 +136,7 @@ static void *courier_main(void *arg)
 			pthread_cond_wait(&courier.work, &courier.lock);
 		}
 	}
+	courier.tid = own_tid();
 	courier.state = COURIER_LEFT;
 	pthread_cond_broadcast(&courier.change);
 	courier_unlock();
@@ -263,11 +276,6 @@ struct start {
 	void *arg;
 	char name[NAME_BYTES];
 };
-
-static pid_t own_tid(void)
-{
-	return (pid_t)syscall(SYS_gettid);
-}
 
 static void thread_leaves(void *unused)
 {

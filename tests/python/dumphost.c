@@ -378,7 +378,7 @@ static PyObject *py_gil_range(PyObject *self, PyObject *none)
 	return Py_BuildValue("(KK)", (unsigned long long)w.gil, (unsigned long long)w.gil_end);
 }
 
-/* Busy with the GIL held, as a C extension that does not let go of it. */
+/* Busy with the GIL held, as a C extension that does not let go of it. How long the courier has been waiting at the end, in us. */
 static PyObject *py_hold_gil(PyObject *self, PyObject *args)
 {
 	unsigned ms;
@@ -387,7 +387,7 @@ static PyObject *py_hold_gil(PyObject *self, PyObject *args)
 	if (!PyArg_ParseTuple(args, "I", &ms))
 		return NULL;
 	usleep(ms * 1000);
-	Py_RETURN_NONE;
+	return PyLong_FromUnsignedLongLong(gil_waiting_us());
 }
 
 static PyObject *py_park(PyObject *self, PyObject *none)
@@ -506,7 +506,7 @@ static PyMethodDef functions[] = {
 	{ "utf8", py_utf8, METH_VARARGS, "utf8(str, most): bytes" },
 	{ "syscall", py_syscall, METH_VARARGS, "syscall(line): (state, detail) or None" },
 	{ "gil_range", py_gil_range, METH_NOARGS, "addresses of the GIL's structure" },
-	{ "hold_gil", py_hold_gil, METH_VARARGS, "hold_gil(ms)" },
+	{ "hold_gil", py_hold_gil, METH_VARARGS, "hold_gil(ms): us" },
 	{ "park", py_park, METH_NOARGS, "gil_park" },
 	{ "stop", py_stop, METH_VARARGS, "stop(ms): gil_stop" },
 	{ "forget", py_forget, METH_NOARGS, "gil_forget" },
