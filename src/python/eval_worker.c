@@ -66,8 +66,9 @@ static void forget_dummy_thread(void)
  * us is the parent's. */
 static void end_forked_child(const struct eval_worker *w, const struct run_result *result)
 {
-	if (getpid() != w->pid)
-		_exit(result->status == RESULT_RAISED || result->status == RESULT_INTERRUPTED);
+	if (getpid() == w->pid)
+		return;
+	_exit(result->status == RESULT_RAISED || result->status == RESULT_INTERRUPTED ? 1 : 0);
 }
 
 /* GIL held. Between the first and the last line the evaluation can be interrupted. */

@@ -1,0 +1,263 @@
+"""What evaluating leaves behind in the program, which is nothing; and the finer points of the prompt's namespace."""
+
+import os
+
+import pytest
+
+from conftest import wait_until
+from repl import Repl
+
+IDLE = """
+import os, sys, threading, pystuck
+server = pystuck.run_server()
+print("READY", flush=True)
+os.read(0, 1)
+"""
+
+
+@pytest.fixture
+def program(python, start):
+    return start(python, IDLE)
+
+
+def eval_threads(program):
+    """How many evaluation threads the program has."""
+    names = []
+    for tid in os.listdir(f"/proc/{program.pid}/task"):
+        try:
+            with open(f"/proc/{program.pid}/task/{tid}/comm") as f:
+                names.append(f.read().strip())
+        except FileNotFoundError:
+            pass
+    return names.count("pystuck-eval")
+
+
+def end(program):
+    program.process.stdin.close()
+    return program.wait()
+
+
+@pytest.mark.parametrize("code", [
+    "exec('raise KeyboardInterrupt')",
+    "exec('while True: pass')",
+])
+def test_a_keyboard_interrupt_does_not_change_how_the_program_ends(python, start, tmp_path, code):
+    program = start(python, IDLE)
+    with Repl("--socket", program.socket, "--no-stacks", home=tmp_path) as repl:
+        if "while" in code:
+            repl.send(f"print('o' + 'n'); {code}\r")
+            repl.expect(r"\non\n")
+            repl.send("\x03")
+            repl.expect(r"KeyboardInterrupt[^\n]*\n(?:.*\n)*.*In \[\d+\]: $")
+        else:
+            assert "KeyboardInterrupt" in repl.ask(code)
+    assert end(program) == 0
+
+
+@pytest.mark.parametrize("code, status", [
+    ("os._exit(5)", 5),
+    ("None", 0),
+    ("1/0", 1),
+])
+def test_a_fork_in_an_evaluation_ends_in_the_child_with_the_evaluation(program, ask, code, status):
+    answer = ask(program, f"""
+import os, warnings
+with warnings.catch_warnings():
+    warnings.simplefilter('ignore')  # that a program with threads forks
+    pid = os.fork()
+if pid == 0:
+    {code}
+    out = None
+else:
+    out = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+out""")
+    assert (answer.status, answer.out) == (0, f"{status}\n"), answer
+    assert ask(program, "1+1").out == "2\n" and end(program) == 0
+
+
+def test_multiprocessing_by_fork_works_in_an_evaluation(program, ask):
+    answer = ask(program, """
+import multiprocessing, warnings
+warnings.simplefilter('ignore')
+context = multiprocessing.get_context('fork')
+queue = context.Queue()
+process = context.Process(target=lambda: queue.put(42))
+process.start()
+value = queue.get(timeout=20)
+process.join()
+value, process.exitcode""")
+    assert answer.out == "(42, 0)\n", answer
+
+
+def test_the_program_forks_while_an_evaluation_runs(python, start, tmp_path):
+    program = start(python, """
+import os, sys, warnings, pystuck
+warnings.simplefilter("ignore")
+pystuck.run_server()
+print("READY", flush=True)
+real = sys.__stdout__
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if sys.stdout is real else 3)
+    real.write(f"CHILD {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\\n")
+    real.flush()
+""")
+    with Repl("--socket", program.socket, "--no-stacks", home=tmp_path) as repl:
+        repl.send("import time; print('o' + 'n'); e = __import__('threading').Event()\r")
+        repl.expect(r"\non\n(?:.*\n)*.*In \[\d+\]: $")
+        repl.send("for i in range(10**9): print('.', end='', flush=True) if i % 10**6 == 0 else e.is_set()\r")
+        repl.expect(r"\.\.")
+        program.say("")
+        program.out.until(r"CHILD 0")
+        repl.send("\x03")
+        repl.expect(r"KeyboardInterrupt[^\n]*\n(?:.*\n)*.*In \[\d+\]: $")
+        assert repl.ask("1+1").endswith("2")
+
+
+def test_threading_does_not_learn_of_the_evaluation_thread(program, ask):
+    assert "Dummy" in ask(program, "import threading; threading.current_thread().name").out
+    assert ask(program, "modules.threading.enumerate()").out.count("<") == 1
+    assert ask(program, "len(modules.threading._active)").out == "1\n"
+
+
+def test_nothing_is_left_in_sys_builtins_or_linecache(program, ask):
+    assert ask(program, "1/0").status == 1
+    left = """
+import builtins, linecache, sys
+([n for n in ('last_exc', 'last_type', 'last_value', 'last_traceback') if hasattr(sys, n)],
+ hasattr(builtins, '_'), sys.displayhook is sys.__displayhook__, sys.excepthook is sys.__excepthook__,
+ [f for f in linecache.cache if 'pystuck' in f])"""
+    assert ask(program, left).out == "([], False, True, True, [])\n"
+
+
+def test_the_programs_stream_is_back_after_an_evaluation(python, start, ask):
+    program = start(python, """
+import io, sys, pystuck
+pystuck.run_server()
+real = sys.stdout
+print("READY", flush=True)
+for line in sys.stdin:
+    what = line.strip()
+    if what == "none": sys.stdout = None
+    if what == "missing": del sys.stdout
+    if what == "other": sys.stdout = io.StringIO()
+    now = sys.__dict__.get("stdout", "missing")
+    real.write(f"NOW {now if now in (None, 'missing') else 'real' if now is real else type(now).__name__}\\n")
+    real.flush()
+""")
+
+    def now(what=""):
+        program.say(what)
+        return program.out.until(r"NOW (\w+)")[1]
+
+    assert ask(program, "keep = modules.sys.stdout; print('x', file=keep)").out == "x\n"
+    assert now() == "real"
+    for what, kind in [("none", "None"), ("missing", "missing"), ("other", "StringIO")]:
+        assert now(what) == kind
+        assert ask(program, "print('x')").out == "x\n"
+        assert now() == kind
+    assert ask(program, "modules.sys.stdout = modules.sys.__stdout__").status == 0
+    assert now() == "real"
+
+
+def test_output_of_a_thread_started_by_the_evaluation_is_the_programs(program, ask):
+    answer = ask(program, "import threading\nt = threading.Thread(target=print, args=('from the thread',), "
+                 "kwargs={'flush': True})\nt.start()\nt.join()\nprint('mine')")
+    assert answer.out == "mine\n"
+    program.out.until("from the thread")
+
+
+def test_a_function_put_into_the_program_works_after_the_session(program, ask):
+    assert ask(program, "k = 20\ndef helper(): return k + 1\ndef patched(): return helper() * 2\n"
+               "modules.__main__.patched = patched").status == 0
+    wait_until(lambda: eval_threads(program) == 0, "the session's thread ends")
+    assert ask(program, "modules.__main__.patched()").out == "42\n"
+
+
+def test_evaluation_threads_end_with_their_sessions(program, ask):
+    for _ in range(5):
+        assert ask(program, "1").out == "1\n"
+    wait_until(lambda: eval_threads(program) == 0, "the sessions' threads end")
+
+
+@pytest.mark.parametrize("code, out", [
+    ("modules['os'] is modules.os is modules.sys.modules['os']", "True"),
+    ("modules['xml.dom'].minidom.__name__, modules.xml.sax.handler.__name__", "('xml.dom.minidom', 'xml.sax.handler')"),
+    ("modules.xml == modules.sys.modules['xml'], hash(modules.xml) == hash(modules.sys.modules['xml'])", "(True, True)"),
+    ("import types; isinstance(modules.xml, types.ModuleType)", "True"),
+    ("modules.xml.mark = 5; modules.sys.modules['xml'].mark", "5"),
+    ("'os' in modules, 'no.such' in modules, 5 in modules", "(True, False, False)"),
+    ("len(modules) == len(list(modules)) == len(modules.sys.modules)", "True"),
+    ("'os' in dir(modules), 'os.path' in dir(modules)", "(True, False)"),
+    ("import sys; sys.modules['none'] = None; sys.modules['seven'] = 7; 'none' in modules, modules['seven']", "(False, 7)"),
+])
+def test_modules(program, ask, code, out):
+    answer = ask(program, code)
+    assert answer.out == out + "\n", answer
+
+
+@pytest.mark.parametrize("code, words", [
+    ("modules['nope']", "KeyError: \"no module named 'nope'"),
+    ("modules.nope", "AttributeError: no module named 'nope'"),
+    ("modules.xml.nope", "AttributeError: module 'xml' has no attribute 'nope'"),
+    ("modules[5]", "TypeError: modules[...] takes the name of a module"),
+    ("modules.os = 1", "AttributeError: modules cannot be changed here"),
+])
+def test_modules_that_are_not_there(program, ask, code, words):
+    answer = ask(program, code)
+    assert answer.status == 1 and words in answer.err, answer
+
+
+def test_a_module_that_fails_to_import_says_how(program, ask, tmp_path):
+    (tmp_path / "broken.py").write_text("import not_there_either\n")
+    answer = ask(program, f"modules.sys.path.insert(0, {str(tmp_path)!r})\nmodules.broken")
+    assert "ModuleNotFoundError: No module named 'not_there_either'" in answer.err, answer
+
+
+def test_earlier_values_and_sources_are_kept_for_the_session(program, tmp_path):
+    with Repl("--socket", program.socket, "--no-stacks", home=tmp_path) as repl:
+        repl.ask("'first'")
+        repl.ask("'second'")
+        assert repl.ask("(_, __)").endswith("('second', 'first')")
+        assert repl.ask("Out[0], len(Out)").endswith("('first', 3)")
+        repl.ask("def fail(): return 1 / 0")
+        said = repl.ask("fail()")
+        assert "def fail(): return 1 / 0" in said and "In [4]" in said and "In [5]" in said
+
+
+@pytest.mark.parametrize("lines, more", [
+    (["x = [1,", "2]"], [1]),
+    (["'''a", "b'''"], [1]),
+    (["if True:", "    y = 1", ""], [1, 2]),
+    (["if True: y = 1"], []),
+    (["def f():", "    return (1,", "        2)", ""], [1, 2, 3]),
+    (["x = )"], []),
+    (["y = 1 + \\", "2"], [1]),
+    (["@staticmethod", "def f(): return 1"], [1]),
+])
+def test_the_prompt_asks_for_more_only_where_more_can_come(program, tmp_path, lines, more):
+    with Repl("--socket", program.socket, "--no-stacks", home=tmp_path) as repl:
+        for n, line in enumerate(lines, 1):
+            # What the prompt indented by itself is taken away first.
+            repl.send("\x15" + line + "\r")
+            _, text = repl.expect(r"\.\.\.: *$" if n in more else r"In \[\d+\]: $")
+            assert ("SyntaxError" in text) == (line == "x = )"), text
+        assert repl.ask("40 + 2").endswith("42")
+
+
+def test_an_evaluation_that_was_let_go_of_runs_on_without_its_output(program, tmp_path):
+    with Repl("--socket", program.socket, "--no-stacks", home=tmp_path) as repl:
+        repl.ask("import threading; go = threading.Event(); done = threading.Event()")
+        # It is also interrupted, which it notices only when it has got the lock.
+        repl.send("print('o' + 'n'); exec('try: go.wait()\\nexcept KeyboardInterrupt: pass'); "
+                  "print('to nobody'); done.set()\r")
+        repl.expect(r"\non\n")
+        repl.send("\x03")
+        repl.expect(r"still running")
+        repl.send("\x03")
+        repl.expect(r"In \[\d+\]: $")
+        said = repl.ask("go.set(); done.wait(20)")
+        assert said.endswith("True") and "nobody" not in said
+    wait_until(lambda: eval_threads(program) == 0, "all its threads end")
+    assert end(program) == 0 and not any("nobody" in line for line in program.out.seen)
