@@ -321,6 +321,19 @@ static void test_session_a_client_that_closes_while_it_is_not_read_is_noticed(vo
 	assert_int_equal(session_state(session), SESSION_CLOSED);
 }
 
+static void test_session_cut_in_a_message_ends_at_once_whatever_is_open(void **state)
+{
+	(void)state;
+	fake.eval_mode = FAKE_CLAIM;
+	welcome();
+	say(client, rig_eval(1));
+	assert_int_equal(send(channel_fd(client), "\0\0", 2, 0), 2);
+	assert_int_equal(shutdown(channel_fd(client), SHUT_WR), 0);
+	turns(2);
+	assert_int_equal(fake.evals, 1);
+	assert_int_equal(session_state(session), SESSION_CLOSED);
+}
+
 static void test_session_cut_at_every_byte_nothing_half_is_acted_on(void **state)
 {
 	struct buf frames;
@@ -426,6 +439,7 @@ int main(void)
 		T(test_session_a_client_that_has_closed_is_noticed_at_once),
 		T(test_session_what_a_client_said_before_it_closed_is_heard),
 		T(test_session_a_client_that_closes_while_it_is_not_read_is_noticed),
+		T(test_session_cut_in_a_message_ends_at_once_whatever_is_open),
 		T(test_session_cut_at_every_byte_nothing_half_is_acted_on),
 		T(test_session_byte_by_byte_is_the_same_as_at_once),
 		T(test_session_goodbye_tells_an_open_client_why),
