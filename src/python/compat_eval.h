@@ -41,6 +41,44 @@ static inline void compat_set_raised(PyObject *raised)
 #endif
 }
 
+#if PY_VERSION_HEX < 0x030D0000
+#define COMPAT_DROP_TRIES 3 /* one is enough, unless there is no memory */
+
+static inline void compat_run_nothing(void)
+{
+	PyObject *names = PyDict_New();
+	PyObject *none =
+		names != NULL ? PyRun_String("None", Py_eval_input, names, names) : NULL;
+
+	Py_XDECREF(none);
+	Py_XDECREF(names);
+	PyErr_Clear();
+}
+#endif
+
+/*
+ * Takes back an exception that was sent to this thread and has not been raised yet. No exception is
+ * set before or after.
+ *
+ * Before 3.13 the wish that some thread look for such an exception is one flag of the interpreter,
+ * which only a thread that raises one takes down. So it is raised here, where there is one. Sending
+ * NULL, as the documentation has it, would leave the flag up for good: from then on every call and
+ * every turn of a loop in the program takes the slow way, and in 3.11 a thread that is traced or
+ * profiled never gets past its next call.
+ */
+static inline void compat_drop_async_exc(const PyThreadState *own, unsigned long ident)
+{
+#if PY_VERSION_HEX < 0x030D0000
+	for (int i = 0; i < COMPAT_DROP_TRIES && own->async_exc != NULL; i++)
+		compat_run_nothing();
+	if (own->async_exc == NULL)
+		return;
+#else
+	(void)own;
+#endif
+	PyThreadState_SetAsyncExc(ident, NULL);
+}
+
 /*
  * 3.11, and late 3.10: the parser itself says "incomplete input". Without it (0) the errors for the
  * source with one and with two newlines after it are compared.

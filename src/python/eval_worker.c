@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "compat_eval.h"
 #include "error.h"
 #include "text.h"
 
@@ -93,7 +94,7 @@ static void run_guarded(
 	/* In this order and with the GIL held throughout: an exception that was sent late must not
 	 * hit what comes next. */
 	w->running = 0;
-	PyThreadState_SetAsyncExc(w->ident, NULL);
+	compat_drop_async_exc(w->state, w->ident);
 	end_forked_child(w, result);
 	if (entered)
 		stream_leave();
