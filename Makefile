@@ -76,6 +76,8 @@ pyobj = $(patsubst src/python/%.c,$(BUILD)/obj/python$(PY_SUFFIX)/%.o,$(1))
 LOW := $(call obj,$(WIRE) $(AUTH) $(SERVER))
 # Extra words for one test's or fuzzer's link line, from the comment ` * LINK: ...` in its source.
 link_line = $(shell sed -n 's/^.* LINK: //p' $(1))
+# And files of other rooms that it is linked with, from ` * SOURCES: src/client/...`.
+more_obj = $(call obj,$(shell sed -n 's/^.* SOURCES: //p' $(1)))
 
 MODULE := $(BUILD)/python/pystuck/__init__$(PY_SUFFIX)
 PACKAGE := $(MODULE) $(BUILD)/python/pystuck/__init__.pyi $(BUILD)/python/pystuck/py.typed
@@ -140,11 +142,12 @@ $(BUILD)/obj/%.o: %.c $(STAMP) | $(MISSING)
 	$(call say,CC $<)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # Unit tests and fuzzers: one program for each source, linked with the rooms below Python.
-$(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(LOW)
+.SECONDEXPANSION:
+$(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(LOW) $$(call more_obj,tests/unit/test_$$*.c)
 	@mkdir -p $(@D)
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call link_line,tests/unit/test_$*.c) \
 		-lcmocka $(LIBS)
-$(BUILD)/fuzzers/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LOW)
+$(BUILD)/fuzzers/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LOW) $$(call more_obj,tests/fuzz/fuzz_$$*.c)
 	@mkdir -p $(@D)
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ \
 		$(call link_line,tests/fuzz/fuzz_$*.c) $(LIBS)

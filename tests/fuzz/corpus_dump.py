@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Makes the corpus of fuzz_dump: corpus/dump.
+
+The same files come out every time. What a fuzzer finds later is added by hand, under a name that
+says what it was.
+"""
+import pathlib
+import struct
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "e2e"))
+
+import fake_server as fake  # noqa: E402
+
+HERE = pathlib.Path(__file__).parent / "corpus" / "dump"
+NASTY = "a\x1b[31m\r\x9b\udc9b\u202e\u200bz\"\\"
+
+DUMPS = {
+    "empty": [],
+    "one": [fake.dump_code(0), fake.dump_source(0, 1), fake.dump_thread()],
+    "no-frames": [fake.dump_thread(frames=())],
+    "unknown-thread": [fake.dump_thread(name="", class_name="", tid=0, state=0, frames=())],
+    "main-last": [fake.dump_code(0), fake.dump_thread(flags=2, class_name="Thread"), fake.dump_thread()],
+    "source-late": [fake.dump_code(0), fake.dump_thread(frames=((0, 1), (0, 2))), fake.dump_source(0, 2)],
+    "locals": [fake.dump_code(0), fake.dump_thread(frames=((0, 1), (0, 2))), fake.dump_local(1, "b"),
+               fake.dump_local(0, "a"), fake.dump_local(1, "c")],
+    "omitted": [fake.dump_code(0), fake.dump_thread(omitted=7)],
+    "nasty": [fake.dump_code(0, NASTY, NASTY), fake.dump_source(0, 1, NASTY),
+              fake.dump_thread(name=NASTY, class_name=NASTY, os_name=NASTY, detail=NASTY), fake.dump_local(0, NASTY, NASTY)],
+    "many-places": [fake.dump_code(0), fake.dump_thread(frames=[(0, n) for n in range(300)])],
+    "unknown-code": [fake.dump_thread(frames=((7, 1),))],
+}
+
+HERE.mkdir(parents=True, exist_ok=True)
+for name, middle in DUMPS.items():
+    messages = [fake.dump_begin(1), *middle, fake.dump_end(1)]
+    (HERE / name).write_bytes(b"".join(struct.pack(">I", len(m)) + m for m in messages))

@@ -1,0 +1,81 @@
+/*
+ * fuzz_dump.c: a stream of messages as the answer to a dump, collected, printed and written as JSON
+ * by the client. What comes out has no control byte but newlines, whatever came in.
+ * SOURCES: src/client/dump.c src/client/print.c src/client/json.c src/client/out.c
+ * SOURCES: src/client/signals.c src/client/connect.c
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../../src/client/dump.h"
+#include "../../src/client/json.h"
+#include "../../src/client/print.h"
+#include "msg.h"
+
+#define SHOWN (1u << 20) /* bytes of output that are looked at */
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void must(int truth)
+{
+	if (!truth)
+		__builtin_trap();
+}
+
+/* The output so far is text and no more; the file is empty again. */
+static void check(struct out *o)
+{
+	static uint8_t shown[SHOWN];
+	ssize_t n;
+
+	must(out_flush(o) == 0);
+	n = pread(o->fd, shown, sizeof shown, 0);
+	must(n >= 0);
+	for (ssize_t i = 0; i < n; i++)
+		must((shown[i] >= 0x20 && shown[i] != 0x7f) || shown[i] == '\n');
+	must(ftruncate(o->fd, 0) == 0 && lseek(o->fd, 0, SEEK_SET) == 0);
+}
+
+static void show(struct out *o, const struct dump *dump)
+{
+	static const struct msg_welcome nobody;
+
+	must(print_dump(o, dump, 0) == 0);
+	check(o);
+	must(print_threads(o, dump, 0) == 0);
+	check(o);
+	must(json_dump(o, &nobody, dump, 1, 0) == 0);
+	check(o);
+	must(json_dump(o, &nobody, dump, 0, 1) == 0);
+	check(o);
+	(void)dump_is_degraded(dump);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static int fd = -1;
+	struct span rest = {data, size}, one;
+	struct dump dump;
+	struct out o;
+	struct msg m;
+	int rc = 0;
+
+	if (fd < 0)
+		fd = memfd_create("out", MFD_CLOEXEC);
+	must(fd >= 0);
+	out_init(&o, fd);
+	dump_init(&dump);
+	/* Each a u32 length and that many bytes, as on the wire. */
+	while (rc == 0 && span_get_string(&rest, &one) == 0) {
+		if (msg_decode(&m, one) != 0)
+			break;
+		rc = dump_accept(&dump, &m);
+	}
+	if (rc == 1)
+		show(&o, &dump);
+	dump_free(&dump);
+	out_free(&o);
+	return 0;
+}
