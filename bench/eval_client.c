@@ -1,11 +1,11 @@
 /*
- * eval_client.c: evaluates `1+1` over one Unix socket again and again, with the project's own wire code: what a client in
- * C sees. The same in Python, for the comparison with the peers, is in eval_rounds.py.
+ * eval_client.c: evaluates `1+1` over one Unix socket again and again, with the project's own wire
+ * code: what a client in C sees. The same in Python, for comparing with peers, is in eval_rounds.py.
  *
  *   eval_client PATH
  *
- * Each line on standard input is a count; the answer is one line with as many durations, in nanoseconds. The first WARM_UP
- * round trips after a pause are not counted.
+ * Each line on standard input is a count; the answer is one line with as many durations, in
+ * nanoseconds. The first WARM_UP round trips after a pause are not counted.
  */
 #include <poll.h>
 #include <stdint.h>

@@ -1,9 +1,10 @@
-"""One client that is kept open and evaluates `1+1` again and again: the same for every server, as cheap as its protocol allows.
+"""One client that is kept open and evaluates `1+1` again and again: the same for every server, as cheap as its
+protocol allows.
 
     eval_rounds.py KIND ADDRESS
 
-The interface is that of eval_client.c: each line on standard input is a count, the answer is one line with as many durations
-in nanoseconds. The first WARM_UP round trips after a pause are not counted, for any of them.
+The interface is that of eval_client.c: each line on standard input is a count, the answer is one line with as many
+durations in nanoseconds. The first WARM_UP round trips after a pause are not counted, for any of them.
 """
 import socket
 import struct

@@ -1,4 +1,4 @@
-"""The five measurements. Each returns plain lists and dicts of numbers (results.json); report.py makes tables of them.
+"""The five measurements. Each returns plain dicts of numbers (results.json); report.py makes tables of them.
 
 What is compared is measured in turns within one run, so that a change of the machine's mood meets all alike.
 """
@@ -127,13 +127,14 @@ def gil_held(bench, scale):
                     pairs.append(held_us(bench, program))
             good = [p for p in pairs if p is not None]
             bad = len(pairs) - len(good)
-            result[load]["%dx%d" % case] = {"held": summary([h for h, _ in good], bad), "wait": summary([w for _, w in good])}
+            result[load]["%dx%d" % case] = {"held": summary([h for h, _ in good], bad),
+                                            "wait": summary([w for _, w in good])}
         bench.stop_all()
     return result
 
 
 def time_stolen(bench, contestants, scale):
-    """2: what a tight loop in the program loses to one dump, ms: {"4x10": {name: {"largest": summary, "total": summary}}}"""
+    """2: what a tight loop in the program loses to one dump, ms: {"4x10": {name: {"largest" | "total": summary}}}"""
     result = {}
     for case, rounds in zip(CASES, (30, 20, 12)):
         race = Race(bench, contestants, case)
@@ -147,13 +148,15 @@ def time_stolen(bench, contestants, scale):
             totals[name].append(sum(gaps) * 1e3)
             return max(gaps, default=0.0) * 1e3
         largest = race.rounds(scale(rounds), one)
-        result["%dx%d" % case] = {name: {"largest": largest[name], "total": summary(totals[name])} for name in race.names}
+        result["%dx%d" % case] = {name: {"largest": largest[name], "total": summary(totals[name])}
+                                  for name in race.names}
         bench.stop_all()
     return result
 
 
 def startup(bench, kinds, scale):
-    """3: {"bare" | "usual": {name: {"ms", "kib", "clean_kib", "dirty_kib", "threads", "modules": summary, "names": [...]}}}"""
+    """3: {"bare" | "usual": {name: {"ms", "kib", "clean_kib", "dirty_kib", "threads", "modules": summary,
+    "names": [...]}}}"""
     result = {}
     for label, usual in (("bare", "0"), ("usual", "1")):
         samples = {name: [] for name in kinds}
@@ -198,7 +201,7 @@ def thread_figures(pid):
 
 
 def idle(bench, contestants, seconds=10):
-    """4: {name: {"switches", "ticks", "cpu_us"}} over `seconds`; pystuck also after it has answered a dump and an evaluation."""
+    """4: {name: {"switches", "ticks", "cpu_us"}} over `seconds`; pystuck also after a dump and an evaluation."""
     programs = {c.name if c.kind != "none" else "no server": bench.program(c.kind) for c in contestants}
     asked = bench.program("pystuck")
     for question in (["--no-repl"], ["-c", "1+1"]):

@@ -74,8 +74,8 @@ class Program(Process):
         env = dict(bench.env)
         if kind == "pystuck":
             env["PYTHONPATH"] = str(bench.build / "python")
-        super().__init__([bench.python, HERE / "program.py", kind, self.address, threads, frames, self.flag_path], env,
-                         bench.scratch / f"{number}.err")
+        super().__init__([bench.python, HERE / "program.py", kind, self.address, threads, frames, self.flag_path],
+                         env, bench.scratch / f"{number}.err")
         if kind == "manhole":
             self.address = f"/tmp/manhole-{self.pid}"
         if self.line() != "READY":
@@ -83,7 +83,7 @@ class Program(Process):
         self.wait_listening()
 
     def wait_listening(self):
-        """Until the socket exists: a connection of ours would be the peers' first client, and some serve only one at a time."""
+        """Until the socket exists: a connection of ours would be a client, and some serve only one at a time."""
         end = time.monotonic() + PATIENCE
         while self.kind not in ("none", "old_tcp") and not os.path.exists(self.address):
             if time.monotonic() > end:
@@ -172,8 +172,9 @@ class Bench:
 
     def output(self, command, patience=PATIENCE):
         """What a command prints, run once: to check that it does what it is timed for."""
-        done = subprocess.run([str(c) for c in command], env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True, errors="replace", timeout=patience)
+        done = subprocess.run([str(c) for c in command], env=self.env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace",
+                              timeout=patience)
         return done.returncode, done.stdout
 
     def stop_all(self):

@@ -12,11 +12,12 @@ REQUIREMENTS = ["pystuck==0.8.5", "manhole"]
 
 
 def run(*command, **kwargs):
-    return subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kwargs)
+    return subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          **kwargs)
 
 
 def install(python, directory):
-    """The interpreter of the virtual environment, or None (with a word on standard error) when the peers can't be had."""
+    """The virtual environment's interpreter, or None (with a word on standard error) when there are no peers."""
     venv_python = directory / "bin" / "python"
     stamp = directory / "installed"
     version = run(python, "-c", "import sys; print(sys.version)", timeout=30).stdout
@@ -27,7 +28,8 @@ def install(python, directory):
     try:
         made = run(python, "-m", "venv", directory, timeout=120)
         if made.returncode == 0:
-            made = run(venv_python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", *REQUIREMENTS, timeout=300)
+            made = run(venv_python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", *REQUIREMENTS,
+                       timeout=300)
     except subprocess.TimeoutExpired as late:
         print(f"bench: the peers could not be installed: {late}", file=sys.stderr)
         return None
@@ -62,7 +64,8 @@ def contestants(build, venv_python):
     """All whose stacks a shell command shows, ours first; /bin/true is the yardstick."""
     found = [
         Contestant("/bin/true", "none", lambda program: ["/bin/true"]),
-        Contestant("pystuck", "pystuck", lambda program: [build / "pystuck", "--socket", program.address, "--no-repl"]),
+        Contestant("pystuck", "pystuck",
+                   lambda program: [build / "pystuck", "--socket", program.address, "--no-repl"]),
     ]
     if venv_python is not None:
         bin_dir = Path(venv_python).parent

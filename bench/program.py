@@ -1,13 +1,13 @@
 """The program that is measured: threads that wait at a known depth, and one of the servers.
 
-It runs in a process of its own on the interpreter under test; harness.py starts it and talks to it. What lives here: what the
-program does. What does not: what is asked of it (figures.py).
+It runs in a process of its own on the interpreter under test; harness.py starts it and talks to it. What lives here:
+what the program does. What does not: what is asked of it (figures.py).
 
     program.py KIND ADDRESS THREADS FRAMES FLAG
 
-KIND is a key of START; ADDRESS is where it listens: a path, or a TCP port. FLAG is a file of one byte: while it is 1, a thread
-of its own computes ("spin"), or the main thread looks at the clock ("watch"). Commands come on standard input, answers go to
-standard output, one line each.
+KIND is a key of START; ADDRESS is where it listens: a path, or a TCP port. FLAG is a file of one byte: while it is 1,
+a thread of its own computes ("spin"), or the main thread looks at the clock ("watch"). Commands come on standard input,
+answers go to standard output, one line each.
 """
 import sys
 import threading
@@ -66,7 +66,7 @@ START = {f.__name__: f for f in (none, pystuck, old_tcp, old_unix, manhole, bare
 
 
 def odd(depth, there, gate):
-    """Two functions that call each other: traceback would fold one that calls itself, and print less than it was asked for."""
+    """Two functions that call each other: traceback would fold one that calls itself, and print less."""
     if depth > 1:
         even(depth - 1, there, gate)
     else:
@@ -116,7 +116,7 @@ class Spinner:
 
 
 def watch(flag, least=20e-6):
-    """Looks at the clock without pause while the flag is up; every time that it was kept from doing so for longer than `least`, in s."""
+    """Looks at the clock without pause while the flag is up; how long, in s, it was kept from that, if over `least`."""
     gaps = []
     clock = perf_counter
     last = clock()

@@ -1,5 +1,5 @@
-"""Makes Markdown of the results: the targets first, then a table for each figure. No measuring here, and no verdict but the
-printed column: nothing fails because a machine is slow.
+"""Makes Markdown of the results: the targets first, then a table for each figure. No measuring here, and no verdict but
+the printed column: nothing fails because a machine is slow.
 """
 
 PEERLESS = "–"
@@ -41,7 +41,8 @@ def section_commands(r):
     if r.get("gdb"):
         rows.append(["gdb, `thread apply all py-bt`"] + [spread(r["gdb"].get(case)) if load == "idle" else PEERLESS
                                                          for load, case in labels])
-    head = ["ms; x: of /bin/true"] + [case + (", beside a CPU-bound thread" if load == "cpu" else "") for load, case in labels]
+    head = ["ms; x: of /bin/true"]
+    head += [case + (", beside a CPU-bound thread" if load == "cpu" else "") for load, case in labels]
     return "### 1. The whole client command, from start to exit\n\n" + table(head, rows)
 
 
@@ -52,7 +53,8 @@ def section_gil(r):
     stolen = []
     for name in r["stolen"]["4x10"]:
         label = "/bin/true: nobody asks" if name == "/bin/true" else name
-        stolen.append([label] + [spread(r["stolen"][case][name][what]) for case in r["stolen"] for what in ("largest", "total")])
+        stolen.append([label] + [spread(r["stolen"][case][name][what])
+                                 for case in r["stolen"] for what in ("largest", "total")])
     head2 = ["ms"] + [f"{case}, {what}" for case in r["stolen"] for what in ("largest gap", "all gaps")]
     return ("### 2. What one dump takes from the program\n\n" + table(head, held) +
             "\n\nA tight loop in the program's main thread, while the client command runs once:\n\n" + table(head2, stolen))
@@ -62,7 +64,7 @@ def section_startup(r):
     rows = []
     for label, title in (("bare", "bare program"), ("usual", "usual modules there already")):
         for name, s in r["startup"][label].items():
-            rows.append([f"{name}, {title}", spread(s["ms"]), spread(s["kib"]), spread(s["threads"]), spread(s["modules"])])
+            rows.append([f"{name}, {title}", *(spread(s[key]) for key in ("ms", "kib", "threads", "modules"))])
     head = ["import and start", "ms", "private memory, KiB", "OS threads more", "other modules imported"]
     return "### 3. Start-up in the program\n\n" + table(head, rows)
 

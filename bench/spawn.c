@@ -1,13 +1,15 @@
 /*
- * spawn.c: runs one of several commands each time it is told to, and says how long that took, from before the child is
- * made to after it has been waited for. A small C program, so that the harness adds as little as can be to a command of
- * one millisecond. What to run and what to make of the figures is harness.py's.
+ * spawn.c: runs one of several commands each time it is told to, and says how long that took, from
+ * before the child is made to after it has been waited for. A small C program, so that the harness
+ * adds as little as can be to a command of one millisecond. What to run, and what to make of the
+ * figures, is harness.py's.
  *
  *   spawn MILLISECONDS COMMAND [ARG...] [';' COMMAND [ARG...]]...
  *
- * Each line on standard input is the index of a command; each line on standard output is its answer, "NS STATUS BYTES":
- * nanoseconds, exit status (128 + signal when it was killed; after MILLISECONDS it is), and bytes that it wrote. Its
- * standard output is a pipe that is drained, the other two are /dev/null.
+ * Each line on standard input is the index of a command; each line on standard output is its answer,
+ * "NS STATUS BYTES": nanoseconds, exit status (128 + signal when it was killed; after MILLISECONDS it
+ * is), and bytes that it wrote. Its standard output is a pipe that is drained, the other two are
+ * /dev/null.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,7 +59,7 @@ static void set_alarm(long ms)
 	setitimer(ITIMER_REAL, &t, NULL);
 }
 
-/* Reads until the end; also ends when the alarm interrupts it, for then nothing more is of interest. */
+/* Reads until the end, or until the alarm interrupts it: then nothing more is of interest. */
 static size_t drain(int fd)
 {
 	size_t bytes = 0;
@@ -138,7 +140,7 @@ static size_t split(int argc, char **argv, char **commands[COMMANDS_MAX])
 	return count;
 }
 
-/* SIGALRM must interrupt read(); and the children shall not inherit an alarm that is caught or blocked. */
+/* SIGALRM must interrupt read(); and the children shall not inherit a SIGALRM that is blocked. */
 static int prepare(posix_spawnattr_t *attributes)
 {
 	struct sigaction act = { .sa_handler = on_alarm };

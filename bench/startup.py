@@ -2,15 +2,15 @@
 
     startup.py KIND ADDRESS USUAL
 
-USUAL 1: after the modules that a service has imported anyway. Only modules that Python imports by itself are used before the
-measurement, so that nothing is there that a bare program would not have.
+USUAL 1: after the modules that a service has imported anyway. Only modules that Python imports by itself are used
+before the measurement, so that nothing is there that a bare program would not have.
 """
 import os
 import sys
 from time import perf_counter, sleep
 
-USUAL = "argparse asyncio collections contextlib datetime functools json logging os queue random re select signal socket " \
-    "ssl subprocess tempfile threading time traceback types typing uuid weakref".split()
+USUAL = "argparse asyncio collections contextlib datetime functools json logging os queue random re select signal " \
+    "socket ssl subprocess tempfile threading time traceback types typing uuid weakref".split()
 OWN = {"pystuck": "pystuck", "old_tcp": "pystuck", "manhole": "manhole", "bare": "-"}
 
 
@@ -53,7 +53,8 @@ def main():
     (clean0, dirty0), (clean, dirty) = private_kib(before), private_kib(after)
     import json
     print(json.dumps({"ms": took * 1e3, "kib": clean + dirty - clean0 - dirty0, "clean_kib": clean - clean0,
-                      "dirty_kib": dirty - dirty0, "threads": new_threads, "modules": len(new), "names": new}), flush=True)
+                      "dirty_kib": dirty - dirty0, "threads": new_threads, "modules": len(new), "names": new}),
+          flush=True)
     os._exit(0)  # some peers would hold the end up
 
 
