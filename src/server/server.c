@@ -23,6 +23,7 @@
 	(256u << 10) /* bytes; doubled while the program's thread-local data need more */
 #define STACK_MOST (8u << 20)
 #define LINGER_MS 1000 /* how long a client may take to close after our last words */
+#define PARK_S 1       /* a thread that is told to end takes microseconds */
 
 static uint64_t now_ns(void)
 {
@@ -36,6 +37,7 @@ static void *thread_main(void *arg)
 {
 	struct server *s = arg;
 
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	atomic_store(&s->tid, gettid());
 	(void)pthread_setname_np(pthread_self(), SERVER_THREAD_NAME);
 	server_loop(s);
@@ -120,18 +122,33 @@ int server_resume(struct server *s, struct diag *d)
 	return 0;
 }
 
-void server_park(struct server *s)
+/* Tells the thread to end and waits for it, at most until the time is up. 0, or why it goes on. */
+static int ask_to_end(struct server *s)
 {
 	const uint64_t one = 1;
-	ssize_t told;
+	struct timespec until;
 
+	atomic_store(&s->stop, 1);
+	if (write(s->wake_fd, &one, sizeof(one)) != sizeof(one))
+		return EBADF;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PARK_S;
+	return pthread_timedjoin_np(s->thread, NULL, &until);
+}
+
+void server_park(struct server *s)
+{
 	if (!s->running)
 		return;
-	atomic_store(&s->stop, 1);
-	/* Fails only when the fd is gone, and then the thread looks by itself. */
-	told = write(s->wake_fd, &one, sizeof(one));
-	(void)told;
-	pthread_join(s->thread, NULL);
+	/*
+	 * The program may have closed every fd there is, ours too, while the thread was in poll,
+	 * which does not notice that. Nothing but this ends it then; it can be cancelled nowhere
+	 * but there.
+	 */
+	if (ask_to_end(s) != 0) {
+		pthread_cancel(s->thread);
+		pthread_join(s->thread, NULL);
+	}
 	s->running = 0;
 }
 

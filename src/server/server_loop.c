@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -258,6 +259,19 @@ static void accept_all(struct server *s, uint64_t now)
 	}
 }
 
+/* The one place where the thread can be cancelled, which is server_park's last resort. */
+static int wait_for(struct server *s, size_t n, int timeout)
+{
+	int ready, sys;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+	ready = poll(s->polls, (nfds_t)n, timeout);
+	sys = errno;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	errno = sys;
+	return ready;
+}
+
 void server_loop(struct server *s)
 {
 	const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
@@ -267,7 +281,7 @@ void server_loop(struct server *s)
 		uint64_t now = now_ns();
 		uint64_t next;
 		size_t n = fill_polls(s, now, &next);
-		int ready = poll(s->polls, (nfds_t)n, all ? 0 : timeout_ms(s, now, next));
+		int ready = wait_for(s, n, all ? 0 : timeout_ms(s, now, next));
 
 		atomic_fetch_add_explicit(&s->turns, 1, memory_order_relaxed);
 		if (ready < 0) {

@@ -127,6 +127,27 @@ static void test_server_sleeps_when_there_is_nothing_to_do(void **state)
 	fake_await(&fake.closes, 1);
 }
 
+/* As os.closerange() does in the program, while the thread sleeps: poll does not notice. */
+static void test_server_parks_though_the_program_has_closed_all_its_fds(void **state)
+{
+	(void)state;
+	add_unix("a.sock", NULL);
+	add_tcp();
+	serve();
+	while (server_turns(server) == 0)
+		pause_ms(1);
+	pause_ms(20);
+	assert_int_equal(close(server->wake_fd), 0);
+	for (size_t i = 0; i < server->count; i++)
+		assert_int_equal(close(server->listeners[i]->socket.fd), 0);
+	server_park(server);
+	assert_int_equal(server_running(server), 0);
+	/* And again, with a thread that finds out by itself. */
+	serve();
+	server_park(server);
+	assert_int_equal(server_running(server), 0);
+}
+
 static void test_server_tries_a_larger_stack_and_says_when_there_is_no_thread(void **state)
 {
 	sigset_t mine;
@@ -309,6 +330,7 @@ int main(void)
 		T(test_server_has_one_thread_with_its_name_and_all_signals_blocked),
 		T(test_server_runs_without_listeners_and_takes_them_later),
 		T(test_server_sleeps_when_there_is_nothing_to_do),
+		T(test_server_parks_though_the_program_has_closed_all_its_fds),
 		T(test_server_tries_a_larger_stack_and_says_when_there_is_no_thread),
 		T(test_server_parked_keeps_its_clients_waiting_and_then_answers),
 		T(test_server_parks_at_any_moment_and_nothing_is_lost),
