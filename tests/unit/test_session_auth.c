@@ -173,6 +173,10 @@ static void test_session_auth_10000_random_first_messages_get_zero_bytes_back(vo
 	uint8_t bytes[2 + NOISE_MESSAGE + 64];
 
 	(void)state;
+	/* With one key: they are tried one by one, and this is long enough. */
+	keyring_free(keys);
+	keys = rig_keys(1);
+	door.keys = keys;
 	for (int i = 0; i < 10000; i++) {
 		size_t len = sizeof(bytes);
 
@@ -183,10 +187,18 @@ static void test_session_auth_10000_random_first_messages_get_zero_bytes_back(vo
 			len = 2 + NOISE_MESSAGE;
 		} else {
 			len = 2 + randombytes_uniform(sizeof(bytes) - 1);
+			/* The right length before too few bytes would rightly be waited for: once in 30 runs of this test. */
+			if (be16_get(bytes) == NOISE_MESSAGE)
+				bytes[1] ^= 0x80;
 		}
 		dial();
 		put(bytes, len);
 		turn();
+		/* By chance it may be the beginning of a first message: then that is waited for. */
+		if (session_state(session) == SESSION_HANDSHAKE) {
+			assert_true(len < 2 + NOISE_MESSAGE && be16_get(bytes) == NOISE_MESSAGE);
+			session_run(session, 0, now + 5000 * MS);
+		}
 		closed_in_silence();
 		hang_up();
 	}
