@@ -178,9 +178,10 @@ e2e: modules			## real programs and the real client (pytest), on every interpret
 
 ASAN := BUILD=$(BUILD)/asan RESULTS=$(RESULTS) STAGE=asan- CC=gcc SAN=address,undefined OPT='-O1 -g'
 asan:				## both under AddressSanitizer and UBSan
-	@$(MAKE) --no-print-directory $(ASAN) unit
-	@PYSTUCK_PATIENCE=60 $(MAKE) --no-print-directory $(ASAN) e2e \
-		RUN_E2E='tools/run-e2e --preload libasan.so --build $$(BUILD) --results $$(RESULTS)/asan-e2e.xml'
+	@status=0; $(MAKE) --no-print-directory $(ASAN) unit || status=1; PYSTUCK_PATIENCE=60 \
+	$(MAKE) --no-print-directory $(ASAN) e2e RUN_E2E='$(ASAN_E2E)' || status=1; exit $$status
+ASAN_E2E := tools/run-e2e --preload libasan.so --build $(BUILD)/asan \
+	--results $(RESULTS)/asan-e2e.xml
 valgrind: $(UNIT_BIN)		## the C tests under valgrind
 	@$(RUN_UNIT:unit.counts=valgrind.counts) --timeout 600 --under '$(VALGRIND)' $(UNIT_BIN)
 VALGRIND := valgrind --quiet --child-silent-after-fork=yes --error-exitcode=99 --leak-check=full \
