@@ -93,6 +93,8 @@ void visitor_context_refresh(struct visitor_context *c)
 	w->python = span_text(c->python);
 	w->command.data = (const uint8_t *)c->command;
 	w->command.len = read_proc("/proc/self/cmdline", c->command, sizeof c->command);
+	if (w->command.len > 0 && c->command[w->command.len - 1] == '\0')
+		w->command.len--;	/* NULs stand between the arguments, the kernel has one behind them too */
 }
 
 struct visitor_context *visitor_context_new(PyObject *namespace)
