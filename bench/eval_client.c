@@ -1,6 +1,6 @@
 /*
  * eval_client.c: evaluates `1+1` over one Unix socket again and again, with the project's own wire
- * code: what a client in C sees. The same in Python, for comparing with peers, is in eval_rounds.py.
+ * code: what a client in C sees. The same in Python, to compare with peers, is in eval_rounds.py.
  *
  *   eval_client PATH
  *

@@ -57,7 +57,8 @@ def section_gil(r):
                                  for case in r["stolen"] for what in ("largest", "total")])
     head2 = ["ms"] + [f"{case}, {what}" for case in r["stolen"] for what in ("largest gap", "all gaps")]
     return ("### 2. What one dump takes from the program\n\n" + table(head, held) +
-            "\n\nA tight loop in the program's main thread, while the client command runs once:\n\n" + table(head2, stolen))
+            "\n\nA tight loop in the program's main thread, while the client command runs once:\n\n" +
+            table(head2, stolen))
 
 
 def section_startup(r):

@@ -6,10 +6,10 @@
  *
  *   spawn MILLISECONDS COMMAND [ARG...] [';' COMMAND [ARG...]]...
  *
- * Each line on standard input is the index of a command; each line on standard output is its answer,
- * "NS STATUS BYTES": nanoseconds, exit status (128 + signal when it was killed; after MILLISECONDS it
- * is), and bytes that it wrote. Its standard output is a pipe that is drained, the other two are
- * /dev/null.
+ * Each line on standard input is the index of a command; each line on standard output is its
+ * answer, "NS STATUS BYTES": nanoseconds, exit status (128 + signal when it was killed; after
+ * MILLISECONDS it is), and bytes that it wrote. Its standard output is a pipe that is drained, the
+ * other two are /dev/null.
  */
 #include <errno.h>
 #include <fcntl.h>
