@@ -83,7 +83,7 @@ stop = threading.Event()
 def chatter():
     n = 0
     while not stop.is_set():
-        sys.stdout.write(f"program line {n}\n"); n += 1
+        sys.stdout.write(f"program line {n}\\n"); n += 1
         time.sleep(0.0005)
     print("LAST", n, flush=True)
 threading.Thread(target=chatter, daemon=True).start()
