@@ -115,8 +115,7 @@ static void wake(struct port *p)
 		return;
 	p->woken = 1;
 	/* Only fails when the counter is full, and then the thread is being woken anyway. */
-	if (write(p->wake_fd, &one, sizeof(one)) < 0)
-		return;
+	(void)!write(p->wake_fd, &one, sizeof(one));
 }
 
 /* `lock` is held. Something that the net thread may wait for has come. */
