@@ -16,7 +16,7 @@
 #include "msg.h"
 #include "peercred.h"
 
-#define POLICY_RULES_MAX 256
+#define POLICY_RULES_MAX 64	/* held by value: a group says in one rule what many users have in common */
 
 enum policy_subject { POLICY_USER, POLICY_GROUP, POLICY_KEY };
 

@@ -134,7 +134,7 @@ static struct eval_request *copy_request(const struct msg_eval *m)
 	return r;
 }
 
-/* Locked. A request that is still there is late: its client has its answer. */
+/* Locked. A request that is still there is late: its client has its answer. The caller wakes the worker. */
 static void hand_over(struct eval_worker *w, struct eval_request *r)
 {
 	free(w->request);
@@ -142,13 +142,23 @@ static void hand_over(struct eval_worker *w, struct eval_request *r)
 	w->busy = 1;
 	w->id = r->id;
 	w->cancelled = 0;
+	w->references++;
+}
+
+/* Not locked, so that the thread does not wake up only to wait for the lock. The reference kept it from going meanwhile. */
+static void wake(struct eval_worker *w)
+{
 	pthread_cond_signal(&w->wake);
+	pthread_mutex_lock(&eval_lock);
+	eval_worker_release(w);
+	pthread_mutex_unlock(&eval_lock);
 }
 
 /* 0, or the enum reason why not. */
 static int accept_request(struct eval_session *s, const struct msg_eval *request)
 {
 	struct eval_request *r = copy_request(request);
+	struct eval_worker *w;
 	int reason = 0;
 
 	if (r == NULL)
@@ -160,8 +170,11 @@ static int accept_request(struct eval_session *s, const struct msg_eval *request
 		reason = REASON_LIMIT;
 	else
 		hand_over(s->worker, r);
+	w = s->worker;
 	pthread_mutex_unlock(&eval_lock);
-	if (reason != 0)
+	if (reason == 0)
+		wake(w);
+	else
 		free(r);
 	return reason;
 }

@@ -54,17 +54,17 @@ static void peer_name(int fd, char out[static ADDR_TEXT])
 	struct sockaddr_storage from;
 	socklen_t len = sizeof(from);
 	struct addr a = {.kind = ADDR_TCP};
-	char port[8];
 
 	(void)snprintf(out, ADDR_TEXT, "somewhere");
 	memset(&from, 0, sizeof(from));
 	if (getpeername(fd, (struct sockaddr *)&from, &len) != 0)
 		return;
-	if (getnameinfo((struct sockaddr *)&from, len, a.host, sizeof(a.host), port, sizeof(port),
-		    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+	if (getnameinfo((struct sockaddr *)&from, len, a.host, sizeof(a.host), NULL, 0,
+		    NI_NUMERICHOST) != 0)
 		return;
-	if (addr_parse_port(port, &a.port, NULL) == 0)
-		addr_format(&a, out);
+	a.port = from.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&from)->sin6_port)
+					    : ntohs(((struct sockaddr_in *)&from)->sin_port);
+	addr_format(&a, out);
 }
 
 void session_auth_tcp(struct session *s)

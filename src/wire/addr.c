@@ -14,7 +14,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include <bsd/stdlib.h>
 
 #include "text.h"
 
@@ -166,23 +165,6 @@ int addr_tcp(struct addr *a, const char *host, long port, struct diag *d)
 	memcpy(a->host, bare.data, bare.len);
 	a->port = (uint16_t)port;
 	a->kind = ADDR_TCP;
-	return 0;
-}
-
-int addr_parse_port(const char *text, uint16_t *port, struct diag *d)
-{
-	struct span s = span_text(text);
-	char shown[SHOWN_MAX];
-	const char *error = "not a number";
-	long long value = 0;
-
-	/* strtonum passes over blanks and takes a sign: a port has neither. */
-	if (s.len > 0 && strspn(text, "0123456789") == s.len)
-		value = strtonum(text, 1, PORT_MAX, &error);
-	if (error)
-		return diag_set(d, PYSTUCK_EINVAL, 0, "port '%s': %s; must be from 1 to %d",
-			text_copy(shown, sizeof shown, s, TEXT_LINE), error, PORT_MAX);
-	*port = (uint16_t)value;
 	return 0;
 }
 

@@ -306,7 +306,7 @@ static void test_policy_add_refuses_more_rules_than_the_table_holds(void **state
 	(void)state;
 	for (uid_t i = 0; i < POLICY_RULES_MAX; i++)
 		assert_int_equal(policy_add_uid(&p, 5000 + i, "stacks", &d), 0);
-	assert_refused("1001", "eval", PYSTUCK_ETOOBIG, "256");
+	assert_refused("1001", "eval", PYSTUCK_ETOOBIG, "64");
 	assert_int_equal(role_of_uid(5000 + POLICY_RULES_MAX - 1), ROLE_STACKS);
 }
 
