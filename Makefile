@@ -48,7 +48,7 @@ endif
 # build (gcc says so itself), and were all errors in the plain one.
 SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-error)
 CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -Iinclude $(WARN) $(OPT) $(or $(SAN_FLAGS),$(HARDEN_OK)) \
-	-fPIC -fvisibility=hidden -pthread $(LIBS_CFLAGS) $(CFLAGS)
+	-fPIC -fvisibility=hidden -ffunction-sections -pthread $(LIBS_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL = $(SAN_FLAGS) $(HARDEN_LD) -pthread $(LDFLAGS)
 
 # ---- Python -------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ $(BUILD)/pystuck: $(call obj,$(CLIENT) $(WIRE))
 
 $(MODULE): $(call pyobj,$(PYROOM)) $(LOW) src/python/pystuck.map
 	@mkdir -p $(@D)
-	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -shared -Wl,--version-script=src/python/pystuck.map -Wl,--as-needed \
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -shared -Wl,--version-script=src/python/pystuck.map -Wl,--as-needed,--gc-sections \
 		-o $@ $(filter-out %/addr_port.o,$(filter %.o,$^)) $(LIBS)
 
 $(BUILD)/python/pystuck/__init__.pyi: src/python/pystuck.pyi
