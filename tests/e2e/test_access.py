@@ -115,7 +115,8 @@ def test_a_server_of_a_plain_user_serves_that_user_and_root(client, public):
     os.chown(own, DAEMON.pw_uid, DAEMON.pw_gid)
     program = subprocess.Popen(
         [*as_user(DAEMON), system_python(), "-c", SERVER.format(arguments=f"socket={str(own / 's.sock')!r}")],
-        env={"PYTHONPATH": str(public / "python"), "PATH": os.environ["PATH"]}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        env={"PYTHONPATH": str(public / "python"), "PATH": os.environ["PATH"], "LD_PRELOAD": os.environ.get("PYSTUCK_PRELOAD", ""),
+             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert program.stdout.readline().startswith("ADDRESS") and program.stdout.readline() == "READY\n"
         assert client("--socket", own / "s.sock", "-c", "modules.os.getuid()").out == f"{DAEMON.pw_uid}\n"
