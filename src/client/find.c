@@ -88,6 +88,15 @@ static void user_name(char *text, size_t size, uid_t uid)
 		snprintf(text, size, "%u", (unsigned)uid);
 }
 
+/*
+ * May a server say itself which process of which user it is? Its own user's, yes; another's only
+ * when root made the socket, as systemd does for services. Else the kernel's word counts.
+ */
+static int may_speak_for(const struct server *s, const struct msg_welcome *w)
+{
+	return s->uid == 0 || (uid_t)w->uid == s->uid;
+}
+
 static void fill_cells(struct server *s, size_t command_size)
 {
 	const struct msg_welcome *w = s->c != NULL ? connect_peer(s->c) : NULL;
@@ -95,16 +104,18 @@ static void fill_cells(struct server *s, size_t command_size)
 
 	addr_format(&s->addr, s->cells[COL_SOCKET]);
 	user_name(s->cells[COL_USER], FIND_CELL, s->uid);
+	snprintf(s->cells[COL_PID], FIND_CELL, "%ld", (long)s->pid);
 	if (!s->answered || w == NULL) {
-		snprintf(s->cells[COL_PID], FIND_CELL, "%ld", (long)s->pid);
 		snprintf(s->cells[COL_PYTHON], FIND_CELL, "-");
 		snprintf(s->cells[COL_UP], FIND_CELL, "-");
 		snprintf(s->cells[COL_COMMAND], FIND_CELL,
 			s->refused ? "(refuses you)" : "(no answer)");
 		return;
 	}
-	snprintf(s->cells[COL_PID], FIND_CELL, "%lu", (unsigned long)w->pid);
-	user_name(s->cells[COL_USER], FIND_CELL, (uid_t)w->uid);
+	if (may_speak_for(s, w)) {
+		snprintf(s->cells[COL_PID], FIND_CELL, "%lu", (unsigned long)w->pid);
+		user_name(s->cells[COL_USER], FIND_CELL, (uid_t)w->uid);
+	}
 	text_copy(s->cells[COL_PYTHON], FIND_CELL / 4, w->python, TEXT_LINE);
 	snprintf(s->cells[COL_UP], FIND_CELL, "%s", print_age(age, w->started_ns));
 	print_command(s->cells[COL_COMMAND], command_size, w->command);
