@@ -41,6 +41,30 @@ static inline void compat_set_raised(PyObject *raised)
 #endif
 }
 
+/*
+ * Sends an exception of this type to a thread. 1, or 0: not now, try again.
+ *
+ * Before 3.12 a thread that is just being started has, for a moment, the id of the one that starts
+ * it, and would be hit in its place.
+ */
+static inline int compat_send_async_exc(
+	const PyThreadState *to, unsigned long ident, PyObject *type)
+{
+#if PY_VERSION_HEX < 0x030C0000
+	PyThreadState *t = PyInterpreterState_ThreadHead(PyInterpreterState_Main());
+
+	/* The first one with the id is the one that is hit. */
+	while (t != NULL && t->thread_id != ident)
+		t = PyThreadState_Next(t);
+	if (t != to)
+		return 0;
+#else
+	(void)to;
+#endif
+	PyThreadState_SetAsyncExc(ident, type);
+	return 1;
+}
+
 #if PY_VERSION_HEX < 0x030D0000
 #define COMPAT_DROP_TRIES 3 /* one is enough, unless there is no memory */
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "compat_eval.h"
 #include "error.h"
 #include "eval_private.h"
 #include "raised.h"
@@ -21,6 +22,7 @@
 	3 /* an evaluation whose client is gone is interrupted so often, then it is left alone */
 #define PARK_MS 2000 /* idle threads need the GIL to end: a fork does not wait for it for ever */
 #define STOP_REPEAT_MS 20 /* at exit, an evaluation is interrupted again after this time */
+#define MISSED_PAUSE_NS 100000 /* until the thread that stood in the way has its own id */
 
 pthread_mutex_t eval_lock = PTHREAD_MUTEX_INITIALIZER;
 pthread_cond_t eval_changed;
@@ -218,9 +220,10 @@ static void interrupt_over(struct interrupt *i)
 	free(i);
 }
 
-/* On the courier, GIL held, so that the evaluation cannot end between the question and the deed. 1
- * when it was hit. */
-static int hit(struct eval_worker *w)
+enum hit { HIT_NOTHING, HIT_MISSED, HIT_DONE };
+
+/* On the courier, GIL held, so that the evaluation cannot end between the question and the deed. */
+static enum hit hit(struct eval_worker *w)
 {
 	uint32_t id;
 
@@ -228,24 +231,30 @@ static int hit(struct eval_worker *w)
 	id = w->interrupt_id;
 	pthread_mutex_unlock(&eval_lock);
 	if (!w->running || w->running_id != id)
-		return 0;
+		return HIT_NOTHING;
+	if (!compat_send_async_exc(w->state, w->ident, interrupt_type))
+		return HIT_MISSED;
 	w->interrupted = 1;
 	w->sink.interrupted = 1;
-	PyThreadState_SetAsyncExc(w->ident, interrupt_type);
-	return 1;
+	return HIT_DONE;
 }
 
 static void interrupt_run(struct gil_job *job)
 {
+	const struct timespec pause = {0, MISSED_PAUSE_NS};
 	struct interrupt *i = (struct interrupt *)job;
 	struct gil_hold hold;
-	int again, was_hit;
+	enum hit result;
+	int again;
 
 	gil_take(&hold);
-	was_hit = hit(i->worker);
+	result = hit(i->worker);
 	gil_give(&hold);
+	if (result == HIT_MISSED)
+		nanosleep(&pause, NULL);
 	pthread_mutex_lock(&eval_lock);
-	again = was_hit && --i->worker->interrupt_times > 0;
+	again = result == HIT_MISSED ||
+		(result == HIT_DONE && --i->worker->interrupt_times > 0);
 	if (!again)
 		interrupt_over(i);
 	pthread_mutex_unlock(&eval_lock);
