@@ -19,6 +19,7 @@
 #define FIRST_THREADS 64u
 #define FIRST_FRAMES 1024u
 #define FIRST_CODES 64u
+#define FETCH_THREADS 4u			/* so many threads ahead memory is asked for */
 #define FILE_CACHE 64u			/* recently copied file names; a power of two */
 #define REMEMBERED_FRAMES_MAX 1000000u	/* room is made beforehand for at most so many */
 
@@ -207,6 +208,24 @@ static int add_frame(struct frames *f, PyCodeObject *code, int32_t offset, struc
 	return rc;
 }
 
+/*
+ * The walk waits for memory more than for anything else. Frames of one thread lie behind each other, the innermost last (3.11+):
+ * what comes next is asked for early. An address where nothing is does no harm here.
+ */
+#define CACHE_LINE 64
+static void fetch_ahead(const compat_frame *fr)
+{
+	__builtin_prefetch((const char *)fr - 4 * CACHE_LINE);
+	__builtin_prefetch((const char *)fr - 6 * CACHE_LINE);
+}
+
+/* The first frames of a thread that is walked soon. */
+static void fetch_top(const compat_frame *fr)
+{
+	for (int line = -3; line <= 1; line++)
+		__builtin_prefetch((const char *)fr + line * CACHE_LINE);
+}
+
 /* From the innermost frame outwards. Where a limit or memory ends, the rest is counted, so that what is kept has no holes. */
 static void walk_thread(struct frames *f, struct frames_thread *t, uint32_t most, struct file_cache *cache)
 {
@@ -218,6 +237,7 @@ static void walk_thread(struct frames *f, struct frames_thread *t, uint32_t most
 	for (compat_frame *fr = t->top; fr != NULL && walked < FRAMES_WALK_MAX; fr = compat_back(fr), walked++) {
 		PyCodeObject *code = compat_code(fr);
 
+		fetch_ahead(fr);
 		if (code == NULL)
 			continue;
 		offset = compat_offset(fr, code, &complete);
@@ -393,8 +413,11 @@ int frames_collect(struct frames *f, uint8_t flags, uint32_t max_frames, const P
 	if (rc != 0)
 		return rc;
 	order_threads(f);
-	for (uint32_t i = 0; i < f->thread_count; i++)
+	for (uint32_t i = 0; i < f->thread_count; i++) {
+		if (i + FETCH_THREADS < f->thread_count)
+			fetch_top(f->threads[i + FETCH_THREADS].top);
 		walk_thread(f, &f->threads[i], most, &cache);
+	}
 	drop_unborn(f);
 	names_read(f);
 	fill_in_tids(f);
