@@ -166,13 +166,15 @@ modules: $(BUILD)/pystuck
 	@for python in $$(tools/pythons --abi $(PYTHONS)); do \
 		$(MAKE) --no-print-directory PYTHON=$$python module || exit 1; done
 
-check:				## unit and end-to-end tests, and one closing line that counts them
+check:				## unit, inner and end-to-end tests, and one closing line that counts them
 	@rm -rf $(RESULTS)
-	@broken=; $(MAKE) --no-print-directory unit || broken="unit"; \
-	$(MAKE) --no-print-directory e2e || broken="$$broken e2e"; \
+	@broken=; for tests in unit inner e2e; do \
+		$(MAKE) --no-print-directory $$tests || broken="$$broken $$tests"; done; \
 	tools/count-tests $(RESULTS) $$broken
 unit: $(UNIT_BIN)		## the C tests (cmocka)
 	@$(RUN_UNIT) $(UNIT_BIN)
+inner:				## the dump code inside Python, on every interpreter found
+	@tools/run-python --results $(RESULTS)/$(STAGE)inner.counts $(PYTHONS)
 e2e: modules			## real programs and the real client (pytest), on every interpreter found
 	@$(RUN_E2E) $(PYTHONS)
 
@@ -270,7 +272,7 @@ help:				## this list
 	@echo '           EDITLINE=libedit (readline without the GPL) FUZZ_SECONDS V=1'
 
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ)) $(call pyobj,$(PYROOM)))
-.PHONY: all module modules unit-programs check unit e2e asan valgrind tsan tsan-run fuzz fuzz-short \
+.PHONY: all module modules unit-programs check unit inner e2e asan valgrind tsan tsan-run fuzz fuzz-short \
 	fuzz-run compilers bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.
