@@ -86,12 +86,13 @@ def chatter():
         sys.stdout.write(f"program line {n}\\n"); n += 1
         time.sleep(0.0005)
     print("LAST", n, flush=True)
-threading.Thread(target=chatter, daemon=True).start()
 print("READY", flush=True)
+threading.Thread(target=chatter, daemon=True).start()
 sys.stdin.readline()
 stop.set()
 sys.stdin.read()
 """)
+    program.out.until("program line 0")
     for _ in range(20):
         answer = ask(program, "for i in range(50): print('mine', i)")
         assert answer.out == "".join(f"mine {i}\n" for i in range(50))
