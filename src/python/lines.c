@@ -24,7 +24,7 @@
 #define CODE_ONE_LINE 10
 
 /* Six bits a byte, lowest first, 0x40 when more follow; the lowest bit of the number is its sign. */
-static int read_signed(const uint8_t **at, const uint8_t *end)
+static int64_t read_signed(const uint8_t **at, const uint8_t *end)
 {
 	uint32_t value = 0;
 	unsigned shift = 0;
@@ -37,14 +37,13 @@ static int read_signed(const uint8_t **at, const uint8_t *end)
 		value |= (uint32_t)(byte & 0x3F) << shift;
 		shift += 6;
 	} while (byte & 0x40);
-	return value & 1 ? -(int)(value >> 1) : (int)(value >> 1);
+	return value & 1 ? -(int64_t)(value >> 1) : (int64_t)(value >> 1);
 }
 
 uint32_t lines_decode(struct span table, int first_line, int32_t offset)
 {
 	const uint8_t *at = table.data, *end = table.data + table.len;
-	int32_t reached = 0;
-	int line = first_line;
+	int64_t reached = 0, line = first_line;
 
 	if (offset < 0)
 		return line > 0 ? (uint32_t)line : 0;
@@ -52,7 +51,7 @@ uint32_t lines_decode(struct span table, int first_line, int32_t offset)
 		uint8_t head = *at++;
 		int code = head >> 3 & 15;
 
-		reached += ((head & 7) + 1) * (int32_t)sizeof(_Py_CODEUNIT);
+		reached += ((head & 7) + 1) * (int64_t)sizeof(_Py_CODEUNIT);
 		if (code == CODE_LONG || code == CODE_NO_COLUMNS)
 			line += read_signed(&at, end);
 		else if (code >= CODE_ONE_LINE && code != CODE_NONE)
@@ -73,8 +72,7 @@ uint32_t lines_decode(struct span table, int first_line, int32_t offset)
 
 uint32_t lines_decode(struct span table, int first_line, int32_t offset)
 {
-	int32_t reached = 0;
-	int line = first_line;
+	int64_t reached = 0, line = first_line;
 
 	if (offset < 0)
 		return line > 0 ? (uint32_t)line : 0;
