@@ -18,8 +18,6 @@
 #include "eval_private.h"
 #include "raised.h"
 
-#define CLOSE_INTERRUPTS                                                                           \
-	3 /* an evaluation whose client is gone is interrupted so often, then it is left alone */
 #define PARK_MS 2000 /* idle threads need the GIL to end: a fork does not wait for it for ever */
 #define STOP_REPEAT_MS 20 /* at exit, an evaluation is interrupted again after this time */
 #define MISSED_PAUSE_NS 100000 /* until the thread that stood in the way has its own id */
@@ -253,8 +251,7 @@ static void interrupt_run(struct gil_job *job)
 	if (result == HIT_MISSED)
 		nanosleep(&pause, NULL);
 	pthread_mutex_lock(&eval_lock);
-	again = result == HIT_MISSED ||
-		(result == HIT_DONE && --i->worker->interrupt_times > 0);
+	again = result == HIT_MISSED;
 	if (!again)
 		interrupt_over(i);
 	pthread_mutex_unlock(&eval_lock);
@@ -265,14 +262,16 @@ static void interrupt_run(struct gil_job *job)
 	}
 }
 
-/* Locked. One job for each thread is under way at most, however many interrupts a client sends. */
-static void interrupt(struct eval_worker *w, int times)
+/*
+ * Locked. One job for each thread is under way at most, however many interrupts a client sends. Once and not again: a second one
+ * would hit the clean-up that the first has set off.
+ */
+static void interrupt(struct eval_worker *w)
 {
 	struct interrupt *i;
 
 	w->cancelled = 1;
 	w->interrupt_id = w->id;
-	w->interrupt_times = times;
 	if (w->interrupting)
 		return;
 	i = calloc(1, sizeof *i);
@@ -301,7 +300,7 @@ void eval_interrupt(struct eval_session *s, uint32_t id)
 	pthread_mutex_lock(&eval_lock);
 	w = busy_with(s, id);
 	if (w != NULL)
-		interrupt(w, 1);
+		interrupt(w);
 	pthread_mutex_unlock(&eval_lock);
 }
 
@@ -350,7 +349,7 @@ void eval_close(struct eval_session *s)
 	if (w != NULL) {
 		if (w->busy) {
 			atomic_store(&w->sink.silent, 1);
-			interrupt(w, CLOSE_INTERRUPTS);
+			interrupt(w);
 		}
 		let_go(w);
 	}
@@ -438,7 +437,7 @@ static void stop_all(void)
 		if (w == eval_worker_self())
 			continue;
 		if (w->busy && w->session != NULL)
-			interrupt(w, 1);
+			interrupt(w);
 		let_go(w);
 	}
 }

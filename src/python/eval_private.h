@@ -63,7 +63,6 @@ struct eval_worker {
 	int over;              /* the thread touches nothing of this any more */
 	int interrupting;      /* a job of the courier is under way */
 	uint32_t interrupt_id; /* which evaluation it is meant for */
-	int interrupt_times;   /* how often, at most */
 
 	/* With the GIL held. */
 	unsigned long ident; /* as Python knows the thread */
