@@ -376,8 +376,9 @@ int dump_await(
 								       : dump_accept(dump, &m);
 		if (rc == 1)
 			return 0;
+		/* An answer that is too long is the server's fault, not that of who asked. */
 		if (rc < 0)
-			return diag_set(
-				d, rc, 0, "the server's answer makes no sense: %s", error_text(rc));
+			return diag_set(d, rc == PYSTUCK_ENOMEM ? rc : PYSTUCK_EFORMAT, 0,
+				"the server's answer makes no sense: %s", error_text(rc));
 	}
 }
