@@ -174,9 +174,11 @@ int gil_submit(struct gil_job *job)
 		else
 			courier.first = job;
 		courier.last = job;
-		pthread_cond_signal(&courier.work);
 	}
 	courier_unlock();
+	/* Not locked: the courier would wake up only to wait for the lock. */
+	if (rc == 0)
+		pthread_cond_signal(&courier.work);
 	return rc;
 }
 
