@@ -30,7 +30,7 @@ static int is_gone(const struct answer *a, uint32_t thread)
 	return t->count + t->omitted == 0 && (t->tid == 0 || !a->views[thread].exists);
 }
 
-static int put_code(struct encoder *e, uint32_t code)
+static int send_code(struct encoder *e, uint32_t code)
 {
 	const struct frames *f = e->a->frames;
 	struct msg m = { .type = MSG_DUMP_CODE, .dump_code = {
@@ -39,13 +39,11 @@ static int put_code(struct encoder *e, uint32_t code)
 		.function = pytext_span(&f->text, f->codes[code].function),
 	} };
 
-	if (e->wire_codes[code] != NOT_SENT)
-		return 0;
 	e->wire_codes[code] = e->next_code++;
 	return channel_frame(e->out, &m);
 }
 
-static int put_source(struct encoder *e, const struct lines_spot *spot)
+static int send_source(struct encoder *e, const struct lines_spot *spot)
 {
 	struct msg m = { .type = MSG_DUMP_SOURCE, .dump_source = {
 		.code = e->wire_codes[spot->code],
@@ -53,8 +51,6 @@ static int put_source(struct encoder *e, const struct lines_spot *spot)
 		.text = pytext_span(&e->a->lines->text, spot->source),
 	} };
 
-	if (spot->source.len == 0 || e->source_sent[spot->twin])
-		return 0;
 	e->source_sent[spot->twin] = 1;
 	return channel_frame(e->out, &m);
 }
@@ -65,10 +61,12 @@ static int put_frames(struct encoder *e, const struct frames_thread *t)
 	for (uint32_t i = 0; i < t->count; i++) {
 		const struct frames_frame *frame = &e->a->frames->frames[t->first + t->count - 1 - i];
 		const struct lines_spot *spot = &e->a->lines->spots[frame->offset];
-		int rc = put_code(e, frame->code);
+		int rc = 0;
 
-		if (rc == 0)
-			rc = put_source(e, spot);
+		if (e->wire_codes[frame->code] == NOT_SENT)
+			rc = send_code(e, frame->code);
+		if (rc == 0 && spot->source.len > 0 && !e->source_sent[spot->twin])
+			rc = send_source(e, spot);
 		if (rc != 0)
 			return rc;
 		be32_put(e->frames + (size_t)i * FRAME_BYTES, e->wire_codes[frame->code]);
