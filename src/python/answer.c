@@ -1,6 +1,7 @@
 /*
- * answer.c: encodes a dump. Codes and source lines are sent once, before the first thread that needs them. What is in the dump has
- * been decided elsewhere; only what does not fit is left out here.
+ * answer.c: encodes a dump. Codes and source lines are sent once, before the first thread that
+ * needs them. What is in the dump has been decided elsewhere; only what does not fit is left out
+ * here.
  */
 #include "answer.h"
 
@@ -10,16 +11,16 @@
 #include "error.h"
 
 #define NOT_SENT UINT32_MAX
-#define END_BYTES 64u	/* MSG_DUMP_END with its frame, and some */
+#define END_BYTES 64u /* MSG_DUMP_END with its frame, and some */
 
 struct encoder {
 	struct buf *out;
 	const struct answer *a;
-	uint32_t *wire_codes;	/* for each code the number under which it was sent, or NOT_SENT */
+	uint32_t *wire_codes; /* for each code the number under which it was sent, or NOT_SENT */
 	uint32_t next_code;
-	uint8_t *source_sent;	/* for each spot */
-	uint8_t *frames;	/* one thread's, encoded */
-	uint32_t next_local;	/* of a->locals: they lie in the order of the threads */
+	uint8_t *source_sent; /* for each spot */
+	uint8_t *frames;      /* one thread's, encoded */
+	uint32_t next_local;  /* of a->locals: they lie in the order of the threads */
 };
 
 /* A native thread that was not in Python and has ended since. */
@@ -33,11 +34,12 @@ static int is_gone(const struct answer *a, uint32_t thread)
 static int send_code(struct encoder *e, uint32_t code)
 {
 	const struct frames *f = e->a->frames;
-	struct msg m = { .type = MSG_DUMP_CODE, .dump_code = {
-		.code = e->next_code,
-		.file = pytext_span(&f->text, f->codes[code].file),
-		.function = pytext_span(&f->text, f->codes[code].function),
-	} };
+	struct msg m = {.type = MSG_DUMP_CODE,
+		.dump_code = {
+			.code = e->next_code,
+			.file = pytext_span(&f->text, f->codes[code].file),
+			.function = pytext_span(&f->text, f->codes[code].function),
+		}};
 
 	e->wire_codes[code] = e->next_code++;
 	return channel_frame(e->out, &m);
@@ -45,11 +47,12 @@ static int send_code(struct encoder *e, uint32_t code)
 
 static int send_source(struct encoder *e, const struct lines_spot *spot)
 {
-	struct msg m = { .type = MSG_DUMP_SOURCE, .dump_source = {
-		.code = e->wire_codes[spot->code],
-		.line = spot->line,
-		.text = pytext_span(&e->a->lines->text, spot->source),
-	} };
+	struct msg m = {.type = MSG_DUMP_SOURCE,
+		.dump_source = {
+			.code = e->wire_codes[spot->code],
+			.line = spot->line,
+			.text = pytext_span(&e->a->lines->text, spot->source),
+		}};
 
 	e->source_sent[spot->twin] = 1;
 	return channel_frame(e->out, &m);
@@ -59,7 +62,8 @@ static int send_source(struct encoder *e, const struct lines_spot *spot)
 static int put_frames(struct encoder *e, const struct frames_thread *t)
 {
 	for (uint32_t i = 0; i < t->count; i++) {
-		const struct frames_frame *frame = &e->a->frames->frames[t->first + t->count - 1 - i];
+		const struct frames_frame *frame =
+			&e->a->frames->frames[t->first + t->count - 1 - i];
 		const struct lines_spot *spot = &e->a->lines->spots[frame->offset];
 		int rc = 0;
 
@@ -82,11 +86,12 @@ static int put_locals(struct encoder *e, uint32_t thread)
 
 	for (; rc == 0 && l != NULL && e->next_local < l->count; e->next_local++) {
 		const struct locals_one *one = &l->items[e->next_local];
-		struct msg m = { .type = MSG_DUMP_LOCAL, .dump_local = {
-			.frame = e->a->frames->threads[thread].count - 1 - one->frame,
-			.name = pytext_span(&l->text, one->name),
-			.value = pytext_span(&l->text, one->value),
-		} };
+		struct msg m = {.type = MSG_DUMP_LOCAL,
+			.dump_local = {
+				.frame = e->a->frames->threads[thread].count - 1 - one->frame,
+				.name = pytext_span(&l->text, one->name),
+				.value = pytext_span(&l->text, one->value),
+			}};
 
 		if (one->thread > thread)
 			break;
@@ -102,18 +107,19 @@ static int put_thread(struct encoder *e, uint32_t thread)
 	int rc = put_frames(e, t);
 
 	if (rc == 0) {
-		struct msg m = { .type = MSG_DUMP_THREAD, .dump_thread = {
-			.ident = t->ident,
-			.tid = t->tid,
-			.flags = t->flags,
-			.state = view->state,
-			.name = pytext_span(&e->a->frames->text, t->name),
-			.class_name = pytext_span(&e->a->frames->text, t->class_name),
-			.os_name = span_text(view->name),
-			.detail = span_text(view->detail),
-			.omitted_frames = t->omitted,
-			.frames = { e->frames, (size_t)t->count * FRAME_BYTES },
-		} };
+		struct msg m = {.type = MSG_DUMP_THREAD,
+			.dump_thread = {
+				.ident = t->ident,
+				.tid = t->tid,
+				.flags = t->flags,
+				.state = view->state,
+				.name = pytext_span(&e->a->frames->text, t->name),
+				.class_name = pytext_span(&e->a->frames->text, t->class_name),
+				.os_name = span_text(view->name),
+				.detail = span_text(view->detail),
+				.omitted_frames = t->omitted,
+				.frames = {e->frames, (size_t)t->count * FRAME_BYTES},
+			}};
 
 		rc = channel_frame(e->out, &m);
 	}
@@ -122,7 +128,7 @@ static int put_thread(struct encoder *e, uint32_t thread)
 
 static int put_begin(struct encoder *e, uint32_t threads)
 {
-	struct msg m = { .type = MSG_DUMP_BEGIN, .dump_begin = e->a->begin };
+	struct msg m = {.type = MSG_DUMP_BEGIN, .dump_begin = e->a->begin};
 
 	m.dump_begin.threads = threads;
 	return channel_frame(e->out, &m);
@@ -131,18 +137,20 @@ static int put_begin(struct encoder *e, uint32_t threads)
 static int put_end(struct encoder *e, uint32_t left_out)
 {
 	const struct frames *f = e->a->frames;
-	struct msg m = { .type = MSG_DUMP_END, .dump_end = {
-		.id = e->a->begin.id,
-		.omitted_threads = f->omitted_threads + left_out,
-		.cut = f->cut || left_out > 0 || (e->a->locals != NULL && e->a->locals->cut),
-	} };
+	struct msg m = {.type = MSG_DUMP_END,
+		.dump_end = {
+			.id = e->a->begin.id,
+			.omitted_threads = f->omitted_threads + left_out,
+			.cut = f->cut || left_out > 0 ||
+			       (e->a->locals != NULL && e->a->locals->cut),
+		}};
 
 	return channel_frame(e->out, &m);
 }
 
 /*
- * Encodes the first `threads` of those that are still there. *done says how many have gone in whole when it returns
- * PYSTUCK_ETOOBIG.
+ * Encodes the first `threads` of those that are still there. *done says how many have gone in whole
+ * when it returns PYSTUCK_ETOOBIG.
  */
 static int encode(struct encoder *e, uint32_t threads, uint32_t left_out, uint32_t *done)
 {
@@ -173,8 +181,9 @@ static int encode(struct encoder *e, uint32_t threads, uint32_t left_out, uint32
 static size_t estimate(const struct answer *a)
 {
 	const struct frames *f = a->frames;
-	size_t bytes = (size_t)f->thread_count * 160 + (size_t)f->frame_count * FRAME_BYTES + f->text.used +
-		a->lines->text.used + (size_t)f->code_count * 100 + (size_t)a->lines->spot_count * 20 + 1024;
+	size_t bytes = (size_t)f->thread_count * 160 + (size_t)f->frame_count * FRAME_BYTES +
+		       f->text.used + a->lines->text.used + (size_t)f->code_count * 100 +
+		       (size_t)a->lines->spot_count * 20 + 1024;
 
 	if (a->locals != NULL)
 		bytes += a->locals->text.used + (size_t)a->locals->count * 20;
@@ -194,7 +203,7 @@ static uint32_t longest_stack(const struct frames *f)
 int answer_encode(struct buf *out, const struct answer *a)
 {
 	const struct frames *f = a->frames;
-	struct encoder e = { .out = out, .a = a };
+	struct encoder e = {.out = out, .a = a};
 	uint32_t threads = 0, done = 0;
 	uint8_t *room = NULL;
 	int rc = PYSTUCK_ENOMEM;

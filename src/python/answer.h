@@ -1,5 +1,6 @@
 /*
- * answer.h: a collected dump as the frames of the messages that answer MSG_DUMP. No GIL; no Python object is touched.
+ * answer.h: a collected dump as the frames of the messages that answer MSG_DUMP. No GIL; no Python
+ * object is touched.
  */
 #ifndef PYSTUCK_PYTHON_ANSWER_H
 #define PYSTUCK_PYTHON_ANSWER_H
@@ -13,17 +14,21 @@
 #include "msg.h"
 #include "waits.h"
 
-#define ANSWER_BYTES_MAX (64u * 1024 * 1024)	/* threads that do not fit any more are counted in omitted_threads */
+#define ANSWER_BYTES_MAX                                                                           \
+	(64u * 1024 * 1024) /* threads that do not fit any more are counted in omitted_threads */
 
 struct answer {
-	struct msg_dump_begin begin;		/* `threads` is filled in */
+	struct msg_dump_begin begin; /* `threads` is filled in */
 	const struct frames *frames;
 	const struct lines *lines;
-	const struct locals *locals;		/* NULL: none were asked for */
-	const struct waits_view *views;		/* one for each of frames->threads */
+	const struct locals *locals;    /* NULL: none were asked for */
+	const struct waits_view *views; /* one for each of frames->threads */
 };
 
-/* Sets the limit of *out, which the caller gives as {0} and frees. 0, PYSTUCK_ENOMEM, PYSTUCK_ETOOBIG. */
+/*
+ * Sets the limit of *out, which the caller gives as {0} and frees. 0, PYSTUCK_ENOMEM,
+ * PYSTUCK_ETOOBIG.
+ */
 int answer_encode(struct buf *out, const struct answer *a);
 
 #endif

@@ -1,8 +1,10 @@
 /*
- * compat.h: every difference between CPython 3.10 and 3.15 that collecting a dump has to know, each with its version and its
- * reason. The code above it reads the same for all versions. Nothing here takes the GIL, allocates or runs Python code.
+ * compat.h: every difference between CPython 3.10 and 3.15 that collecting a dump has to know, each
+ * with its version and its reason. The code above it reads the same for all versions. Nothing here
+ * takes the GIL, allocates or runs Python code.
  *
- * "GIL held" is meant of all functions that take a PyObject, a frame or a thread state, unless they say otherwise.
+ * "GIL held" is meant of all functions that take a PyObject, a frame or a thread state, unless they
+ * say otherwise.
  */
 #ifndef PYSTUCK_PYTHON_COMPAT_H
 #define PYSTUCK_PYTHON_COMPAT_H
@@ -21,10 +23,14 @@
 #define Py_BUILD_CORE 1
 #endif
 #include <frameobject.h>
-/* 3.12: a macro of the public headers stands in the way of an inline function of the internal ones. */
+/* 3.12: a macro of the public headers stands in the way of an inline function of the internal ones.
+ */
 #undef _PyGC_FINALIZED
 #if PY_VERSION_HEX >= 0x030E0000
-/* 3.14: the structures have a header of their own, without the functions that CPython does not export. */
+/*
+ * 3.14: the structures have a header of their own, without the functions that CPython does not
+ * export.
+ */
 #include <internal/pycore_interpframe_structs.h>
 #include <internal/pycore_code.h>
 #elif PY_VERSION_HEX >= 0x030B0000
@@ -32,7 +38,10 @@
 #include <internal/pycore_code.h>
 #endif
 #if PY_VERSION_HEX >= 0x030D0000
-/* 3.13: _PyObject_GenericGetAttrWithDict is still exported, but no longer declared with the public functions. */
+/*
+ * 3.13: _PyObject_GenericGetAttrWithDict is still exported, but no longer declared with the public
+ * functions.
+ */
 #include <internal/pycore_object.h>
 #endif
 #include <internal/pycore_interp.h>
@@ -50,28 +59,30 @@ typedef PyFrameObject compat_frame;
 #endif
 
 /*
- * The list of thread states changes without the GIL: a native thread on its way into Python links its new thread state in
- * before it waits for the GIL. Its lock is held for moments only, and never by a thread that waits for the GIL; even so the
- * wait is bounded, because the whole program waits with us. 1 when it is ours.
+ * The list of thread states changes without the GIL: a native thread on its way into Python links
+ * its new thread state in before it waits for the GIL. Its lock is held for moments only, and never
+ * by a thread that waits for the GIL; even so the wait is bounded, because the whole program waits
+ * with us. 1 when it is ours.
  */
 #define COMPAT_HEAD_WAIT_US 50000
 #if PY_VERSION_HEX >= 0x030D0000
 /*
- * 3.13: a PyMutex. PyMutex_Lock would let go of the GIL while it waits, and then wait for the GIL with this mutex held, which
- * is a deadlock with a thread that does it the other way round; the call that CPython uses instead is not exported. So: take
- * the mutex only when it is free, by its documented lowest bit.
+ * 3.13: a PyMutex. PyMutex_Lock would let go of the GIL while it waits, and then wait for the GIL
+ * with this mutex held, which is a deadlock with a thread that does it the other way round; the
+ * call that CPython uses instead is not exported. So: take the mutex only when it is free, by its
+ * documented lowest bit.
  */
 static inline int compat_head_lock(void)
 {
 	uint8_t *bits = &_PyRuntime.interpreters.mutex._bits;
-	const struct timespec pause = { 0, 20000 };
+	const struct timespec pause = {0, 20000};
 	int tries = 0;
 
 	for (;;) {
 		uint8_t seen = __atomic_load_n(bits, __ATOMIC_RELAXED);
 
-		if ((seen & 1) == 0 && __atomic_compare_exchange_n(bits, &seen, (uint8_t)(seen | 1), 0,
-				__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		if ((seen & 1) == 0 && __atomic_compare_exchange_n(bits, &seen, (uint8_t)(seen | 1),
+					       0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return 1;
 		if (++tries > COMPAT_HEAD_WAIT_US / 20)
 			return 0;
@@ -89,8 +100,8 @@ static inline void compat_head_unlock(void)
 #else
 static inline int compat_head_lock(void)
 {
-	return PyThread_acquire_lock_timed(_PyRuntime.interpreters.mutex, COMPAT_HEAD_WAIT_US, 0)
-		== PY_LOCK_ACQUIRED;
+	return PyThread_acquire_lock_timed(_PyRuntime.interpreters.mutex, COMPAT_HEAD_WAIT_US, 0) ==
+	       PY_LOCK_ACQUIRED;
 }
 
 static inline void compat_head_unlock(void)
@@ -99,7 +110,8 @@ static inline void compat_head_unlock(void)
 }
 #endif
 
-/* Walking the list under that lock. Not PyThreadState_Next: from 3.13 on it takes the lock itself. */
+/* Walking the list under that lock. Not PyThreadState_Next: from 3.13 on it takes the lock itself.
+ */
 static inline PyThreadState *compat_first_thread(void)
 {
 #if PY_VERSION_HEX >= 0x030B0000
@@ -131,7 +143,10 @@ static inline uint64_t compat_main_ident(void)
 	return _PyRuntime.main_thread;
 }
 
-/* The structure of the GIL, whose address threads that wait for the GIL show to the kernel. Any thread, no GIL. */
+/*
+ * The structure of the GIL, whose address threads that wait for the GIL show to the kernel. Any
+ * thread, no GIL.
+ */
 static inline const struct _gil_runtime_state *compat_gil(void)
 {
 #if PY_VERSION_HEX >= 0x030C0000
@@ -145,8 +160,9 @@ static inline const struct _gil_runtime_state *compat_gil(void)
 }
 
 /*
- * Who holds it: an address that may be stale the next moment. Any thread, no GIL. last_holder means nothing while locked is 0.
- * Read with the compiler's atomics: the fields are plain ones on 3.13+ and of CPython's own atomic types before.
+ * Who holds it: an address that may be stale the next moment. Any thread, no GIL. last_holder means
+ * nothing while locked is 0. Read with the compiler's atomics: the fields are plain ones on 3.13+
+ * and of CPython's own atomic types before.
  */
 static inline PyThreadState *compat_gil_holder(void)
 {
@@ -161,7 +177,8 @@ static inline PyThreadState *compat_gil_holder(void)
 	holder = (uintptr_t)__atomic_load_n(&gil->last_holder, __ATOMIC_RELAXED);
 #else
 	locked = __atomic_load_n((const int *)(const void *)&gil->locked, __ATOMIC_RELAXED);
-	holder = __atomic_load_n((const uintptr_t *)(const void *)&gil->last_holder, __ATOMIC_RELAXED);
+	holder = __atomic_load_n(
+		(const uintptr_t *)(const void *)&gil->last_holder, __ATOMIC_RELAXED);
 #endif
 	return locked == 1 ? (PyThreadState *)holder : NULL;
 }
@@ -196,11 +213,15 @@ static inline PyObject *compat_untag(_PyStackRef ref)
 }
 #endif
 
-/* The code that the frame runs; NULL for the frames that CPython puts in between for itself (3.12+). */
+/*
+ * The code that the frame runs; NULL for the frames that CPython puts in between for itself
+ * (3.12+).
+ */
 static inline PyCodeObject *compat_code(const compat_frame *f)
 {
 #if PY_VERSION_HEX >= 0x030E0000
-	PyObject *code = f->owner < FRAME_OWNED_BY_INTERPRETER ? compat_untag(f->f_executable) : NULL;
+	PyObject *code =
+		f->owner < FRAME_OWNED_BY_INTERPRETER ? compat_untag(f->f_executable) : NULL;
 
 	return code != NULL && PyCode_Check(code) ? (PyCodeObject *)code : NULL;
 #elif PY_VERSION_HEX >= 0x030D0000
@@ -216,8 +237,9 @@ static inline PyCodeObject *compat_code(const compat_frame *f)
 }
 
 /*
- * Offset in bytes of the instruction that the frame is at, as the line tables count. Negative: it has not begun. *complete 0:
- * CPython is still setting the frame up and hides it from sys._current_frames() and from tracebacks (3.11+).
+ * Offset in bytes of the instruction that the frame is at, as the line tables count. Negative: it
+ * has not begun. *complete 0: CPython is still setting the frame up and hides it from
+ * sys._current_frames() and from tracebacks (3.11+).
  */
 static inline int32_t compat_offset(const compat_frame *f, const PyCodeObject *code, int *complete)
 {
@@ -238,7 +260,10 @@ static inline int32_t compat_offset(const compat_frame *f, const PyCodeObject *c
 #endif
 }
 
-/* 1 when the characters of a str can be read in place. Up to 3.11 the old C API could make some that have none yet. */
+/*
+ * 1 when the characters of a str can be read in place. Up to 3.11 the old C API could make some
+ * that have none yet.
+ */
 static inline int compat_str_ready(PyObject *str)
 {
 #if PY_VERSION_HEX < 0x030C0000
@@ -249,7 +274,8 @@ static inline int compat_str_ready(PyObject *str)
 #endif
 }
 
-/* A str, borrowed. 3.11: with the classes and functions around it; before there is only the name. */
+/* A str, borrowed. 3.11: with the classes and functions around it; before there is only the name.
+ */
 static inline PyObject *compat_qualname(const PyCodeObject *code)
 {
 #if PY_VERSION_HEX >= 0x030B0000
@@ -276,12 +302,14 @@ static inline Py_ssize_t compat_slots(const PyCodeObject *code)
 #if PY_VERSION_HEX >= 0x030B0000
 	return code->co_nlocalsplus;
 #else
-	return code->co_nlocals + PyTuple_GET_SIZE(code->co_cellvars) + PyTuple_GET_SIZE(code->co_freevars);
+	return code->co_nlocals + PyTuple_GET_SIZE(code->co_cellvars) +
+	       PyTuple_GET_SIZE(code->co_freevars);
 #endif
 }
 
 /* The variable in slot i: its name (borrowed, a str) and its value (borrowed; NULL: unbound). */
-static inline PyObject *compat_slot(const compat_frame *f, const PyCodeObject *code, Py_ssize_t i, PyObject **name)
+static inline PyObject *compat_slot(
+	const compat_frame *f, const PyCodeObject *code, Py_ssize_t i, PyObject **name)
 {
 	PyObject *value;
 	int cell;
@@ -315,7 +343,10 @@ static inline PyObject *compat_slot(const compat_frame *f, const PyCodeObject *c
 	return value;
 }
 
-/* An exact set or frozenset, entry by entry: 0 at the end. *key is borrowed. Without hashing or comparing anything. */
+/*
+ * An exact set or frozenset, entry by entry: 0 at the end. *key is borrowed. Without hashing or
+ * comparing anything.
+ */
 static inline int compat_set_next(PyObject *set, Py_ssize_t *at, PyObject **key)
 {
 	const PySetObject *so = (const PySetObject *)set;
@@ -330,8 +361,9 @@ static inline int compat_set_next(PyObject *set, Py_ssize_t *at, PyObject **key)
 }
 
 /*
- * The attribute as object.__getattribute__ finds it, whatever the type's own way is: a new reference, or NULL without an exception
- * and without making one. The caller has seen to it that no descriptor of the program's is called.
+ * The attribute as object.__getattribute__ finds it, whatever the type's own way is: a new
+ * reference, or NULL without an exception and without making one. The caller has seen to it that no
+ * descriptor of the program's is called.
  */
 static inline PyObject *compat_stored_attribute(PyObject *object, PyObject *name)
 {

@@ -1,6 +1,7 @@
 /*
- * dump.c: answers MSG_DUMP, by a job of the courier, or without the GIL when that did not come in time. Collecting, interpreting
- * and encoding are done by the files around; here is what happens when, and with what held.
+ * dump.c: answers MSG_DUMP, by a job of the courier, or without the GIL when that did not come in
+ * time. Collecting, interpreting and encoding are done by the files around; here is what happens
+ * when, and with what held.
  */
 #include <Python.h>
 
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,12 +22,16 @@
 #include "locals.h"
 #include "names.h"
 #include "ours.h"
+#include "tids.h"
 #include "waits.h"
 
-#include <sys/syscall.h>
-
-#define OS_THREADS_MAX 4096u	/* in an answer without the GIL: it is made by the net thread, for which others wait */
-/* So many threads get their name from the kernel too, and all that threading does not know: each costs as much as the state. */
+#define OS_THREADS_MAX                                                                             \
+	4096u /* in an answer without the GIL: it is made by the net thread, for which others wait \
+	       */
+/*
+ * So many threads get their name from the kernel too, and all that threading does not know: each
+ * costs as much as the state.
+ */
 #define OS_NAMES_MAX 128u
 #define NOTE_BYTES 160
 
@@ -61,8 +67,8 @@ static uint64_t time_now_ns(void)
 
 static void answer_error(struct port *port, uint32_t id, enum reason reason, const char *text)
 {
-	struct msg m = { .type = MSG_ERROR, .error = { .id = id, .reason = (uint8_t)reason,
-		.text = span_text(text) } };
+	struct msg m = {.type = MSG_ERROR,
+		.error = {.id = id, .reason = (uint8_t)reason, .text = span_text(text)}};
 
 	port_answer(port, &m);
 }
@@ -88,7 +94,8 @@ static int look_at_threads(struct dump *d)
 	for (uint32_t i = 0; i < f->thread_count; i++) {
 		const struct frames_thread *t = &f->threads[i];
 
-		waits_look(&w, (pid_t)t->tid, i < OS_NAMES_MAX || t->class_name.len == 0, &d->views[i]);
+		waits_look(&w, (pid_t)t->tid, i < OS_NAMES_MAX || t->class_name.len == 0,
+			&d->views[i]);
 	}
 	waits_close(&w);
 	return 0;
@@ -103,17 +110,18 @@ static void send_answer(struct port *port, const struct dump *d, int with_locals
 		.locals = with_locals ? &d->locals : NULL,
 		.views = d->views,
 	};
-	struct buf out = { 0 };
+	struct buf out = {0};
 	int rc = answer_encode(&out, &a);
 
 	if (rc == 0)
 		rc = port_answer_framed(port, buf_span(&out));
 	if (rc != 0 && rc != PYSTUCK_ECLOSED)
-		answer_error(port, d->begin.id, REASON_LIMIT, "no memory in the program for a dump");
+		answer_error(
+			port, d->begin.id, REASON_LIMIT, "no memory in the program for a dump");
 	buf_free(&out);
 }
 
-/* --- with the GIL ------------------------------------------------------------------------------------------------ */
+/* --- with the GIL --- */
 
 /* GIL held; what is done here is what the program stands still for. */
 static int collect(struct dump *d, const struct msg_dump *request, const struct gil_hold *hold)
@@ -133,15 +141,16 @@ static void finish(struct dump *d, struct port *port, const struct msg_dump *req
 	if (rc == 0)
 		rc = lines_find(&d->lines, &d->frames);
 	if (rc != 0) {
-		answer_error(port, request->id, REASON_LIMIT, "no memory in the program for a dump");
+		answer_error(
+			port, request->id, REASON_LIMIT, "no memory in the program for a dump");
 		return;
 	}
 	lines_read(&d->lines, &d->frames);
 	send_answer(port, d, (request->flags & DUMP_LOCALS) != 0);
 }
 
-static void answer_without_frames(struct port *port, const struct msg_dump *request, uint64_t waited_us,
-	const char *note);
+static void answer_without_frames(
+	struct port *port, const struct msg_dump *request, uint64_t waited_us, const char *note);
 
 /* The courier, with the request claimed and the GIL held; gives it back. */
 static void answer_claimed(const struct job *job, struct dump *d, struct gil_hold *hold)
@@ -161,9 +170,13 @@ static void answer_claimed(const struct job *job, struct dump *d, struct gil_hol
 		answer_without_frames(job->port, &job->request, hold->wait_us,
 			"Python's list of threads is locked; Python stacks unknown");
 	else
-		answer_error(job->port, job->request.id, REASON_LIMIT, "no memory in the program for a dump");
+		answer_error(job->port, job->request.id, REASON_LIMIT,
+			"no memory in the program for a dump");
 	port_done(job->port, PORT_DUMP, job->request.id);
-	/* The answer is out: only now, since it may run the program's code, are the code objects let go. */
+	/*
+	 * The answer is out: only now, since it may run the program's code, are the code objects
+	 * let go.
+	 */
 	if (d->frames.code_count > 0) {
 		gil_take(hold);
 		frames_release(&d->frames);
@@ -174,7 +187,7 @@ static void answer_claimed(const struct job *job, struct dump *d, struct gil_hol
 static void run_job(struct gil_job *base)
 {
 	struct job *job = (struct job *)base;
-	struct dump d = { .views = NULL };
+	struct dump d = {.views = NULL};
 	struct gil_hold hold;
 
 	/* Nobody waits any more: the program is spared the stop. */
@@ -209,7 +222,7 @@ void dump_request(struct port *port, const struct msg_dump *request)
 		refuse(port, request->id, REASON_LIMIT, "no memory in the program for a dump");
 		return;
 	}
-	job->base = (struct gil_job){ .run = run_job };
+	job->base = (struct gil_job){.run = run_job};
 	job->port = port_ref(port);
 	job->request = *request;
 	rc = gil_submit(&job->base);
@@ -220,10 +233,11 @@ void dump_request(struct port *port, const struct msg_dump *request)
 	if (rc == PYSTUCK_ECLOSED)
 		refuse(port, request->id, REASON_STOPPING, "the program is ending");
 	else
-		refuse(port, request->id, REASON_LIMIT, "no thread could be started in the program");
+		refuse(port, request->id, REASON_LIMIT,
+			"no thread could be started in the program");
 }
 
-/* --- without the GIL --------------------------------------------------------------------------------------------- */
+/* --- without the GIL --- */
 
 /* All threads of the process but ours, the main thread first: /proc lists them by id. */
 static int list_os_threads(struct dump *d, const struct waits *w, uint8_t flags)
@@ -249,8 +263,9 @@ static int list_os_threads(struct dump *d, const struct waits *w, uint8_t flags)
 		if (ours && !(flags & DUMP_OURS))
 			continue;
 		f->threads[f->thread_count].tid = (uint32_t)tids[i];
-		f->threads[f->thread_count].flags = (uint8_t)((tids[i] == getpid() ? THREAD_MAIN : 0) |
-			(ours ? THREAD_OURS : 0));
+		f->threads[f->thread_count].flags =
+			(uint8_t)((tids[i] == getpid() ? THREAD_MAIN : 0) |
+				  (ours ? THREAD_OURS : 0));
 		waits_look(w, tids[i], 1, &d->views[f->thread_count++]);
 	}
 out:
@@ -258,10 +273,10 @@ out:
 	return rc;
 }
 
-static void answer_without_frames(struct port *port, const struct msg_dump *request, uint64_t waited_us,
-	const char *note)
+static void answer_without_frames(
+	struct port *port, const struct msg_dump *request, uint64_t waited_us, const char *note)
 {
-	struct dump d = { .views = NULL };
+	struct dump d = {.views = NULL};
 	struct waits w;
 	int rc;
 
@@ -271,7 +286,7 @@ static void answer_without_frames(struct port *port, const struct msg_dump *requ
 		.how = DUMP_HOW_OS,
 		.time_ns = time_now_ns(),
 		.gil_wait_us = waited_us,
-		.gil_holder = frames_tid_at(gil_holder()),
+		.gil_holder = tids_at(gil_holder()),
 		.note = span_text(note),
 	};
 	rc = list_os_threads(&d, &w, request->flags);
@@ -279,14 +294,15 @@ static void answer_without_frames(struct port *port, const struct msg_dump *requ
 	if (rc == 0)
 		send_answer(port, &d, 0);
 	else
-		answer_error(port, request->id, REASON_LIMIT, "no memory in the program for a dump");
+		answer_error(
+			port, request->id, REASON_LIMIT, "no memory in the program for a dump");
 	dump_free(&d);
 }
 
 void dump_without_gil(struct port *port, const struct msg_dump *request, uint64_t waited_us)
 {
 	unsigned long long tenths = (waited_us + 50000) / 100000;
-	uint32_t holder = frames_tid_at(gil_holder());
+	uint32_t holder = tids_at(gil_holder());
 	char by[32] = "", note[NOTE_BYTES];
 
 	if (holder != 0)

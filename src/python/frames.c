@@ -1,6 +1,7 @@
 /*
- * frames.c: walks thread states and frames under the GIL and notes code objects and instruction offsets. What the offsets mean
- * is in lines.c, names of threads in names.c, values of variables in locals.c.
+ * frames.c: walks thread states and frames under the GIL and notes code objects and instruction
+ * offsets. What the offsets mean is in lines.c, names of threads in names.c, values of variables in
+ * locals.c.
  */
 #include "frames.h"
 
@@ -8,22 +9,24 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include "error.h"
 #include "msg.h"
 #include "names.h"
 #include "ours.h"
+#include "tids.h"
 
 #define FIRST_THREADS 64u
 #define FIRST_FRAMES 1024u
 #define FIRST_CODES 64u
-#define FETCH_THREADS 4u			/* so many threads ahead memory is asked for */
-#define FILE_CACHE 64u			/* recently copied file names; a power of two */
-#define REMEMBERED_FRAMES_MAX 1000000u	/* room is made beforehand for at most so many */
+#define FETCH_THREADS 4u               /* so many threads ahead memory is asked for */
+#define FILE_CACHE 64u                 /* recently copied file names; a power of two */
+#define REMEMBERED_FRAMES_MAX 1000000u /* room is made beforehand for at most so many */
 
-/* What the last dump needed: growing tables and first touches of memory are for the time before the GIL is taken. */
+/*
+ * What the last dump needed: growing tables and first touches of memory are for the time before the
+ * GIL is taken.
+ */
 static _Atomic uint32_t last_threads, last_frames;
 
 /* Code objects of one module share the str of their file name: it is copied once. */
@@ -34,7 +37,7 @@ struct file_cache {
 	} entries[FILE_CACHE];
 };
 
-/* --- memory ------------------------------------------------------------------------------------------------------ */
+/* --- memory --- */
 
 /* Doubles *capacity, up to `most` elements, until it holds `need`. */
 static int grow(void **array, uint32_t *capacity, uint32_t need, uint32_t most, size_t size)
@@ -117,7 +120,7 @@ void frames_release(struct frames *f)
 	}
 }
 
-/* --- code objects ------------------------------------------------------------------------------------------------ */
+/* --- code objects --- */
 
 static uint32_t hash_address(const void *p)
 {
@@ -155,7 +158,10 @@ static int grow_slots(struct frames *f)
 	return 0;
 }
 
-/* Without memory for a name the frame is shown without it: it is the names that are cut, not the stack. */
+/*
+ * Without memory for a name the frame is shown without it: it is the names that are cut, not the
+ * stack.
+ */
 static void copy_names(struct frames *f, struct frames_code *c, struct file_cache *cache)
 {
 	PyObject *file = c->code->co_filename;
@@ -190,7 +196,7 @@ static int add_code(struct frames *f, PyCodeObject *code, struct file_cache *cac
 	return 0;
 }
 
-/* --- frames ------------------------------------------------------------------------------------------------------ */
+/* --- frames --- */
 
 static int add_frame(struct frames *f, PyCodeObject *code, int32_t offset, struct file_cache *cache)
 {
@@ -204,37 +210,43 @@ static int add_frame(struct frames *f, PyCodeObject *code, int32_t offset, struc
 	else
 		rc = add_code(f, code, cache, &index);
 	if (rc == 0)
-		f->frames[f->frame_count++] = (struct frames_frame){ index, offset };
+		f->frames[f->frame_count++] = (struct frames_frame){index, offset};
 	return rc;
 }
 
 /*
- * The walk waits for memory more than for anything else. Frames of one thread lie behind each other, the innermost last (3.11+):
- * what comes next is asked for early. An address where nothing is does no harm here.
+ * The walk waits for memory more than for anything else. Frames of one thread lie behind each
+ * other, the innermost last (3.11+): what comes next is asked for early. An address where nothing
+ * is does no harm here.
  */
-#define CACHE_LINE 64
+#define CACHE_LINE 64u
 static void fetch_ahead(const compat_frame *fr)
 {
-	__builtin_prefetch((const char *)fr - 4 * CACHE_LINE);
-	__builtin_prefetch((const char *)fr - 6 * CACHE_LINE);
+	__builtin_prefetch((const void *)((uintptr_t)fr - 4 * CACHE_LINE));
+	__builtin_prefetch((const void *)((uintptr_t)fr - 6 * CACHE_LINE));
 }
 
 /* The first frames of a thread that is walked soon. */
 static void fetch_top(const compat_frame *fr)
 {
-	for (int line = -3; line <= 1; line++)
-		__builtin_prefetch((const char *)fr + line * CACHE_LINE);
+	for (uintptr_t line = 0; line <= 4; line++)
+		__builtin_prefetch((const void *)((uintptr_t)fr + (line - 3) * CACHE_LINE));
 }
 
-/* From the innermost frame outwards. Where a limit or memory ends, the rest is counted, so that what is kept has no holes. */
-static void walk_thread(struct frames *f, struct frames_thread *t, uint32_t most, struct file_cache *cache)
+/*
+ * From the innermost frame outwards. Where a limit or memory ends, the rest is counted, so that
+ * what is kept has no holes.
+ */
+static void walk_thread(
+	struct frames *f, struct frames_thread *t, uint32_t most, struct file_cache *cache)
 {
 	uint32_t walked = 0;
 	int32_t offset;
 	int complete;
 
 	t->first = f->frame_count;
-	for (compat_frame *fr = t->top; fr != NULL && walked < FRAMES_WALK_MAX; fr = compat_back(fr), walked++) {
+	for (compat_frame *fr = t->top; fr != NULL && walked < FRAMES_WALK_MAX;
+		fr = compat_back(fr), walked++) {
 		PyCodeObject *code = compat_code(fr);
 
 		fetch_ahead(fr);
@@ -252,53 +264,7 @@ static void walk_thread(struct frames *f, struct frames_thread *t, uint32_t most
 		f->cut = 1;
 }
 
-/* --- thread states ----------------------------------------------------------------------------------------------- */
-
-/* Reads our own memory by a system call that fails at a bad address instead of crashing. */
-static int read_memory(uintptr_t address, void *to, size_t size)
-{
-	struct iovec local = { to, size }, remote = { (void *)address, size };
-
-	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
-}
-
-#if PY_VERSION_HEX < 0x030B0000
-#define TCB_BYTES 2048u		/* the C library's record of a thread is searched so far for the kernel's id */
-
-/*
- * 3.10 keeps no kernel ids. A thread's ident is the address of the C library's record of it, which has the id at a place that
- * is found once, by looking for our own (the caller is not the main thread: its id is not the process's). The records of other
- * threads may be gone: they are read by a system call that fails instead of crashing. 0: not found.
- */
-static size_t tid_place(void)
-{
-	static _Atomic uint32_t place;	/* 0: not looked for yet; 1: in vain; else the place */
-	uint32_t found = atomic_load(&place), own = (uint32_t)PyThread_get_thread_native_id(), word;
-	uintptr_t record = (uintptr_t)PyThread_get_thread_ident();
-
-	if (found != 0)
-		return found > 1 ? found : 0;
-	for (uint32_t at = 4; at < TCB_BYTES && found == 0; at += 4)
-		if (read_memory(record + at, &word, sizeof word) && word == own)
-			found = at;
-	atomic_store(&place, found > 0 ? found : 1);
-	return found;
-}
-
-static uint32_t tid_of_ident(uint64_t ident)
-{
-	size_t place = tid_place();
-	uint32_t tid = 0;
-
-	return place != 0 && read_memory((uintptr_t)ident + place, &tid, sizeof tid) ? tid : 0;
-}
-#else
-static uint32_t tid_of_ident(uint64_t ident)
-{
-	(void)ident;
-	return 0;
-}
-#endif
+/* --- thread states --- */
 
 static int list_threads(struct frames *f, const PyThreadState *holder, uint64_t *holder_ident)
 {
@@ -369,8 +335,9 @@ static void sort_out_ours(struct frames *f, uint8_t flags)
 }
 
 /*
- * A thread state without frames is a native thread that is not in Python at the moment; or one that is about to start and still
- * bears the ident of the thread that made it (3.10, 3.11) or none (3.12+). Only the former is a thread to show.
+ * A thread state without frames is a native thread that is not in Python at the moment; or one that
+ * is about to start and still bears the ident of the thread that made it (3.10, 3.11) or none
+ * (3.12+). Only the former is a thread to show.
  */
 static void drop_unborn(struct frames *f)
 {
@@ -400,13 +367,16 @@ static void fill_in_tids(struct frames *f)
 {
 	for (uint32_t i = 0; i < f->thread_count; i++)
 		if (f->threads[i].tid == 0)
-			f->threads[i].tid = tid_of_ident(f->threads[i].ident);
+			f->threads[i].tid = tids_of_ident(f->threads[i].ident);
 }
 
-int frames_collect(struct frames *f, uint8_t flags, uint32_t max_frames, const PyThreadState *holder)
+int frames_collect(
+	struct frames *f, uint8_t flags, uint32_t max_frames, const PyThreadState *holder)
 {
-	uint32_t most = max_frames > 0 && max_frames < FRAMES_PER_THREAD_MAX ? max_frames : FRAMES_PER_THREAD_MAX;
-	struct file_cache cache = { 0 };
+	uint32_t most = max_frames > 0 && max_frames < FRAMES_PER_THREAD_MAX
+				? max_frames
+				: FRAMES_PER_THREAD_MAX;
+	struct file_cache cache = {0};
 	uint64_t holder_ident = 0;
 	int rc = list_threads(f, holder, &holder_ident);
 
@@ -426,15 +396,16 @@ int frames_collect(struct frames *f, uint8_t flags, uint32_t max_frames, const P
 			f->holder_tid = f->threads[i].tid;
 	sort_out_ours(f, flags);
 	atomic_store(&last_threads, f->thread_count);
-	atomic_store(&last_frames, f->frame_count < REMEMBERED_FRAMES_MAX ? f->frame_count : REMEMBERED_FRAMES_MAX);
+	atomic_store(&last_frames,
+		f->frame_count < REMEMBERED_FRAMES_MAX ? f->frame_count : REMEMBERED_FRAMES_MAX);
 	return 0;
 }
 
-/* --- by ident ---------------------------------------------------------------------------------------------------- */
+/* --- by ident --- */
 
 struct frames_idents {
 	uint32_t mask;
-	uint32_t slots[];	/* index + 1, 0 for none */
+	uint32_t slots[]; /* index + 1, 0 for none */
 };
 
 static uint32_t *ident_slot(struct frames_idents *map, const struct frames *f, uint64_t ident)
@@ -465,7 +436,8 @@ struct frames_idents *frames_idents_new(const struct frames *f)
 	return map;
 }
 
-struct frames_thread *frames_idents_find(const struct frames_idents *map, struct frames *f, uint64_t ident)
+struct frames_thread *frames_idents_find(
+	const struct frames_idents *map, struct frames *f, uint64_t ident)
 {
 	uint32_t i = hash_address((const void *)(uintptr_t)ident) & map->mask;
 
@@ -478,19 +450,4 @@ struct frames_thread *frames_idents_find(const struct frames_idents *map, struct
 void frames_idents_free(struct frames_idents *map)
 {
 	free(map);
-}
-
-/* --- without the GIL --------------------------------------------------------------------------------------------- */
-
-uint32_t frames_tid_at(const PyThreadState *address)
-{
-	PyThreadState copy;
-	uint32_t tid = 0;
-
-	if (address == NULL || !read_memory((uintptr_t)address, &copy, sizeof copy))
-		return 0;
-	if (copy.interp != PyInterpreterState_Main())
-		return 0;
-	tid = compat_native_tid(&copy);
-	return tid != 0 ? tid : tid_of_ident(copy.thread_id);
 }

@@ -1,7 +1,7 @@
 /*
- * frames.h: the thread states and frames of the main interpreter, collected under the GIL in as short a time as possible:
- * which code, at which instruction. Names are copied, everything else (lines, source, what the kernel knows) is found out later,
- * when the GIL has been given back.
+ * frames.h: the thread states and frames of the main interpreter, collected under the GIL in as
+ * short a time as possible: which code, at which instruction. Names are copied, everything else
+ * (lines, source, what the kernel knows) is found out later, when the GIL has been given back.
  */
 #ifndef PYSTUCK_PYTHON_FRAMES_H
 #define PYSTUCK_PYTHON_FRAMES_H
@@ -12,78 +12,83 @@
 #include "compat.h"
 #include "pytext.h"
 
-#define FRAMES_THREADS_MAX 65536u		/* threads in a dump; further ones are counted */
-#define FRAMES_PER_THREAD_MAX 16384u		/* frames of one thread, innermost kept; further ones are counted */
-#define FRAMES_TOTAL_MAX 4000000u		/* frames in a dump */
-#define FRAMES_CODES_MAX 1000000u		/* distinct code objects in a dump */
-#define FRAMES_WALK_MAX 10000000u		/* frames of one thread that are even counted */
-#define FRAMES_NAME_MAX 128			/* bytes of a thread's name, of its class's */
-#define FRAMES_FUNCTION_MAX 1024		/* bytes of a function's qualified name */
-#define FRAMES_FILE_MAX 4096			/* bytes of a file name */
-#define FRAMES_TEXT_MAX (64u * 1024 * 1024)	/* bytes of all these texts together */
+#define FRAMES_THREADS_MAX 65536u /* threads in a dump; further ones are counted */
+#define FRAMES_PER_THREAD_MAX                                                                      \
+	16384u /* frames of one thread, innermost kept; further ones are counted */
+#define FRAMES_TOTAL_MAX 4000000u           /* frames in a dump */
+#define FRAMES_CODES_MAX 1000000u           /* distinct code objects in a dump */
+#define FRAMES_WALK_MAX 10000000u           /* frames of one thread that are even counted */
+#define FRAMES_NAME_MAX 128                 /* bytes of a thread's name, of its class's */
+#define FRAMES_FUNCTION_MAX 1024            /* bytes of a function's qualified name */
+#define FRAMES_FILE_MAX 4096                /* bytes of a file name */
+#define FRAMES_TEXT_MAX (64u * 1024 * 1024) /* bytes of all these texts together */
 
 /* A code object that at least one frame runs. */
 struct frames_code {
-	PyCodeObject *code;	/* a reference of ours: the line table is read through it later */
+	PyCodeObject *code; /* a reference of ours: the line table is read through it later */
 	struct pytext_ref file;
 	struct pytext_ref function;
 };
 
 struct frames_frame {
-	uint32_t code;		/* index into codes */
-	int32_t offset;		/* of the instruction, in bytes; negative: not begun */
+	uint32_t code;  /* index into codes */
+	int32_t offset; /* of the instruction, in bytes; negative: not begun */
 };
 
 struct frames_thread {
 	uint64_t ident;
-	uint32_t tid;		/* 0: unknown */
-	uint8_t flags;		/* THREAD_* of msg.h */
-	uint32_t first;		/* its frames in `frames`, innermost first */
+	uint32_t tid;   /* 0: unknown */
+	uint8_t flags;  /* THREAD_* of msg.h */
+	uint32_t first; /* its frames in `frames`, innermost first */
 	uint32_t count;
-	uint32_t omitted;	/* outermost ones that were left out */
-	struct pytext_ref name;		/* by names.h */
+	uint32_t omitted;       /* outermost ones that were left out */
+	struct pytext_ref name; /* by names.h */
 	struct pytext_ref class_name;
-	compat_frame *top;	/* to be followed only while the GIL has not been given back */
+	compat_frame *top; /* to be followed only while the GIL has not been given back */
 };
 
 struct frames {
-	struct frames_thread *threads;	/* main thread first, then the oldest first */
+	struct frames_thread *threads; /* main thread first, then the oldest first */
 	uint32_t thread_count, thread_capacity;
 	struct frames_frame *frames;
 	uint32_t frame_count, frame_capacity;
 	struct frames_code *codes;
 	uint32_t code_count, code_capacity;
-	uint32_t *slots;		/* hash table over codes: index + 1, 0 for none */
-	uint32_t slot_count;		/* a power of two */
+	uint32_t *slots;     /* hash table over codes: index + 1, 0 for none */
+	uint32_t slot_count; /* a power of two */
 	struct pytext text;
 	uint32_t omitted_threads;
-	uint32_t holder_tid;		/* of the thread state that frames_collect was told of; 0: unknown */
-	int cut;			/* something was left out, and counted */
+	uint32_t holder_tid; /* of the thread state that frames_collect was told of; 0: unknown */
+	int cut;             /* something was left out, and counted */
 };
 
-/* Before the GIL is taken: makes room, as much as the last dump needed. Nothing to undo but frames_free. */
+/*
+ * Before the GIL is taken: makes room, as much as the last dump needed. Nothing to undo but
+ * frames_free.
+ */
 void frames_init(struct frames *f);
 /*
- * GIL held, once after frames_init; reads the names of threads too (names.h). `flags` are DUMP_* of msg.h; max_frames 0: FRAMES_PER_THREAD_MAX; `holder` is an address to
- * compare with. 0; PYSTUCK_ETIME when the list of thread states is locked and stays so; PYSTUCK_ENOMEM. No exception is set.
- * Makes no Python objects, runs no Python code, starts no garbage collection.
+ * GIL held, once after frames_init; reads the names of threads too (names.h). `flags` are DUMP_* of
+ * msg.h; max_frames 0: FRAMES_PER_THREAD_MAX; `holder` is an address to compare with. 0;
+ * PYSTUCK_ETIME when the list of thread states is locked and stays so; PYSTUCK_ENOMEM. No exception
+ * is set. Makes no Python objects, runs no Python code, starts no garbage collection.
  */
-int frames_collect(struct frames *f, uint8_t flags, uint32_t max_frames, const PyThreadState *holder);
-/* GIL held: lets go of the code objects, which may run finalizers of the program. Must come before frames_free. */
+int frames_collect(
+	struct frames *f, uint8_t flags, uint32_t max_frames, const PyThreadState *holder);
+/*
+ * GIL held: lets go of the code objects, which may run finalizers of the program. Must come before
+ * frames_free.
+ */
 void frames_release(struct frames *f);
 /* No GIL needed. Code objects that were not released are leaked, never touched. */
 void frames_free(struct frames *f);
 
-/* The thread with this ident, or NULL; a table of threads for many such questions. NULL: no memory. */
+/* The thread with this ident, or NULL; a table of threads for many such questions. NULL: no memory.
+ */
 struct frames_idents;
 struct frames_idents *frames_idents_new(const struct frames *f);
-struct frames_thread *frames_idents_find(const struct frames_idents *map, struct frames *f, uint64_t ident);
+struct frames_thread *frames_idents_find(
+	const struct frames_idents *map, struct frames *f, uint64_t ident);
 void frames_idents_free(struct frames_idents *map);
-
-/*
- * No GIL: the kernel's id of the thread whose state lies at an address that may be stale by now, read so that a bad address does no
- * harm; 0: unknown. The id may be wrong in the rare case that the memory is in use again.
- */
-uint32_t frames_tid_at(const PyThreadState *address);
 
 #endif

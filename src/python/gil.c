@@ -1,6 +1,7 @@
 /*
- * gil.c: taking the GIL from native threads, the courier thread that waits for it on behalf of everybody else, and how
- * threads of ours are started. What is done with the GIL is the jobs' business.
+ * gil.c: taking the GIL from native threads, the courier thread that waits for it on behalf of
+ * everybody else, and how threads of ours are started. What is done with the GIL is the jobs'
+ * business.
  */
 #include <Python.h>
 
@@ -22,12 +23,18 @@
 #include "ours.h"
 
 #define COURIER_NAME "pystuck-courier"
-/* Letting go of a code object may run finalizers of the program: room for Python code. Untouched pages cost nothing. */
+/*
+ * Letting go of a code object may run finalizers of the program: room for Python code. Untouched
+ * pages cost nothing.
+ */
 #define COURIER_STACK (1024u * 1024)
-/* A job that is stuck in the program's own code (a finalizer) or on a dead file system must not hold up a fork for ever. */
+/*
+ * A job that is stuck in the program's own code (a finalizer) or on a dead file system must not
+ * hold up a fork for ever.
+ */
 #define PARK_MS 5000
 #define REAP_TRIES 1000
-#define NAME_BYTES 16	/* what the kernel keeps of a thread's name, NUL included */
+#define NAME_BYTES 16 /* what the kernel keeps of a thread's name, NUL included */
 
 /*
  * none -> running      a job came
@@ -39,20 +46,21 @@ enum courier_state { COURIER_NONE = 0, COURIER_RUNNING, COURIER_ENDING, COURIER_
 
 static struct {
 	pthread_once_t once;
-	pthread_mutex_t lock;	/* never held while the GIL is waited for */
-	pthread_cond_t work;	/* a job, or the wish that the courier ends */
-	pthread_cond_t change;	/* the courier has left */
+	pthread_mutex_t lock;  /* never held while the GIL is waited for */
+	pthread_cond_t work;   /* a job, or the wish that the courier ends */
+	pthread_cond_t change; /* the courier has left */
 	enum courier_state state;
 	pthread_t thread;
-	pid_t tid;		/* of a courier that has left */
-	unsigned long started;	/* couriers so far: says whether the one that was waited for has gone */
+	pid_t tid; /* of a courier that has left */
+	unsigned long
+		started; /* couriers so far: says whether the one that was waited for has gone */
 	struct gil_job *first;
 	struct gil_job *last;
-	int refusing;		/* gil_stop has been called */
-} courier = { .once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER };
+	int refusing; /* gil_stop has been called */
+} courier = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER};
 
-static _Atomic uint64_t waiting_since;	/* ns; 0: the courier is not waiting for the GIL */
-static atomic_int over;			/* the interpreter is going away: nobody may ask for the GIL any more */
+static _Atomic uint64_t waiting_since; /* ns; 0: the courier is not waiting for the GIL */
+static atomic_int over; /* the interpreter is going away: nobody may ask for the GIL any more */
 static _Thread_local int on_courier;
 
 uint64_t gil_now_ns(void)
@@ -63,7 +71,8 @@ uint64_t gil_now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Not static initialisers: waits with a deadline are to be measured by the clock that nobody sets. */
+/* Not static initialisers: waits with a deadline are to be measured by the clock that nobody sets.
+ */
 static void courier_conditions(void)
 {
 	pthread_condattr_t attr;
@@ -92,8 +101,9 @@ static pid_t own_tid(void)
 }
 
 /*
- * Locked. Joining under the lock is short: a thread that has left only returns. The kernel counts a thread for a moment longer than
- * pthread_join waits, and Python warns at a fork when it counts more than one: that moment is waited for too.
+ * Locked. Joining under the lock is short: a thread that has left only returns. The kernel counts a
+ * thread for a moment longer than pthread_join waits, and Python warns at a fork when it counts
+ * more than one: that moment is waited for too.
  */
 static void courier_reap(void)
 {
@@ -124,7 +134,10 @@ static void *courier_main(void *arg)
 	(void)arg;
 	on_courier = 1;
 	courier_lock();
-	/* After a stop that was not waited out, jobs are left alone: they would ask for the GIL of an ending interpreter. */
+	/*
+	 * After a stop that was not waited out, jobs are left alone: they would ask for the GIL of
+	 * an ending interpreter.
+	 */
 	while (!atomic_load(&over)) {
 		job = courier_next();
 		if (job != NULL) {
@@ -194,7 +207,7 @@ uint64_t gil_waiting_us(void)
 static int courier_end(int timeout_ms)
 {
 	uint64_t until = gil_now_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000u;
-	struct timespec deadline = { (time_t)(until / 1000000000u), (long)(until % 1000000000u) };
+	struct timespec deadline = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
 	unsigned long mine = courier.started;
 	int rc = 0;
 
@@ -212,7 +225,10 @@ static int courier_end(int timeout_ms)
 
 void gil_park(void)
 {
-	/* A finalizer that a job runs may fork or stop the server: the courier cannot wait for itself. */
+	/*
+	 * A finalizer that a job runs may fork or stop the server: the courier cannot wait for
+	 * itself.
+	 */
 	if (on_courier)
 		return;
 	courier_lock();
@@ -235,7 +251,8 @@ int gil_stop(int timeout_ms)
 
 void gil_forget(void)
 {
-	/* The lock may have been held, and the conditions waited on, by threads that are not here. */
+	/* The lock may have been held, and the conditions waited on, by threads that are not here.
+	 */
 	memset(&courier, 0, sizeof courier);
 	courier.once = (pthread_once_t)PTHREAD_ONCE_INIT;
 	pthread_mutex_init(&courier.lock, NULL);
@@ -254,8 +271,9 @@ void gil_take(struct gil_hold *hold)
 	uint64_t asked = gil_now_ns();
 
 	/*
-	 * Once the interpreter finalizes, asking for the GIL ends the thread, hangs it or crashes the process, by version. The
-	 * hook at exit has waited for us as long as it may; what is left is to stand still until the process is gone.
+	 * Once the interpreter finalizes, asking for the GIL ends the thread, hangs it or crashes
+	 * the process, by version. The hook at exit has waited for us as long as it may; what is
+	 * left is to stand still until the process is gone.
 	 */
 	while (atomic_load(&over))
 		pause();
@@ -294,14 +312,20 @@ static void *thread_main(void *arg)
 	free(arg);
 	ours_add(own_tid());
 	pthread_setname_np(pthread_self(), s.name);
-	/* Python may end the thread inside the call (PyGILState_Ensure up to 3.13, at exit); the kernel's id is used again. */
+	/*
+	 * Python may end the thread inside the call (PyGILState_Ensure up to 3.13, at exit); the
+	 * kernel's id is used again.
+	 */
 	pthread_cleanup_push(thread_leaves, NULL);
 	result = s.main(s.arg);
 	pthread_cleanup_pop(1);
 	return result;
 }
 
-/* Every signal is blocked before the thread exists: its handlers are the program's, to be run on the program's threads. */
+/*
+ * Every signal is blocked before the thread exists: its handlers are the program's, to be run on
+ * the program's threads.
+ */
 static int start_blocked(pthread_t *thread, const pthread_attr_t *attr, struct start *s)
 {
 	sigset_t all, old;
@@ -314,7 +338,8 @@ static int start_blocked(pthread_t *thread, const pthread_attr_t *attr, struct s
 	return rc == 0 ? 0 : PYSTUCK_ESYS;
 }
 
-int gil_start_thread(pthread_t *thread, const char *name, size_t stack_bytes, void *(*main)(void *), void *arg)
+int gil_start_thread(
+	pthread_t *thread, const char *name, size_t stack_bytes, void *(*main)(void *), void *arg)
 {
 	struct start *s = malloc(sizeof *s);
 	pthread_attr_t attr;

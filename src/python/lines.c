@@ -1,5 +1,6 @@
 /*
- * lines.c: decodes the line tables of code objects. The text of the lines is source.c's part of lines.h.
+ * lines.c: decodes the line tables of code objects. The text of the lines is source.c's part of
+ * lines.h.
  */
 #include "lines.h"
 
@@ -10,20 +11,22 @@
 
 #define FIRST_SPOTS 128u
 
-/* --- line tables ------------------------------------------------------------------------------------------------- */
+/* --- line tables --- */
 
 #if PY_VERSION_HEX >= 0x030B0000
 /*
- * 3.11: a location table. Each entry begins with a byte whose highest bit is set: four bits of a code, three of a length in
- * instructions, less one. Codes 10 to 12 say the line's difference themselves, 13 and 14 in a number that follows, 15 says
- * that there is no line, the short forms 0 to 9 that the line is the same.
+ * 3.11: a location table. Each entry begins with a byte whose highest bit is set: four bits of a
+ * code, three of a length in instructions, less one. Codes 10 to 12 say the line's difference
+ * themselves, 13 and 14 in a number that follows, 15 says that there is no line, the short forms 0
+ * to 9 that the line is the same.
  */
 #define CODE_NONE 15
 #define CODE_LONG 14
 #define CODE_NO_COLUMNS 13
 #define CODE_ONE_LINE 10
 
-/* Six bits a byte, lowest first, 0x40 when more follow; the lowest bit of the number is its sign. */
+/* Six bits a byte, lowest first, 0x40 when more follow; the lowest bit of the number is its sign.
+ */
 static int64_t read_signed(const uint8_t **at, const uint8_t *end)
 {
 	uint32_t value = 0;
@@ -65,8 +68,8 @@ uint32_t lines_decode(struct span table, int first_line, int32_t offset)
 }
 #else
 /*
- * 3.10: pairs of a length in bytes and a signed difference of the line, which counts before the length is passed; -128 says that
- * the range has no line.
+ * 3.10: pairs of a length in bytes and a signed difference of the line, which counts before the
+ * length is passed; -128 says that the range has no line.
  */
 #define NO_LINE (-128)
 
@@ -89,7 +92,7 @@ uint32_t lines_decode(struct span table, int first_line, int32_t offset)
 }
 #endif
 
-/* --- spots ------------------------------------------------------------------------------------------------------- */
+/* --- spots --- */
 
 static uint32_t hash_spot(uint32_t code, int32_t offset)
 {
@@ -139,7 +142,7 @@ static int make_room(struct lines *l)
 static struct span line_table(const PyCodeObject *code)
 {
 	PyObject *table = code->co_linetable;
-	struct span s = { NULL, 0 };
+	struct span s = {NULL, 0};
 
 	if (table != NULL && PyBytes_Check(table)) {
 		s.data = (const uint8_t *)PyBytes_AS_STRING(table);
@@ -148,7 +151,8 @@ static struct span line_table(const PyCodeObject *code)
 	return s;
 }
 
-static int add_spot(struct lines *l, const struct frames *f, const struct frames_frame *frame, uint32_t *index)
+static int add_spot(
+	struct lines *l, const struct frames *f, const struct frames_frame *frame, uint32_t *index)
 {
 	const PyCodeObject *code = f->codes[frame->code].code;
 	uint32_t *slot;

@@ -29,14 +29,15 @@ static int make_room(struct locals *l)
 /* 0 when there is no more room. */
 static int add(struct locals *l, uint32_t thread, uint32_t frame, PyObject *name, PyObject *value)
 {
-	struct locals_one one = { .thread = thread, .frame = frame };
+	struct locals_one one = {.thread = thread, .frame = frame};
 	char text[LOCALS_VALUE_MAX];
 	size_t len = locals_render(text, value);
 
-	if (l->text.used + (size_t)(l->count + 1) * LOCALS_COST + LOCALS_NAME_MAX + len > LOCALS_BYTES_MAX)
+	if (l->text.used + (size_t)(l->count + 1) * LOCALS_COST + LOCALS_NAME_MAX + len >
+		LOCALS_BYTES_MAX)
 		return 0;
 	if (!make_room(l) || pytext_str(&l->text, name, LOCALS_NAME_MAX, &one.name) != 0 ||
-			pytext_bytes(&l->text, text, len, &one.value) != 0)
+		pytext_bytes(&l->text, text, len, &one.value) != 0)
 		return 0;
 	l->items[l->count++] = one;
 	return 1;
@@ -45,23 +46,26 @@ static int add(struct locals *l, uint32_t thread, uint32_t frame, PyObject *name
 /* ".0", the hidden parameter of a generator expression, is no name that anybody wrote. */
 static int is_hidden(PyObject *name)
 {
-	return !pytext_readable(name) || PyUnicode_GET_LENGTH(name) == 0 || PyUnicode_READ_CHAR(name, 0) == '.';
+	return !pytext_readable(name) || PyUnicode_GET_LENGTH(name) == 0 ||
+	       PyUnicode_READ_CHAR(name, 0) == '.';
 }
 
 /* What every module has, and what only says which other code it uses. */
 static int is_furniture(PyObject *name, PyObject *value)
 {
 	Py_ssize_t n = PyUnicode_GET_LENGTH(name);
-	int dunder = n > 4 && PyUnicode_READ_CHAR(name, 0) == '_' && PyUnicode_READ_CHAR(name, 1) == '_' &&
-		PyUnicode_READ_CHAR(name, n - 1) == '_' && PyUnicode_READ_CHAR(name, n - 2) == '_';
+	int dunder = n > 4 && PyUnicode_READ_CHAR(name, 0) == '_' &&
+		     PyUnicode_READ_CHAR(name, 1) == '_' &&
+		     PyUnicode_READ_CHAR(name, n - 1) == '_' &&
+		     PyUnicode_READ_CHAR(name, n - 2) == '_';
 
-	return dunder || PyModule_Check(value) || PyFunction_Check(value) || PyCFunction_Check(value) ||
-		PyType_Check(value);
+	return dunder || PyModule_Check(value) || PyFunction_Check(value) ||
+	       PyCFunction_Check(value) || PyType_Check(value);
 }
 
 /* Parameters, locals, cells and free variables. 0: a limit was reached. */
-static int read_slots(struct locals *l, const compat_frame *fr, const PyCodeObject *code, uint32_t thread,
-	uint32_t frame, uint32_t *found)
+static int read_slots(struct locals *l, const compat_frame *fr, const PyCodeObject *code,
+	uint32_t thread, uint32_t frame, uint32_t *found)
 {
 	Py_ssize_t n = compat_slots(code);
 
@@ -80,8 +84,12 @@ static int read_slots(struct locals *l, const compat_frame *fr, const PyCodeObje
 	return 1;
 }
 
-/* The namespace of a module, a class body, an exec(): only of an exact dict, others have code of their own. */
-static int read_namespace(struct locals *l, PyObject *names, uint32_t thread, uint32_t frame, uint32_t *found)
+/*
+ * The namespace of a module, a class body, an exec(): only of an exact dict, others have code of
+ * their own.
+ */
+static int read_namespace(
+	struct locals *l, PyObject *names, uint32_t thread, uint32_t frame, uint32_t *found)
 {
 	PyObject *name, *value;
 	Py_ssize_t at = 0;
@@ -101,7 +109,10 @@ static int read_namespace(struct locals *l, PyObject *names, uint32_t thread, ui
 	return 1;
 }
 
-/* The same frames in the same order as frames_collect has kept. 0: a limit was reached, there is no point in going on. */
+/*
+ * The same frames in the same order as frames_collect has kept. 0: a limit was reached, there is no
+ * point in going on.
+ */
 static int read_thread(struct locals *l, const struct frames_thread *t, uint32_t thread)
 {
 	uint32_t frame = 0;
@@ -119,7 +130,7 @@ static int read_thread(struct locals *l, const struct frames_thread *t, uint32_t
 		if (gil_now_ns() > l->until_ns || !read_slots(l, fr, code, thread, frame, &found))
 			return 0;
 		if (!compat_is_function(code) &&
-				!read_namespace(l, compat_namespace(fr), thread, frame, &found))
+			!read_namespace(l, compat_namespace(fr), thread, frame, &found))
 			return 0;
 		frame++;
 	}

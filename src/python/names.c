@@ -1,5 +1,6 @@
 /*
- * names.c: reads threading._active. The walk over the frames is in frames.c; nothing here imports anything.
+ * names.c: reads threading._active. The walk over the frames is in frames.c; nothing here imports
+ * anything.
  */
 #include "names.h"
 
@@ -24,13 +25,16 @@ void names_init(void)
 	PyErr_Clear();
 }
 
-/* threading._active, borrowed; NULL when the module is not imported, or something else stands in its place. */
+/*
+ * threading._active, borrowed; NULL when the module is not imported, or something else stands in
+ * its place.
+ */
 static PyObject *active_threads(void)
 {
 	PyObject *modules = PyImport_GetModuleDict(), *module, *active;
 
-	if (words.threading == NULL || words.active == NULL || words.name == NULL || words.daemonic == NULL ||
-			words.native_id == NULL)
+	if (words.threading == NULL || words.active == NULL || words.name == NULL ||
+		words.daemonic == NULL || words.native_id == NULL)
 		return NULL;
 	if (modules == NULL || !PyDict_CheckExact(modules))
 		return NULL;
@@ -47,12 +51,16 @@ struct plain {
 	int name, daemonic, native_id;
 };
 
-/* 1 when getting the attribute calls no descriptor but one that is C code reading a field (of __slots__). */
+/*
+ * 1 when getting the attribute calls no descriptor but one that is C code reading a field (of
+ * __slots__).
+ */
 static int is_plain(PyTypeObject *type, PyObject *name)
 {
 	PyObject *in_type = _PyType_Lookup(type, name);
 
-	return in_type == NULL || Py_TYPE(in_type)->tp_descr_get == NULL || Py_TYPE(in_type) == &PyMemberDescr_Type;
+	return in_type == NULL || Py_TYPE(in_type)->tp_descr_get == NULL ||
+	       Py_TYPE(in_type) == &PyMemberDescr_Type;
 }
 
 static void look_at_type(struct plain *plain, PyTypeObject *type)
@@ -78,7 +86,8 @@ static void read_class(struct frames *f, struct frames_thread *t, PyObject *thre
 }
 
 /* Goes around a __getattribute__ or __getattr__ of the program's. */
-static void read_thread(struct frames *f, struct frames_thread *t, PyObject *thread, struct plain *plain)
+static void read_thread(
+	struct frames *f, struct frames_thread *t, PyObject *thread, struct plain *plain)
 {
 	PyObject *name, *daemonic, *native_id = NULL;
 
@@ -102,7 +111,7 @@ static void read_thread(struct frames *f, struct frames_thread *t, PyObject *thr
 static void read_active(struct frames *f, PyObject *active)
 {
 	struct frames_idents *map = frames_idents_new(f);
-	struct plain plain = { .type = NULL };
+	struct plain plain = {.type = NULL};
 	struct frames_thread *t;
 	PyObject *key, *thread;
 	Py_ssize_t at = 0;
@@ -118,7 +127,8 @@ static void read_active(struct frames *f, PyObject *active)
 	frames_idents_free(map);
 }
 
-/* A program without threading has a main thread all the same, and everybody knows it by this name. */
+/* A program without threading has a main thread all the same, and everybody knows it by this name.
+ */
 static void name_main(struct frames *f)
 {
 	static const char name[] = "MainThread", class_name[] = "_MainThread";
@@ -129,7 +139,8 @@ static void name_main(struct frames *f)
 		if (!(t->flags & THREAD_MAIN) || t->class_name.len > 0)
 			continue;
 		if (pytext_bytes(&f->text, name, sizeof name - 1, &t->name) != 0 ||
-				pytext_bytes(&f->text, class_name, sizeof class_name - 1, &t->class_name) != 0)
+			pytext_bytes(&f->text, class_name, sizeof class_name - 1, &t->class_name) !=
+				0)
 			f->cut = 1;
 	}
 }

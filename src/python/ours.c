@@ -1,13 +1,16 @@
 /*
- * ours.c: the kernel's ids of pystuck's own threads, in an array of atomics: no lock that a thread could die with, and none
- * that a fork could catch in the middle. Starts no threads: that is gil.c.
+ * ours.c: the kernel's ids of pystuck's own threads, in an array of atomics: no lock that a thread
+ * could die with, and none that a fork could catch in the middle. Starts no threads: that is gil.c.
  */
 #include "ours.h"
 
 #include <stdatomic.h>
 
 static _Atomic(pid_t) threads[OURS_MAX];
-/* Slots from here on have never been used: lookups stop there, and there are many of them for each dump. */
+/*
+ * Slots from here on have never been used: lookups stop there, and there are many of them for each
+ * dump.
+ */
 static atomic_uint high;
 
 static void raise_high(unsigned used)

@@ -1,5 +1,6 @@
 /*
- * pytext.c: str objects as UTF-8 in one growing block. Knows nothing of frames; what a text means is its caller's.
+ * pytext.c: str objects as UTF-8 in one growing block. Knows nothing of frames; what a text means
+ * is its caller's.
  */
 #include "pytext.h"
 
@@ -9,11 +10,11 @@
 #include "compat.h"
 #include "error.h"
 
-#define PYTEXT_FIRST 4096	/* bytes of the first allocation */
+#define PYTEXT_FIRST 4096 /* bytes of the first allocation */
 
 void pytext_init(struct pytext *t, size_t limit)
 {
-	*t = (struct pytext){ .limit = limit <= UINT32_MAX ? limit : UINT32_MAX };
+	*t = (struct pytext){.limit = limit <= UINT32_MAX ? limit : UINT32_MAX};
 }
 
 void pytext_free(struct pytext *t)
@@ -26,7 +27,7 @@ void pytext_free(struct pytext *t)
 
 struct span pytext_span(const struct pytext *t, struct pytext_ref ref)
 {
-	struct span s = { NULL, 0 };
+	struct span s = {NULL, 0};
 
 	if (ref.len > 0 && t->data != NULL) {
 		s.data = (const uint8_t *)t->data + ref.at;
@@ -59,14 +60,14 @@ int pytext_bytes(struct pytext *t, const void *bytes, size_t len, struct pytext_
 {
 	int rc;
 
-	*ref = (struct pytext_ref){ 0, 0 };
+	*ref = (struct pytext_ref){0, 0};
 	if (len == 0)
 		return 0;
 	rc = reserve(t, len);
 	if (rc != 0)
 		return rc;
 	memcpy(t->data + t->used, bytes, len);
-	*ref = (struct pytext_ref){ (uint32_t)t->used, (uint32_t)len };
+	*ref = (struct pytext_ref){(uint32_t)t->used, (uint32_t)len};
 	t->used += len;
 	return 0;
 }
@@ -116,7 +117,7 @@ int pytext_str(struct pytext *t, PyObject *str, size_t most, struct pytext_ref *
 	unsigned kind;
 	int rc;
 
-	*ref = (struct pytext_ref){ 0, 0 };
+	*ref = (struct pytext_ref){0, 0};
 	if (!pytext_readable(str))
 		return 0;
 	chars = (size_t)PyUnicode_GET_LENGTH(str);
@@ -124,7 +125,8 @@ int pytext_str(struct pytext *t, PyObject *str, size_t most, struct pytext_ref *
 		return pytext_bytes(t, PyUnicode_DATA(str), chars < most ? chars : most, ref);
 	if (chars > most)
 		chars = most;
-	rc = reserve(t, chars <= most / PYTEXT_CHAR_MAX ? chars * PYTEXT_CHAR_MAX : most + PYTEXT_CHAR_MAX);
+	rc = reserve(t,
+		chars <= most / PYTEXT_CHAR_MAX ? chars * PYTEXT_CHAR_MAX : most + PYTEXT_CHAR_MAX);
 	if (rc != 0)
 		return rc;
 	kind = (unsigned)PyUnicode_KIND(str);
@@ -137,7 +139,7 @@ int pytext_str(struct pytext *t, PyObject *str, size_t most, struct pytext_ref *
 			break;
 		end += n;
 	}
-	*ref = (struct pytext_ref){ (uint32_t)start, (uint32_t)(end - start) };
+	*ref = (struct pytext_ref){(uint32_t)start, (uint32_t)(end - start)};
 	t->used = end;
 	return 0;
 }

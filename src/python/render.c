@@ -1,8 +1,8 @@
 /*
  * render.c: the text of one value (locals_render of locals.h). Which variables there are: locals.c.
  *
- * Nothing here may run code of the program: only exact builtin types are looked into, and only C functions that are known to stay
- * in C are called.
+ * Nothing here may run code of the program: only exact builtin types are looked into, and only C
+ * functions that are known to stay in C are called.
  */
 #include "locals.h"
 
@@ -25,12 +25,16 @@ struct pen {
 	int full;
 };
 
-/* _thread's own type of this name; NULL when something else stands there (gevent replaces them by classes of its own). */
+/*
+ * _thread's own type of this name; NULL when something else stands there (gevent replaces them by
+ * classes of its own).
+ */
 static PyTypeObject *lock_type(PyObject *module, const char *attribute, const char *full_name)
 {
 	PyObject *found = PyObject_GetAttrString(module, attribute);
 
-	if (found != NULL && PyType_Check(found) && strcmp(((PyTypeObject *)found)->tp_name, full_name) == 0)
+	if (found != NULL && PyType_Check(found) &&
+		strcmp(((PyTypeObject *)found)->tp_name, full_name) == 0)
 		return (PyTypeObject *)found;
 	Py_XDECREF(found);
 	PyErr_Clear();
@@ -56,7 +60,7 @@ void locals_init(void)
 	PyErr_Clear();
 }
 
-/* --- the pen ----------------------------------------------------------------------------------------------------- */
+/* --- the pen --- */
 
 static void put(struct pen *p, const char *bytes, size_t n)
 {
@@ -75,8 +79,7 @@ static void put_text(struct pen *p, const char *text)
 	put(p, text, strlen(text));
 }
 
-__attribute__((format(printf, 2, 3)))
-static void put_format(struct pen *p, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void put_format(struct pen *p, const char *format, ...)
 {
 	char text[LOCALS_VALUE_MAX];
 	va_list ap;
@@ -118,7 +121,10 @@ static void put_quoted(struct pen *p, Py_UCS4 c, char quote, int raw)
 		put(p, text, pytext_char(text, c));
 }
 
-/* As Python chooses it: single quotes, unless that saves escapes. Looks no further than can be shown. */
+/*
+ * As Python chooses it: single quotes, unless that saves escapes. Looks no further than can be
+ * shown.
+ */
 static char choose_quote(int kind, const void *data, Py_ssize_t n)
 {
 	int single = 0, twice = 0;
@@ -177,9 +183,12 @@ static void put_name(struct pen *p, PyObject *v)
 		put(p, text, pytext_char(text, PyUnicode_READ_CHAR(v, i)));
 }
 
-/* --- what has no text of its own --------------------------------------------------------------------------------- */
+/* --- what has no text of its own --- */
 
-/* "module.Class": types of C say it in their name; those of Python have it in two places that can be read. */
+/*
+ * "module.Class": types of C say it in their name; those of Python have it in two places that can
+ * be read.
+ */
 static void put_type(struct pen *p, PyTypeObject *type)
 {
 	PyObject *module;
@@ -189,7 +198,8 @@ static void put_type(struct pen *p, PyTypeObject *type)
 		return;
 	}
 	module = type->tp_dict != NULL && known.module_word != NULL
-		? PyDict_GetItemWithError(type->tp_dict, known.module_word) : NULL;
+			 ? PyDict_GetItemWithError(type->tp_dict, known.module_word)
+			 : NULL;
 	if (module != NULL && PyUnicode_CheckExact(module) && pytext_readable(module)) {
 		put_name(p, module);
 		put_text(p, ".");
@@ -207,7 +217,8 @@ static void put_object(struct pen *p, PyObject *v)
 static void put_module(struct pen *p, PyObject *v)
 {
 	PyObject *names = PyModule_GetDict(v);
-	PyObject *name = known.name_word != NULL ? PyDict_GetItemWithError(names, known.name_word) : NULL;
+	PyObject *name =
+		known.name_word != NULL ? PyDict_GetItemWithError(names, known.name_word) : NULL;
 
 	put_text(p, "<module '");
 	put_name(p, name);
@@ -237,7 +248,7 @@ static void put_int(struct pen *p, PyObject *v)
 	PyErr_Clear();
 }
 
-/* --- containers -------------------------------------------------------------------------------------------------- */
+/* --- containers --- */
 
 static void put_value(struct pen *p, PyObject *v, int depth);
 
@@ -257,7 +268,8 @@ static void put_sequence(struct pen *p, PyObject *v, int depth)
 				put_text(p, "...");
 				break;
 			}
-			put_value(p, list ? PyList_GET_ITEM(v, i) : PyTuple_GET_ITEM(v, i), depth + 1);
+			put_value(p, list ? PyList_GET_ITEM(v, i) : PyTuple_GET_ITEM(v, i),
+				depth + 1);
 		}
 		if (!list && n == 1)
 			put_text(p, ",");
@@ -338,13 +350,14 @@ static int put_plain(struct pen *p, PyObject *v)
 	return 1;
 }
 
-/* Calls itself for the elements of containers, LOCALS_DEPTH_MAX deep, whatever the containers hold. */
+/* Calls itself for the elements of containers, LOCALS_DEPTH_MAX deep, whatever the containers hold.
+ */
 static void put_value(struct pen *p, PyObject *v, int depth)
 {
 	PyTypeObject *type;
 
 	if (v == NULL) {
-		put_text(p, "<NULL>");	/* a tuple or list that is still being filled */
+		put_text(p, "<NULL>"); /* a tuple or list that is still being filled */
 		return;
 	}
 	type = Py_TYPE(v);
@@ -373,13 +386,13 @@ static void put_value(struct pen *p, PyObject *v, int depth)
 
 size_t locals_render(char out[static LOCALS_VALUE_MAX], PyObject *value)
 {
-	struct pen p = { .out = out };
+	struct pen p = {.out = out};
 	struct span text;
 
 	put_value(&p, value, 0);
 	if (!p.full)
 		return p.used;
-	text = (struct span){ (const uint8_t *)out, p.used };
+	text = (struct span){(const uint8_t *)out, p.used};
 	p.used = text_whole(text, LOCALS_VALUE_MAX - 3);
 	memcpy(out + p.used, "...", 3);
 	return p.used + 3;

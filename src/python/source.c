@@ -1,5 +1,6 @@
 /*
- * source.c: the text of source lines, from regular files, read once each and only as far as needed. Which lines: lines.c.
+ * source.c: the text of source lines, from regular files, read once each and only as far as needed.
+ * Which lines: lines.c.
  */
 #include "lines.h"
 
@@ -15,7 +16,7 @@
 #define CHUNK_BYTES (64u * 1024)
 #define PATH_BYTES 4096u
 
-static char start_directory[PATH_BYTES];	/* "" when it is not known */
+static char start_directory[PATH_BYTES]; /* "" when it is not known */
 
 /* A source line that is wanted. */
 struct want {
@@ -28,11 +29,12 @@ struct want {
 /* One file on its way through memory, line by line. */
 struct reader {
 	int fd;
-	uint32_t line;		/* the line that the next byte belongs to */
-	size_t total;		/* bytes read so far */
-	int after_cr;		/* the last byte was a carriage return: a newline now is part of the same line end */
-	size_t kept;		/* bytes of the current line in `text`, if it is wanted */
-	size_t at, end;		/* unread part of `chunk` */
+	uint32_t line; /* the line that the next byte belongs to */
+	size_t total;  /* bytes read so far */
+	int after_cr; /* the last byte was a carriage return: a newline now is part of the same line
+			 end */
+	size_t kept;  /* bytes of the current line in `text`, if it is wanted */
+	size_t at, end; /* unread part of `chunk` */
 	char text[LINES_TEXT_MAX];
 	char chunk[CHUNK_BYTES];
 };
@@ -43,7 +45,10 @@ void lines_init(void)
 		start_directory[0] = '\0';
 }
 
-/* The path to open: a NUL-terminated name, absolute. 0, or -1 when there is none: <string>, an embedded NUL, too long. */
+/*
+ * The path to open: a NUL-terminated name, absolute. 0, or -1 when there is none: <string>, an
+ * embedded NUL, too long.
+ */
 static int path_of(struct span file, char path[static PATH_BYTES])
 {
 	size_t before = 0;
@@ -66,7 +71,10 @@ static int path_of(struct span file, char path[static PATH_BYTES])
 	return 0;
 }
 
-/* A file name is whatever the program said when it compiled: never wait for a FIFO, never read a device. -1: none. */
+/*
+ * A file name is whatever the program said when it compiled: never wait for a FIFO, never read a
+ * device. -1: none.
+ */
 static int open_source(struct span file)
 {
 	char path[PATH_BYTES];
@@ -106,7 +114,10 @@ static int fill(struct reader *r)
 	return 1;
 }
 
-/* Keeps a piece of the current line: without the white space that it begins with, and not more than fits. */
+/*
+ * Keeps a piece of the current line: without the white space that it begins with, and not more than
+ * fits.
+ */
 static void keep(struct reader *r, const char *piece, size_t n)
 {
 	while (r->kept == 0 && n > 0 && (*piece == ' ' || *piece == '\t' || *piece == '\f')) {
@@ -119,11 +130,14 @@ static void keep(struct reader *r, const char *piece, size_t n)
 	r->kept += n;
 }
 
-/* Passes the rest of the current line, which ends as Python's tokenizer says: \n, \r or both. 0 at the end of the file. */
+/*
+ * Passes the rest of the current line, which ends as Python's tokenizer says: \n, \r or both. 0 at
+ * the end of the file.
+ */
 static int pass_line(struct reader *r, int wanted)
 {
 	r->kept = 0;
-	for (int any = 0; ; any = 1) {
+	for (int any = 0;; any = 1) {
 		const char *piece, *stop, *cr;
 
 		if (!fill(r))
@@ -155,7 +169,7 @@ static struct pytext_ref take_line(struct lines *l, struct reader *r)
 	struct pytext_ref ref;
 
 	if (r->line == 1 && n >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
-		text += 3;	/* a byte order mark is no part of the text */
+		text += 3; /* a byte order mark is no part of the text */
 		n -= 3;
 	}
 	while (n > 0 && (text[n - 1] == ' ' || text[n - 1] == '\t' || text[n - 1] == '\f'))
@@ -221,7 +235,7 @@ static size_t list_wants(const struct lines *l, const struct frames *f, struct w
 		struct span file = pytext_span(&f->text, f->codes[l->spots[i].code].file);
 
 		if (l->spots[i].line > 0 && file.len > 0)
-			wants[n++] = (struct want){ file, l->spots[i].line, l->spots[i].code, i };
+			wants[n++] = (struct want){file, l->spots[i].line, l->spots[i].code, i};
 	}
 	return n;
 }

@@ -1,5 +1,6 @@
 /*
- * waits.c: reads and interprets /proc/self/task/TID. Which lock it is and who holds it is not found out here.
+ * waits.c: reads and interprets /proc/self/task/TID. Which lock it is and who holds it is not found
+ * out here.
  */
 #include <Python.h>
 
@@ -18,7 +19,7 @@
 #include "msg.h"
 
 #define LINE_BYTES 512
-#define ARGUMENTS 5	/* of a system call, as far as we look at them */
+#define ARGUMENTS 5 /* of a system call, as far as we look at them */
 
 static const struct {
 	long number;
@@ -53,7 +54,8 @@ static void say(struct waits_view *view, uint8_t state, const char *detail)
 }
 
 /* TID/file, its first LINE_BYTES - 1 bytes as a string. How many, or -1 with errno. */
-static ssize_t read_file(const struct waits *w, pid_t tid, const char *file, char out[static LINE_BYTES])
+static ssize_t read_file(
+	const struct waits *w, pid_t tid, const char *file, char out[static LINE_BYTES])
 {
 	char path[32];
 	ssize_t n;
@@ -71,7 +73,7 @@ static ssize_t read_file(const struct waits *w, pid_t tid, const char *file, cha
 	return n;
 }
 
-/* --- system calls ------------------------------------------------------------------------------------------------ */
+/* --- system calls --- */
 
 static void say_futex(const struct waits *w, uintptr_t word, struct waits_view *view)
 {
@@ -81,7 +83,10 @@ static void say_futex(const struct waits *w, uintptr_t word, struct waits_view *
 		say(view, STATE_LOCK, "waiting for lock");
 }
 
-/* Waiting for no descriptor at all with a time-out is how some programs sleep (time.sleep does so up to 3.10). */
+/*
+ * Waiting for no descriptor at all with a time-out is how some programs sleep (time.sleep does so
+ * up to 3.10).
+ */
 static int sleeps(long number, const uintptr_t arguments[static ARGUMENTS])
 {
 	switch (number) {
@@ -104,8 +109,8 @@ static int sleeps(long number, const uintptr_t arguments[static ARGUMENTS])
 	}
 }
 
-static void say_call(const struct waits *w, long number, const uintptr_t arguments[static ARGUMENTS],
-	struct waits_view *view)
+static void say_call(const struct waits *w, long number,
+	const uintptr_t arguments[static ARGUMENTS], struct waits_view *view)
 {
 	if (number == SYS_futex) {
 		say_futex(w, arguments[0], view);
@@ -124,7 +129,7 @@ static void say_call(const struct waits *w, long number, const uintptr_t argumen
 
 int waits_parse_syscall(const struct waits *w, const char *line, struct waits_view *view)
 {
-	uintptr_t arguments[ARGUMENTS] = { 0 };
+	uintptr_t arguments[ARGUMENTS] = {0};
 	char *at = NULL;
 	long number;
 
@@ -142,36 +147,39 @@ int waits_parse_syscall(const struct waits *w, const char *line, struct waits_vi
 	return 1;
 }
 
-/* --- the fallback ------------------------------------------------------------------------------------------------ */
+/* --- the fallback --- */
 
-/* Functions of the kernel in which a thread sleeps: the beginning of the name, for when the system call is not shown. */
+/*
+ * Functions of the kernel in which a thread sleeps: the beginning of the name, for when the system
+ * call is not shown.
+ */
 static const struct {
 	const char *prefix;
 	uint8_t state;
 	const char *detail;
 } places[] = {
-	{ "futex_", STATE_LOCK, "waiting for lock" },
-	{ "hrtimer_nanosleep", STATE_SLEEP, "in nanosleep" },
-	{ "do_nanosleep", STATE_SLEEP, "in nanosleep" },
-	{ "common_nsleep", STATE_SLEEP, "in nanosleep" },
-	{ "do_wait", STATE_CHILD, "in wait4" },
-	{ "ep_poll", STATE_IO, "in epoll_wait" },
-	{ "do_epoll_wait", STATE_IO, "in epoll_wait" },
-	{ "do_select", STATE_IO, "in select" },
-	{ "do_poll", STATE_IO, "in poll" },
-	{ "poll_schedule_timeout", STATE_IO, "in poll" },
-	{ "do_sys_poll", STATE_IO, "in poll" },
-	{ "pipe_", STATE_IO, "in a pipe" },
-	{ "anon_pipe_", STATE_IO, "in a pipe" },
-	{ "unix_", STATE_IO, "in a socket" },
-	{ "inet_csk_accept", STATE_IO, "in accept" },
-	{ "inet_", STATE_IO, "in a socket" },
-	{ "tcp_", STATE_IO, "in a socket" },
-	{ "sk_", STATE_IO, "in a socket" },
-	{ "__skb_wait", STATE_IO, "in recv" },
-	{ "n_tty_read", STATE_IO, "in read" },
-	{ "wait_woken", STATE_IO, "in read" },
-	{ "do_sigtimedwait", STATE_C, "in sigtimedwait" },
+	{"futex_", STATE_LOCK, "waiting for lock"},
+	{"hrtimer_nanosleep", STATE_SLEEP, "in nanosleep"},
+	{"do_nanosleep", STATE_SLEEP, "in nanosleep"},
+	{"common_nsleep", STATE_SLEEP, "in nanosleep"},
+	{"do_wait", STATE_CHILD, "in wait4"},
+	{"ep_poll", STATE_IO, "in epoll_wait"},
+	{"do_epoll_wait", STATE_IO, "in epoll_wait"},
+	{"do_select", STATE_IO, "in select"},
+	{"do_poll", STATE_IO, "in poll"},
+	{"poll_schedule_timeout", STATE_IO, "in poll"},
+	{"do_sys_poll", STATE_IO, "in poll"},
+	{"pipe_", STATE_IO, "in a pipe"},
+	{"anon_pipe_", STATE_IO, "in a pipe"},
+	{"unix_", STATE_IO, "in a socket"},
+	{"inet_csk_accept", STATE_IO, "in accept"},
+	{"inet_", STATE_IO, "in a socket"},
+	{"tcp_", STATE_IO, "in a socket"},
+	{"sk_", STATE_IO, "in a socket"},
+	{"__skb_wait", STATE_IO, "in recv"},
+	{"n_tty_read", STATE_IO, "in read"},
+	{"wait_woken", STATE_IO, "in read"},
+	{"do_sigtimedwait", STATE_C, "in sigtimedwait"},
 };
 
 static void say_place(const char *wchan, struct waits_view *view)
@@ -184,8 +192,8 @@ static void say_place(const char *wchan, struct waits_view *view)
 }
 
 /*
- * The system call cannot be read when the process is not dumpable (it has changed its user id, say). The state letter and the
- * place in the kernel always can.
+ * The system call cannot be read when the process is not dumpable (it has changed its user id,
+ * say). The state letter and the place in the kernel always can.
  */
 static void look_at_state(const struct waits *w, pid_t tid, struct waits_view *view)
 {
@@ -219,7 +227,7 @@ static void look_at_state(const struct waits *w, pid_t tid, struct waits_view *v
 		say_place(line, view);
 }
 
-/* --- threads ----------------------------------------------------------------------------------------------------- */
+/* --- threads --- */
 
 static void read_name(const struct waits *w, pid_t tid, struct waits_view *view)
 {
@@ -239,7 +247,7 @@ void waits_look(const struct waits *w, pid_t tid, int with_name, struct waits_vi
 	char line[LINE_BYTES];
 	ssize_t n;
 
-	*view = (struct waits_view){ .exists = 1, .state = STATE_UNKNOWN };
+	*view = (struct waits_view){.exists = 1, .state = STATE_UNKNOWN};
 	if (w->tasks < 0 || tid <= 0)
 		return;
 	n = read_file(w, tid, "syscall", line);

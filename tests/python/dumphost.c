@@ -1,6 +1,7 @@
 /*
- * dumphost.c: the dump half of src/python as an extension module of its own, for test_dump.py: with a port that keeps what is
- * answered, and with the inner functions (line decoder, rendering, text) callable. No server, no sockets.
+ * dumphost.c: the dump half of src/python as an extension module of its own, for test_dump.py: with
+ * a port that keeps what is answered, and with the inner functions (line decoder, rendering, text)
+ * callable. No server, no sockets.
  */
 #include <Python.h>
 
@@ -14,6 +15,7 @@
 #include "compat.h"
 #include "dump.h"
 #include "error.h"
+#include "fakeport.h"
 #include "frames.h"
 #include "gil.h"
 #include "lines.h"
@@ -22,88 +24,12 @@
 #include "pytext.h"
 #include "waits.h"
 
-/* --- a port that collects ---------------------------------------------------------------------------------------- */
-
-struct port {
-	pthread_mutex_t lock;
-	pthread_cond_t change;
-	int references;
-	int done;
-	int claimed;
-	int late;		/* claims are refused */
-	uint64_t answered_ns;
-	struct buf bytes;
-};
-
-static struct port *port_make(void)
-{
-	struct port *p = calloc(1, sizeof *p);
-
-	if (p == NULL)
-		abort();
-	pthread_mutex_init(&p->lock, NULL);
-	pthread_cond_init(&p->change, NULL);
-	p->references = 1;
-	buf_init(&p->bytes, (size_t)256 << 20);
-	return p;
-}
-
-struct port *port_ref(struct port *p)
-{
-	__atomic_add_fetch(&p->references, 1, __ATOMIC_SEQ_CST);
-	return p;
-}
-
-void port_unref(struct port *p)
-{
-	if (__atomic_sub_fetch(&p->references, 1, __ATOMIC_SEQ_CST) > 0)
-		return;
-	buf_free(&p->bytes);
-	pthread_cond_destroy(&p->change);
-	pthread_mutex_destroy(&p->lock);
-	free(p);
-}
-
-int port_answer_framed(struct port *p, struct span frames)
-{
-	p->answered_ns = gil_now_ns();
-	return buf_put(&p->bytes, frames.data, frames.len);
-}
-
-int port_answer(struct port *p, const struct msg *m)
-{
-	return channel_frame(&p->bytes, m);
-}
-
-int port_claim(struct port *p, enum port_kind kind, uint32_t id)
-{
-	(void)kind;
-	(void)id;
-	p->claimed = !p->late;
-	return p->late ? PYSTUCK_ETIME : 0;
-}
-
-void port_done(struct port *p, enum port_kind kind, uint32_t id)
-{
-	(void)kind;
-	(void)id;
-	pthread_mutex_lock(&p->lock);
-	p->done = 1;
-	pthread_cond_broadcast(&p->change);
-	pthread_mutex_unlock(&p->lock);
-}
-
-int port_closed(struct port *p)
-{
-	(void)p;
-	return 0;
-}
-
-/* --- answers as Python objects ----------------------------------------------------------------------------------- */
+/* --- answers as Python objects --- */
 
 static PyObject *text(struct span s)
 {
-	return PyUnicode_DecodeUTF8(s.len > 0 ? (const char *)s.data : "", (Py_ssize_t)s.len, "backslashreplace");
+	return PyUnicode_DecodeUTF8(
+		s.len > 0 ? (const char *)s.data : "", (Py_ssize_t)s.len, "backslashreplace");
 }
 
 static PyObject *thread_dict(const struct msg_dump_thread *t)
@@ -111,27 +37,32 @@ static PyObject *thread_dict(const struct msg_dump_thread *t)
 	PyObject *frames = PyList_New(0);
 
 	for (size_t i = 0; i + FRAME_BYTES <= t->frames.len; i += FRAME_BYTES) {
-		PyObject *pair = Py_BuildValue("(II)", be32_get(t->frames.data + i), be32_get(t->frames.data + i + 4));
+		PyObject *pair = Py_BuildValue(
+			"(II)", be32_get(t->frames.data + i), be32_get(t->frames.data + i + 4));
 
 		PyList_Append(frames, pair);
 		Py_XDECREF(pair);
 	}
-	return Py_BuildValue("{s:K,s:I,s:i,s:s,s:N,s:N,s:N,s:N,s:I,s:N,s:[]}", "ident", t->ident, "tid", t->tid,
-		"flags", t->flags, "state", state_name(t->state), "name", text(t->name), "class", text(t->class_name),
-		"os_name", text(t->os_name), "detail", text(t->detail), "omitted", t->omitted_frames,
-		"frames", frames, "locals");
+	return Py_BuildValue("{s:K,s:I,s:i,s:s,s:N,s:N,s:N,s:N,s:I,s:N,s:[]}", "ident", t->ident,
+		"tid", t->tid, "flags", t->flags, "state", state_name(t->state), "name",
+		text(t->name), "class", text(t->class_name), "os_name", text(t->os_name), "detail",
+		text(t->detail), "omitted", t->omitted_frames, "frames", frames, "locals");
 }
 
-/* ("begin", {...}), ("code", 0, file, function), ... in the order in which they came; NULL with an exception. */
+/*
+ * ("begin", {...}), ("code", 0, file, function), ... in the order in which they came; NULL with an
+ * exception.
+ */
 static PyObject *message(const struct msg *m)
 {
 	switch (m->type) {
 	case MSG_DUMP_BEGIN:
-		return Py_BuildValue("(s{s:I,s:i,s:i,s:K,s:K,s:K,s:I,s:I,s:N})", "begin",
-			"id", m->dump_begin.id, "how", m->dump_begin.how, "settled", m->dump_begin.settled,
-			"time_ns", m->dump_begin.time_ns, "wait_us", m->dump_begin.gil_wait_us,
-			"held_us", m->dump_begin.gil_held_us, "holder", m->dump_begin.gil_holder,
-			"threads", m->dump_begin.threads, "note", text(m->dump_begin.note));
+		return Py_BuildValue("(s{s:I,s:i,s:i,s:K,s:K,s:K,s:I,s:I,s:N})", "begin", "id",
+			m->dump_begin.id, "how", m->dump_begin.how, "settled",
+			m->dump_begin.settled, "time_ns", m->dump_begin.time_ns, "wait_us",
+			m->dump_begin.gil_wait_us, "held_us", m->dump_begin.gil_held_us, "holder",
+			m->dump_begin.gil_holder, "threads", m->dump_begin.threads, "note",
+			text(m->dump_begin.note));
 	case MSG_DUMP_CODE:
 		return Py_BuildValue("(sINN)", "code", m->dump_code.code, text(m->dump_code.file),
 			text(m->dump_code.function));
@@ -141,14 +72,14 @@ static PyObject *message(const struct msg *m)
 	case MSG_DUMP_THREAD:
 		return Py_BuildValue("(sN)", "thread", thread_dict(&m->dump_thread));
 	case MSG_DUMP_LOCAL:
-		return Py_BuildValue("(sINN)", "local", m->dump_local.frame, text(m->dump_local.name),
-			text(m->dump_local.value));
+		return Py_BuildValue("(sINN)", "local", m->dump_local.frame,
+			text(m->dump_local.name), text(m->dump_local.value));
 	case MSG_DUMP_END:
-		return Py_BuildValue("(s{s:I,s:I,s:i})", "end", "id", m->dump_end.id,
-			"omitted", m->dump_end.omitted_threads, "cut", m->dump_end.cut);
+		return Py_BuildValue("(s{s:I,s:I,s:i})", "end", "id", m->dump_end.id, "omitted",
+			m->dump_end.omitted_threads, "cut", m->dump_end.cut);
 	case MSG_ERROR:
-		return Py_BuildValue("(sisN)", "error", m->error.reason, reason_name(m->error.reason),
-			text(m->error.text));
+		return Py_BuildValue("(sisN)", "error", m->error.reason,
+			reason_name(m->error.reason), text(m->error.text));
 	default:
 		return PyErr_Format(PyExc_ValueError, "a %s in a dump", msg_type_name(m->type));
 	}
@@ -174,22 +105,20 @@ static PyObject *messages(struct span s)
 	return list;
 }
 
-/* --- functions --------------------------------------------------------------------------------------------------- */
+/* --- functions --- */
 
 static struct port *ask(uint8_t flags, uint32_t max_frames, uint64_t *us)
 {
-	struct msg_dump request = { .id = 7, .flags = flags, .max_frames = max_frames };
-	struct port *p = port_make();
+	struct msg_dump request = {.id = 7, .flags = flags, .max_frames = max_frames};
+	struct port *p = fakeport_new();
 	uint64_t since = gil_now_ns();
 
-	Py_BEGIN_ALLOW_THREADS
-	dump_request(p, &request);
+	Py_BEGIN_ALLOW_THREADS dump_request(p, &request);
 	pthread_mutex_lock(&p->lock);
 	while (!p->done)
 		pthread_cond_wait(&p->change, &p->lock);
 	pthread_mutex_unlock(&p->lock);
-	Py_END_ALLOW_THREADS
-	*us = p->answered_ns > since ? (p->answered_ns - since) / 1000 : 0;
+	Py_END_ALLOW_THREADS *us = p->answered_ns > since ? (p->answered_ns - since) / 1000 : 0;
 	return p;
 }
 
@@ -210,7 +139,10 @@ static PyObject *py_dump(PyObject *self, PyObject *args)
 	return list;
 }
 
-/* (microseconds until the answer was handed over, GIL held in us, bytes), without making objects of the answer. */
+/*
+ * (microseconds until the answer was handed over, GIL held in us, bytes), without making objects of
+ * the answer.
+ */
 static PyObject *py_measure(PyObject *self, PyObject *args)
 {
 	int flags = 0;
@@ -226,7 +158,8 @@ static PyObject *py_measure(PyObject *self, PyObject *args)
 	p = ask((uint8_t)flags, 0, &us);
 	s = buf_span(&p->bytes);
 	len = s.len;
-	if (span_get_string(&s, &bytes) == 0 && msg_decode(&m, bytes) == 0 && m.type == MSG_DUMP_BEGIN)
+	if (span_get_string(&s, &bytes) == 0 && msg_decode(&m, bytes) == 0 &&
+		m.type == MSG_DUMP_BEGIN)
 		held = m.dump_begin.gil_held_us;
 	port_unref(p);
 	return Py_BuildValue("(KKn)", us, held, (Py_ssize_t)len);
@@ -234,7 +167,7 @@ static PyObject *py_measure(PyObject *self, PyObject *args)
 
 static void *os_thread(void *arg)
 {
-	struct msg_dump request = { .id = 8 };
+	struct msg_dump request = {.id = 8};
 
 	dump_without_gil(arg, &request, 1040000);
 	return NULL;
@@ -243,7 +176,7 @@ static void *os_thread(void *arg)
 /* The answer of dump_without_gil, called by a native thread while this one keeps the GIL. */
 static PyObject *py_os_dump(PyObject *self, PyObject *none)
 {
-	struct port *p = port_make();
+	struct port *p = fakeport_new();
 	pthread_t thread;
 	PyObject *list;
 
@@ -260,18 +193,16 @@ static PyObject *py_os_dump(PyObject *self, PyObject *none)
 /* A request that is claimed too late: 1 when nothing was answered. */
 static PyObject *py_late(PyObject *self, PyObject *none)
 {
-	struct msg_dump request = { .id = 9 };
-	struct port *p = port_make();
+	struct msg_dump request = {.id = 9};
+	struct port *p = fakeport_new();
 	int silent;
 
 	(void)self;
 	(void)none;
 	p->late = 1;
-	Py_BEGIN_ALLOW_THREADS
-	dump_request(p, &request);
+	Py_BEGIN_ALLOW_THREADS dump_request(p, &request);
 	gil_park();
-	Py_END_ALLOW_THREADS
-	silent = buf_len(&p->bytes) == 0 && !p->done;
+	Py_END_ALLOW_THREADS silent = buf_len(&p->bytes) == 0 && !p->done;
 	port_unref(p);
 	return PyBool_FromLong(silent);
 }
@@ -285,7 +216,7 @@ static PyObject *py_decode(PyObject *self, PyObject *args)
 	(void)self;
 	if (!PyArg_ParseTuple(args, "y*ii", &table, &first, &offset))
 		return NULL;
-	line = lines_decode((struct span){ table.buf, (size_t)table.len }, first, offset);
+	line = lines_decode((struct span){table.buf, (size_t)table.len}, first, offset);
 	PyBuffer_Release(&table);
 	return PyLong_FromUnsignedLong(line);
 }
@@ -351,7 +282,7 @@ static PyObject *py_utf8(PyObject *self, PyObject *args)
 /* (state, detail) or None */
 static PyObject *py_syscall(PyObject *self, PyObject *args)
 {
-	struct waits_view view = { 0 };
+	struct waits_view view = {0};
 	const char *line;
 	struct waits w;
 	int said;
@@ -378,7 +309,10 @@ static PyObject *py_gil_range(PyObject *self, PyObject *none)
 	return Py_BuildValue("(KK)", (unsigned long long)w.gil, (unsigned long long)w.gil_end);
 }
 
-/* Busy with the GIL held, as a C extension that does not let go of it. How long the courier has been waiting at the end, in us. */
+/*
+ * Busy with the GIL held, as a C extension that does not let go of it. How long the courier has
+ * been waiting at the end, in us.
+ */
 static PyObject *py_hold_gil(PyObject *self, PyObject *args)
 {
 	unsigned ms;
@@ -394,10 +328,8 @@ static PyObject *py_park(PyObject *self, PyObject *none)
 {
 	(void)self;
 	(void)none;
-	Py_BEGIN_ALLOW_THREADS
-	gil_park();
-	Py_END_ALLOW_THREADS
-	Py_RETURN_NONE;
+	Py_BEGIN_ALLOW_THREADS gil_park();
+	Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
 static PyObject *py_stop(PyObject *self, PyObject *args)
@@ -407,10 +339,8 @@ static PyObject *py_stop(PyObject *self, PyObject *args)
 	(void)self;
 	if (!PyArg_ParseTuple(args, "i", &ms))
 		return NULL;
-	Py_BEGIN_ALLOW_THREADS
-	ended = gil_stop(ms);
-	Py_END_ALLOW_THREADS
-	return PyBool_FromLong(ended);
+	Py_BEGIN_ALLOW_THREADS ended = gil_stop(ms);
+	Py_END_ALLOW_THREADS return PyBool_FromLong(ended);
 }
 
 static PyObject *py_forget(PyObject *self, PyObject *none)
@@ -450,10 +380,8 @@ static void run_and_hold(struct gil_job *base)
 	struct gil_hold hold;
 
 	gil_take(&hold);
-	Py_BEGIN_ALLOW_THREADS
-	usleep(w->hold_ms * 1000);
-	Py_END_ALLOW_THREADS
-	gil_give(&hold);
+	Py_BEGIN_ALLOW_THREADS usleep(w->hold_ms * 1000);
+	Py_END_ALLOW_THREADS gil_give(&hold);
 	free(w);
 }
 
@@ -475,7 +403,10 @@ static PyObject *py_busy_courier(PyObject *self, PyObject *args)
 	return PyLong_FromLong(rc);
 }
 
-/* What frames_collect says while somebody keeps CPython's list of thread states locked, and how long it takes, in us. */
+/*
+ * What frames_collect says while somebody keeps CPython's list of thread states locked, and how
+ * long it takes, in us.
+ */
 static PyObject *py_collect_locked(PyObject *self, PyObject *none)
 {
 	struct frames f;
@@ -496,29 +427,33 @@ static PyObject *py_collect_locked(PyObject *self, PyObject *none)
 }
 
 static PyMethodDef functions[] = {
-	{ "dump", py_dump, METH_VARARGS, "dump(flags=0, max_frames=0): the messages of the answer" },
-	{ "measure", py_measure, METH_VARARGS, "measure(flags=0): (latency us, GIL held us, bytes)" },
-	{ "os_dump", py_os_dump, METH_NOARGS, "the answer without the GIL" },
-	{ "late", py_late, METH_NOARGS, "a request whose claim fails" },
-	{ "decode", py_decode, METH_VARARGS, "decode(table, first, offset): line" },
-	{ "check_lines", py_check_lines, METH_O, "check_lines(code): (instructions, differences)" },
-	{ "render", py_render, METH_O, "render(value): bytes" },
-	{ "utf8", py_utf8, METH_VARARGS, "utf8(str, most): bytes" },
-	{ "syscall", py_syscall, METH_VARARGS, "syscall(line): (state, detail) or None" },
-	{ "gil_range", py_gil_range, METH_NOARGS, "addresses of the GIL's structure" },
-	{ "hold_gil", py_hold_gil, METH_VARARGS, "hold_gil(ms): us" },
-	{ "park", py_park, METH_NOARGS, "gil_park" },
-	{ "stop", py_stop, METH_VARARGS, "stop(ms): gil_stop" },
-	{ "forget", py_forget, METH_NOARGS, "gil_forget" },
-	{ "set_dumpable", py_set_dumpable, METH_VARARGS, "prctl(PR_SET_DUMPABLE)" },
-	{ "waiting_us", py_waiting_us, METH_NOARGS, "gil_waiting_us" },
-	{ "busy_courier", py_busy_courier, METH_VARARGS, "busy_courier(ms)" },
-	{ "collect_locked", py_collect_locked, METH_NOARGS, "(gave up, us) with the list of threads locked" },
-	{ NULL, NULL, 0, NULL },
+	{"dump", py_dump, METH_VARARGS, "dump(flags=0, max_frames=0): the messages of the answer"},
+	{"measure", py_measure, METH_VARARGS, "measure(flags=0): (latency us, GIL held us, bytes)"},
+	{"os_dump", py_os_dump, METH_NOARGS, "the answer without the GIL"},
+	{"late", py_late, METH_NOARGS, "a request whose claim fails"},
+	{"decode", py_decode, METH_VARARGS, "decode(table, first, offset): line"},
+	{"check_lines", py_check_lines, METH_O, "check_lines(code): (instructions, differences)"},
+	{"render", py_render, METH_O, "render(value): bytes"},
+	{"utf8", py_utf8, METH_VARARGS, "utf8(str, most): bytes"},
+	{"syscall", py_syscall, METH_VARARGS, "syscall(line): (state, detail) or None"},
+	{"gil_range", py_gil_range, METH_NOARGS, "addresses of the GIL's structure"},
+	{"hold_gil", py_hold_gil, METH_VARARGS, "hold_gil(ms): us"},
+	{"park", py_park, METH_NOARGS, "gil_park"},
+	{"stop", py_stop, METH_VARARGS, "stop(ms): gil_stop"},
+	{"forget", py_forget, METH_NOARGS, "gil_forget"},
+	{"set_dumpable", py_set_dumpable, METH_VARARGS, "prctl(PR_SET_DUMPABLE)"},
+	{"waiting_us", py_waiting_us, METH_NOARGS, "gil_waiting_us"},
+	{"busy_courier", py_busy_courier, METH_VARARGS, "busy_courier(ms)"},
+	{"collect_locked", py_collect_locked, METH_NOARGS,
+		"(gave up, us) with the list of threads locked"},
+	{NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef module = {
-	.m_base = PyModuleDef_HEAD_INIT, .m_name = "dumphost", .m_size = -1, .m_methods = functions,
+	.m_base = PyModuleDef_HEAD_INIT,
+	.m_name = "dumphost",
+	.m_size = -1,
+	.m_methods = functions,
 };
 
 PyMODINIT_FUNC PyInit_dumphost(void);

@@ -1,5 +1,6 @@
 /*
- * test_ours.c: the list of pystuck's own threads. The python room is not linked into unit tests; this file of it needs no Python.
+ * test_ours.c: the list of pystuck's own threads. The python room is not linked into unit tests;
+ * this file of it needs no Python.
  */
 #include "../../src/python/ours.c"
 
@@ -113,7 +114,8 @@ static void test_ours_threads_that_come_and_go_do_not_disturb_each_other(void **
 	(void)state;
 	ours_add(4711);
 	for (intptr_t i = 0; i < WORKERS; i++)
-		assert_int_equal(pthread_create(&workers[i], NULL, come_and_go, (void *)(i + 1)), 0);
+		assert_int_equal(
+			pthread_create(&workers[i], NULL, come_and_go, (void *)(i + 1)), 0);
 	for (int i = 0; i < WORKERS; i++) {
 		assert_int_equal(pthread_join(workers[i], &wrong), 0);
 		assert_null(wrong);
@@ -130,7 +132,8 @@ int main(void)
 		cmocka_unit_test_setup(test_ours_takes_no_ids_that_are_none, forget),
 		cmocka_unit_test_setup(test_ours_when_full_leaves_the_others_alone, forget),
 		cmocka_unit_test_setup(test_ours_in_a_forked_child_is_nobody, forget),
-		cmocka_unit_test_setup(test_ours_threads_that_come_and_go_do_not_disturb_each_other, forget),
+		cmocka_unit_test_setup(
+			test_ours_threads_that_come_and_go_do_not_disturb_each_other, forget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
