@@ -143,9 +143,15 @@ static int after_error(struct listener *l, int sys, uint64_t now)
 	}
 }
 
-static void accept_some(struct server *s, struct listener *l, uint64_t now)
+/* leaving: clients have hung up of whom not all has been read yet. */
+static void accept_some(struct server *s, struct listener *l, int leaving, uint64_t now)
 {
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		/* Nobody is refused for want of a place that is about to be free: first another
+		 * turn. */
+		if (l->door.clients >= l->door.max_clients && (i > 0 || leaving))
+			break;
+
 		int fd = accept4(l->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0)
@@ -224,8 +230,11 @@ static int was_woken(struct server *s)
 	return 1;
 }
 
-static void run_sessions(struct server *s, size_t n, int all, uint64_t now)
+/* Returns whether there are clients that have hung up and of whom not all has been read yet. */
+static int run_sessions(struct server *s, size_t n, int all, uint64_t now)
 {
+	int leaving = 0;
+
 	for (size_t i = 1 + s->count; i < n; i++) {
 		short revents = s->polls[i].revents;
 
@@ -234,6 +243,8 @@ static void run_sessions(struct server *s, size_t n, int all, uint64_t now)
 			revents = POLLERR;
 		if (all || revents != 0 || session_deadline(s->polled[i]) <= now)
 			session_run(s->polled[i], revents, now);
+		leaving |= (revents & POLLHUP) != 0 &&
+			   session_state(s->polled[i]) != SESSION_CLOSED;
 	}
 	for (size_t i = 0; i < s->count; i++) {
 		struct listener *l = s->listeners[i];
@@ -242,9 +253,10 @@ static void run_sessions(struct server *s, size_t n, int all, uint64_t now)
 			if (session_state(l->sessions[j - 1]) == SESSION_CLOSED)
 				drop(l, j - 1);
 	}
+	return leaving;
 }
 
-static void accept_all(struct server *s, uint64_t now)
+static void accept_all(struct server *s, int leaving, uint64_t now)
 {
 	short revents[SERVER_LISTENERS_MAX];
 
@@ -255,7 +267,7 @@ static void accept_all(struct server *s, uint64_t now)
 		if ((revents[i] & POLLNVAL) != 0)
 			s->listeners[i]->broken = 1;
 		else if (revents[i] != 0)
-			accept_some(s, s->listeners[i], now);
+			accept_some(s, s->listeners[i], leaving, now);
 	}
 }
 
@@ -276,6 +288,7 @@ void server_loop(struct server *s)
 {
 	const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
 	int all = 1; /* much may have happened while nobody looked */
+	int leaving;
 
 	while (!atomic_load(&s->stop)) {
 		uint64_t now = now_ns();
@@ -293,8 +306,8 @@ void server_loop(struct server *s)
 		}
 		now = now_ns();
 		all |= was_woken(s);
-		run_sessions(s, n, all, now);
-		accept_all(s, now);
+		leaving = run_sessions(s, n, all, now);
+		accept_all(s, leaving, now);
 		all = 0;
 	}
 }
