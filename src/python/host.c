@@ -124,12 +124,25 @@ static int open_listener(struct listener *l, struct diag *d)
 	return 0;
 }
 
+/*
+ * A thread that has been joined is still counted by the kernel for a moment, and Python counts with it. Waits until it is gone,
+ * or for GONE_TRIES moments.
+ */
+static void wait_gone(pid_t tid)
+{
+	const struct timespec moment = { .tv_nsec = 50000 };
+	for (int i = 0; i < GONE_TRIES && tgkill(getpid(), tid, 0) == 0; i++)
+		nanosleep(&moment, NULL);
+}
+
 /* The net thread runs exactly when there is something to serve and nobody is forking; with nothing to serve nothing is kept. */
 static int settle(struct diag *d)
 {
 	if (host.server && server_count(host.server) == 0) {
+		pid_t tid = server_tid(host.server);
 		server_free(host.server);
 		host.server = NULL;
+		wait_gone(tid);
 	}
 	if (host.server && host.forks == 0 && !host.stopped)
 		return server_resume(host.server, d);
@@ -244,17 +257,6 @@ static void cancel_opener(void)
 	pthread_mutex_unlock(&host.lock);
 	pthread_join(thread, NULL);
 	pthread_mutex_lock(&host.lock);
-}
-
-/*
- * A thread that has been joined is still counted by the kernel for a moment, and Python counts with it. Waits until it is gone,
- * or for GONE_TRIES moments.
- */
-static void wait_gone(pid_t tid)
-{
-	const struct timespec moment = { .tv_nsec = 50000 };
-	for (int i = 0; i < GONE_TRIES && tgkill(getpid(), tid, 0) == 0; i++)
-		nanosleep(&moment, NULL);
 }
 
 /* The lock is held. Ends all threads of ours but evaluations that run. */
