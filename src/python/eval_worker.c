@@ -14,6 +14,7 @@
 #include "compat_eval.h"
 #include "error.h"
 #include "text.h"
+#include "threading.h"
 
 #define WORKER_NAME "pystuck-eval"
 #define WORKERS_MAX 200        /* evaluation threads, those that were let go of included */
@@ -28,41 +29,6 @@ struct eval_worker *eval_worker_self(void)
 
 /* --- one evaluation ------------------------------------------------------- */
 
-static PyObject *module_attr(PyObject *module, const char *name)
-{
-	return PyDict_GetItemString(PyModule_GetDict(module), name);
-}
-
-/*
- * GIL held. Code that asked for threading.current_thread() has made itself known there as a dummy:
- * the program must not find our threads in threading.enumerate().
- */
-static void forget_dummy_thread(void)
-{
-	PyObject *threading = PyDict_GetItemString(PyImport_GetModuleDict(), "threading");
-	PyObject *active, *dummy, *get_ident, *ident = NULL, *thread = NULL;
-
-	if (threading == NULL || !PyModule_Check(threading))
-		return;
-	Py_INCREF(threading);
-	active = Py_XNewRef(module_attr(threading, "_active"));
-	dummy = Py_XNewRef(module_attr(threading, "_DummyThread"));
-	get_ident = Py_XNewRef(module_attr(threading, "get_ident"));
-	if (active != NULL && PyDict_Check(active) && dummy != NULL && get_ident != NULL)
-		ident = PyObject_CallNoArgs(get_ident);
-	if (ident != NULL)
-		thread = Py_XNewRef(PyDict_GetItemWithError(active, ident));
-	if (thread != NULL && PyObject_IsInstance(thread, dummy) == 1)
-		PyDict_DelItem(active, ident);
-	PyErr_Clear();
-	Py_XDECREF(thread);
-	Py_XDECREF(ident);
-	Py_XDECREF(get_ident);
-	Py_XDECREF(dummy);
-	Py_XDECREF(active);
-	Py_DECREF(threading);
-}
-
 /* The code has forked, and this is the child: its thread is the whole process, and what it knows of
  * us is the parent's. */
 static void end_forked_child(const struct eval_worker *w, const struct run_result *result)
@@ -70,6 +36,27 @@ static void end_forked_child(const struct eval_worker *w, const struct run_resul
 	if (getpid() == w->pid)
 		return;
 	_exit(result->status == RESULT_RAISED || result->status == RESULT_INTERRUPTED ? 1 : 0);
+}
+
+/* 1 when the request was interrupted before it began. */
+static int is_cancelled(struct eval_worker *w)
+{
+	int cancelled;
+
+	pthread_mutex_lock(&eval_lock);
+	cancelled = w->cancelled;
+	pthread_mutex_unlock(&eval_lock);
+	return cancelled;
+}
+
+static void cancelled_result(struct run_result *result)
+{
+	static const char text[] = "KeyboardInterrupt: before it began";
+
+	result->status = RESULT_INTERRUPTED;
+	result->text = strdup(text);
+	result->len = result->text != NULL ? sizeof text - 1 : 0;
+	result->total = result->len;
 }
 
 /* GIL held. Between the first and the last line the evaluation can be interrupted. */
@@ -83,7 +70,10 @@ static void run_guarded(
 	w->interrupted = 0;
 	w->running_id = w->sink.id;
 	w->running = 1;
-	if (run_start(r, &source, &w->interrupted, result)) {
+	/* Asked once more: an interrupt that came just before found nothing running. */
+	if (is_cancelled(w))
+		cancelled_result(result);
+	else if (run_start(r, &source, &w->interrupted, result)) {
 		entered = stream_enter(&w->sink) == 0;
 		if (entered)
 			run_finish(s->space, r, source, &w->interrupted, result);
@@ -111,6 +101,7 @@ static void run_request(
 		.interactive = r->interactive,
 		.who = s->who};
 
+	threading_import();
 	if (s->space == NULL)
 		s->space = run_space_new(s->extra);
 	if (s->space == NULL) {
@@ -121,7 +112,7 @@ static void run_request(
 	w->sink.id = r->id;
 	w->sink.interrupted = 0;
 	run_guarded(w, &request, result);
-	forget_dummy_thread();
+	threading_forget_us();
 }
 
 /* --- its answer ----------------------------------------------------------- */
@@ -172,27 +163,6 @@ static int finish(struct eval_worker *w)
 	return wanted;
 }
 
-/* 1 when the request was interrupted before it began. */
-static int is_cancelled(struct eval_worker *w)
-{
-	int cancelled;
-
-	pthread_mutex_lock(&eval_lock);
-	cancelled = w->cancelled;
-	pthread_mutex_unlock(&eval_lock);
-	return cancelled;
-}
-
-static void cancelled_result(struct run_result *result)
-{
-	static const char text[] = "KeyboardInterrupt: before it began";
-
-	result->status = RESULT_INTERRUPTED;
-	result->text = strdup(text);
-	result->len = result->text != NULL ? sizeof text - 1 : 0;
-	result->total = result->len;
-}
-
 static void evaluate(struct eval_worker *w, const struct eval_request *r)
 {
 	struct port *port = w->session->port;
@@ -206,10 +176,7 @@ static void evaluate(struct eval_worker *w, const struct eval_request *r)
 		return;
 	}
 	began = gil_now_ns();
-	if (is_cancelled(w))
-		cancelled_result(&result);
-	else
-		run_request(w, r, &result);
+	run_request(w, r, &result);
 	PyEval_SaveThread();
 	if (finish(w)) {
 		answer(port, r->id, &result, (gil_now_ns() - began) / 1000);
@@ -259,7 +226,7 @@ static void drop_space(struct eval_worker *w, struct eval_session *s)
 	end_forked_child(w, &(struct run_result){.status = RESULT_NONE});
 	if (entered)
 		stream_leave();
-	forget_dummy_thread();
+	threading_forget_us();
 	PyEval_SaveThread();
 }
 

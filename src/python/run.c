@@ -415,7 +415,11 @@ static int run_cell(struct run_space *s, const struct run_request *r, PyObject *
 		rc = -1;
 		goto out;
 	}
-	value = execute(s, &c);
+	/* What was sent while it was compiled may have been taken for an error of that. */
+	if (*interrupted)
+		PyErr_SetString(PyExc_KeyboardInterrupt, "before it began");
+	else
+		value = execute(s, &c);
 	rc = value != NULL ? 0 : -1;
 	if (value != NULL)
 		take_value(s, r, value, interrupted, result);

@@ -261,3 +261,21 @@ def test_an_evaluation_that_was_let_go_of_runs_on_without_its_output(program, tm
         assert said.endswith("True") and "nobody" not in said
     wait_until(lambda: eval_threads(program) == 0, "all its threads end")
     assert end(program) == 0 and not any("nobody" in line for line in program.out.seen)
+
+
+@pytest.mark.parametrize("later", ["", "import threading; t = threading.Thread(target=print, args=('t',)); t.start(); t.join()"])
+def test_the_main_thread_stays_the_main_thread_when_an_evaluation_imports_threading(python, start, ask, later):
+    """threading takes the thread that first imports it for the main thread, and an ending program waits for that one."""
+    program = start(python, IDLE.replace(", threading", "") + f"""
+from sys import modules
+assert "threading" in modules
+{later}
+import threading
+main = threading.main_thread()
+assert main is threading.current_thread(), main
+assert (main.ident, main.native_id) == (threading.get_ident(), os.getpid()), main
+assert threading.enumerate() == [main], threading.enumerate()
+""")
+    assert ask(program, "modules['threading'].main_thread().native_id == modules.os.getpid()").out == "True\n"
+    assert end(program) == 0
+    assert program.stderr() == ""
