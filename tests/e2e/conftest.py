@@ -81,6 +81,20 @@ class Lines:
                 return found
 
 
+SANITIZED = bool(os.environ.get("PYSTUCK_PRELOAD"))  # freed memory stays for a while, and addresses are used lavishly
+
+
+def program_env(directory, env=None):
+    """The environment of a program that finds pystuck and nothing else of the tests; a value None takes a name away."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYSTUCK", "LISTEN_", "NOTIFY_"))}
+    environment.update(PYTHONPATH=str(BUILD / "python"), XDG_RUNTIME_DIR=str(directory), PYTHONDONTWRITEBYTECODE="1",
+                       PYTHONUNBUFFERED="1")
+    if SANITIZED:
+        environment["LD_PRELOAD"] = os.environ["PYSTUCK_PRELOAD"]
+    environment.update(env or {})
+    return {k: v for k, v in environment.items() if v is not None}
+
+
 class Program:
     """A Python program under test. It says READY on a line of its own when it is where the test wants it."""
 
@@ -88,13 +102,7 @@ class Program:
         self.directory = Path(directory)
         self.path = self.directory / "program.py"
         self.path.write_text(script)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYSTUCK", "LISTEN_", "NOTIFY_"))}
-        environment.update(PYTHONPATH=str(BUILD / "python"), XDG_RUNTIME_DIR=str(self.directory),
-                           PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1")
-        if os.environ.get("PYSTUCK_PRELOAD"):
-            environment["LD_PRELOAD"] = os.environ["PYSTUCK_PRELOAD"]
-        environment.update(env or {})
-        self.environment = {k: v for k, v in environment.items() if v is not None}
+        self.environment = program_env(directory, env)
         self.process = subprocess.Popen(
             [*prefix, python, *args, str(self.path)], env=self.environment, cwd=cwd or self.directory,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1, **popen)
