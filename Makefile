@@ -34,6 +34,12 @@ HARDEN_OK := $(call accepted,$(HARDEN))
 LIBS_ANSWER := $(shell $(PKG_CONFIG) --cflags --libs libsodium libbsd 2>/dev/null)
 LIBS_CFLAGS := $(filter -I% -D%,$(LIBS_ANSWER))
 LIBS := $(filter-out $(LIBS_CFLAGS),$(LIBS_ANSWER))
+# The extension loads libsodium when it is first given a key, by the name that a program linked with it asks for.
+# SODIUM=linked: it is linked with it instead, as it also is where that name cannot be told.
+SODIUM ?= lazy
+SODIUM_SONAME := $(if $(filter lazy,$(SODIUM)),$(shell readelf -dW "$$($(CC) $(LDFLAGS) -print-file-name=libsodium.so)" \
+	2>/dev/null | sed -n 's/.*SONAME.*\[\(.*\)\].*/\1/p'))
+LIBS_CFLAGS += -DSODIUM_SONAME='"$(SODIUM_SONAME)"'
 
 ifeq ($(EDITLINE),libedit)
 EDIT := $(shell $(PKG_CONFIG) --cflags --libs libedit 2>/dev/null || echo -ledit)
@@ -63,7 +69,9 @@ PYTHON_SITE ?= $(word 3,$(PY_ANSWER))
 
 # ---- what is built ------------------------------------------------------------------------------
 
-WIRE := $(wildcard src/wire/*.c)
+# In the extension alone.
+LAZY := src/wire/sodium_lazy.c
+WIRE := $(filter-out $(LAZY),$(wildcard src/wire/*.c))
 AUTH := $(wildcard src/auth/*.c)
 SERVER := $(wildcard src/server/*.c)
 PYROOM := $(wildcard src/python/*.c)
@@ -88,7 +96,7 @@ all: $(BUILD)/pystuck module	## the client (build/pystuck) and the extension (bu
 module: $(PACKAGE)		## the extension alone; PYTHON=python3.12 builds for another interpreter beside it
 
 # Objects are made again when the compiler or its flags change: this file changes only then.
-FLAGS := $(CC) $(CFLAGS_ALL) / $(LDFLAGS_ALL) $(EDIT_CFLAGS)
+FLAGS := $(CC) $(CFLAGS_ALL) / $(LDFLAGS_ALL) $(EDIT_CFLAGS) $(SODIUM_SONAME)
 STAMP := $(BUILD)/flags
 ifneq ($(filter-out clean help install uninstall,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(file <$(STAMP)),$(FLAGS))
@@ -116,10 +124,10 @@ python-missing:
 $(BUILD)/pystuck: $(call obj,$(CLIENT) $(WIRE))
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -pie -o $@ $^ $(EDIT_LIBS) $(LIBS)
 
-$(MODULE): $(call pyobj,$(PYROOM)) $(LOW) src/python/pystuck.map
+$(MODULE): $(call pyobj,$(PYROOM)) $(LOW) $(if $(SODIUM_SONAME),$(call obj,$(LAZY))) src/python/pystuck.map
 	@mkdir -p $(@D)
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -shared -Wl,--version-script=src/python/pystuck.map -Wl,--as-needed,--gc-sections \
-		-o $@ $(filter-out %/addr_port.o,$(filter %.o,$^)) $(LIBS)
+		-o $@ $(filter-out %/addr_port.o,$(filter %.o,$^)) $(LIBS) -ldl
 
 $(BUILD)/python/pystuck/__init__.pyi: src/python/pystuck.pyi
 	@mkdir -p $(@D)
@@ -217,7 +225,7 @@ check-versions:			## end to end on Debian sid's Pythons, in a chroot (root, Debi
 # ---- lint ---------------------------------------------------------------------------------------
 
 MANS := $(wildcard man/*.[1-8])
-SOURCES := $(WIRE) $(AUTH) $(SERVER) $(PYROOM) $(CLIENT)
+SOURCES := $(WIRE) $(LAZY) $(AUTH) $(SERVER) $(PYROOM) $(CLIENT)
 TIDY := $(patsubst %.c,$(BUILD)/tidy/%,$(SOURCES))
 lint: lint-cppcheck lint-rooms lint-docs $(TIDY)	## cppcheck, clang-tidy, mandoc, the rule between rooms
 # Left out: readdir is safe with a DIR of one's own; the client has one thread (check-rooms forbids such calls elsewhere);

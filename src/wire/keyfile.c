@@ -180,7 +180,7 @@ static int prepare(const char *shown, struct diag *d)
 {
 	if (noise_init())
 		return diag_set(d, PYSTUCK_ESYS, ENOSYS,
-			"key file %s: no source of random numbers here", shown);
+			"key file %s: libsodium cannot be loaded or set up; is it installed?", shown);
 	return 0;
 }
 

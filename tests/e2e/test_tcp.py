@@ -171,3 +171,19 @@ sys.stdin.read()
     assert program.out.until(r"SOCKETS (\d+)")[1] == "0"
     program.wait_ready()
     assert client("127.0.0.1", port, "--key", key, "-c", "1+1").out == "2\n"
+
+
+def test_libsodium_is_in_the_program_once_there_is_a_key_and_not_before(python, start, client, tmp_path):
+    key = tmp_path / "key"
+    assert client("--keygen", key).status == 0
+    program = start(python, f"""
+import pystuck, sys
+pystuck.run_server()
+def has(): return "libsodium" in open("/proc/self/maps").read()
+before = has()
+pystuck.run_server(port=0, key={str(key)!r})
+print("HAS", before, has(), flush=True)
+print("READY", flush=True)
+sys.stdin.read()
+""", ready=False)
+    assert program.out.until("HAS (.*)").group(1) == "False True"
