@@ -11,6 +11,7 @@
 
 #include <stdint.h>
 
+#include "account.h"
 #include "error.h"
 #include "keyfile.h"
 #include "listen.h"
@@ -19,8 +20,9 @@
 
 #define SERVER_THREAD_NAME "pystuck"
 #define SERVER_LISTENERS_MAX 16
-#define SERVER_STRANGERS_MAX 32		/* connections that have not authenticated, for each listener */
+#define SERVER_STRANGERS_MAX 32		/* connections that are not authenticated yet, for each listener */
 #define SERVER_STRANGER_MS 5000		/* how long one may stay that way */
+#define SERVER_ACCOUNT_MS 5000		/* how long PAM may take for a client that has a role */
 #define SERVER_STALL_MS 30000		/* how long a client may leave what was sent to it unread */
 
 struct server;
@@ -29,6 +31,7 @@ struct server_listener_options {
 	struct listen_socket socket;	/* taken over */
 	struct policy policy;
 	struct keyring *keys;		/* taken over; NULL on a Unix socket, never on TCP */
+	struct account_helper account;	/* way ACCOUNT_NONE: PAM is not asked */
 	unsigned max_clients;		/* authenticated, at a time */
 	unsigned gil_timeout_ms;
 	void *context;			/* handed to service->open and service->welcome */

@@ -22,7 +22,7 @@
 /* The arguments as they came, borrowed; NULL or None: not given. */
 struct given {
 	PyObject *host, *port, *socket, *key, *allow, *mode, *group, *eval, *namespace, *gil_timeout,
-		*max_clients;
+		*max_clients, *pam;
 };
 
 static int is_given(PyObject *o)
@@ -313,6 +313,26 @@ static int parse_limits(const struct given *g, struct host_request *r)
 	return 0;
 }
 
+/* True, or where the helper is. */
+static int parse_pam(const struct given *g, struct host_request *r)
+{
+	struct diag d = { 0 };
+	char *path = NULL;
+	if (!is_given(g->pam) || g->pam == Py_False)
+		return 0;
+	if (g->pam != Py_True) {
+		if (PyLong_Check(g->pam)) {
+			PyErr_SetString(PyExc_TypeError, "pam must be True, False or the path of the helper, not int");
+			return -1;
+		}
+		if (parse_path(g->pam, "pam (other than True or False)", &path) != 0)
+			return -1;
+	}
+	int e = account_find(&r->account, path, &d);
+	free(path);
+	return e ? raise_diag(&d) : 0;
+}
+
 static int parse_namespace(const struct given *g, struct host_request *r)
 {
 	PyObject *copy = NULL;
@@ -342,15 +362,15 @@ static int parse_namespace(const struct given *g, struct host_request *r)
 int args_parse(PyObject *args, PyObject *kwargs, struct host_request *r)
 {
 	static char *names[] = { "host", "port", "socket", "key", "allow", "mode", "group", "eval", "namespace",
-		"gil_timeout", "max_clients", NULL };
+		"gil_timeout", "max_clients", "pam", NULL };
 	struct given g = { 0 };
 	memset(r, 0, sizeof *r);
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOOOOOOOO:run_server", names, &g.host, &g.port,
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOOOOOOOOO:run_server", names, &g.host, &g.port,
 			&g.socket, &g.key, &g.allow, &g.mode, &g.group, &g.eval, &g.namespace,
-			&g.gil_timeout, &g.max_clients))
+			&g.gil_timeout, &g.max_clients, &g.pam))
 		return -1;
 	if (parse_place(&g, r) == 0 && parse_allow(&g, r) == 0 && parse_mode(&g, r) == 0 &&
-		parse_limits(&g, r) == 0 && parse_namespace(&g, r) == 0 && parse_key(&g, r) == 0)
+		parse_limits(&g, r) == 0 && parse_pam(&g, r) == 0 && parse_namespace(&g, r) == 0 && parse_key(&g, r) == 0)
 		return 0;
 	host_request_free(r);
 	return -1;

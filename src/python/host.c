@@ -108,7 +108,7 @@ static int make_socket(const struct host_request *r, struct listen_socket *s, in
 static int open_listener(struct listener *l, struct diag *d)
 {
 	struct server_listener_options o = { .policy = l->request.policy, .keys = l->request.keys,
-		.max_clients = l->request.max_clients, .gil_timeout_ms = l->request.gil_timeout_ms,
+		.account = l->request.account, .max_clients = l->request.max_clients, .gil_timeout_ms = l->request.gil_timeout_ms,
 		.context = l->request.context, .socket = { .fd = -1 } };
 	int e = make_socket(&l->request, &o.socket, &l->per_process, d);
 	if (e)

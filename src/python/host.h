@@ -7,6 +7,7 @@
 #ifndef PYSTUCK_PYTHON_HOST_H
 #define PYSTUCK_PYTHON_HOST_H
 
+#include "account.h"
 #include "error.h"
 #include "keyfile.h"
 #include "listen.h"
@@ -30,6 +31,7 @@ struct host_request {
 	gid_t group;		/* (gid_t)-1: leave it */
 	struct policy policy;
 	struct keyring *keys;
+	struct account_helper account;	/* way ACCOUNT_NONE: no account check */
 	unsigned max_clients;
 	unsigned gil_timeout_ms;
 	struct visitor_context *context;

@@ -146,7 +146,7 @@ static PyType_Spec server_spec = {
 };
 
 PyDoc_STRVAR(run_server_doc, "run_server(host=None, port=None, *, socket=None, key=None, allow=None, "
-	"mode=0o600, group=None, eval=True, namespace=None, gil_timeout=1.0, max_clients=16)\n--\n\n"
+	"mode=0o600, group=None, eval=True, namespace=None, gil_timeout=1.0, max_clients=16, pam=False)\n--\n\n"
 	"Let `pystuck` look into this process from a shell, and return the Server.\n"
 	"\n"
 	"With no arguments it listens on a Unix socket that only this user and root can use.\n"
@@ -161,6 +161,8 @@ PyDoc_STRVAR(run_server_doc, "run_server(host=None, port=None, *, socket=None, k
 	"namespace (dict): names for the prompt, besides `modules`.\n"
 	"gil_timeout (float): seconds after which an answer no longer waits for the GIL.\n"
 	"max_clients (int): how many may be connected at a time.\n"
+	"pam (bool or path): True: who comes must also pass PAM's account check for the service pystuck; a path: by the\n"
+	"    helper whose socket or program is there.\n"
 	"\n"
 	"Raises TypeError, ValueError, OSError or PermissionError; the message says what to do.\n"
 	"\n"

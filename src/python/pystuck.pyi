@@ -48,6 +48,7 @@ def run_server(
     namespace: Optional[Dict[str, Any]] = None,
     gil_timeout: Optional[float] = 1.0,
     max_clients: Optional[int] = 16,
+    pam: Union[bool, _Path, None] = False,
 ) -> Server:
     """Let ``pystuck`` look into this process from a shell, and return the Server.
 
@@ -63,6 +64,8 @@ def run_server(
     namespace: names for the prompt, besides ``modules``.
     gil_timeout: seconds after which an answer no longer waits for the GIL.
     max_clients: how many may be connected at a time.
+    pam: True: who comes must also pass PAM's account check for the service ``pystuck`` (/etc/pam.d/pystuck); a path: by the
+        helper whose socket or program is there.
 
     Raises TypeError, ValueError, OSError or PermissionError; the message says what to do.
     """

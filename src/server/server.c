@@ -65,6 +65,7 @@ struct server *server_new(const struct service *service, struct diag *d)
 	s->service = service;
 	s->times = (struct session_times){.stranger_ms = SERVER_STRANGER_MS,
 		.stall_ms = SERVER_STALL_MS,
+		.account_ms = SERVER_ACCOUNT_MS,
 		.linger_ms = LINGER_MS};
 	if (server_loop_reserve(s, 0) != 0) {
 		(void)diag_set(d, PYSTUCK_ENOMEM, 0, "out of memory");
@@ -195,11 +196,13 @@ int server_add(
 	l->socket = o->socket;
 	l->policy = o->policy;
 	l->keys = o->keys;
+	l->account = o->account;
 	l->door = (struct session_door){
 		.service = s->service,
 		.context = o->context,
 		.policy = &l->policy,
 		.keys = l->keys,
+		.account = l->account.way == ACCOUNT_NONE ? NULL : &l->account,
 		.max_clients = o->max_clients,
 		.gil_timeout_ms = o->gil_timeout_ms,
 		.times = s->times,

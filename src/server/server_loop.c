@@ -36,7 +36,8 @@ static size_t all_sessions(const struct server *s)
 
 int server_loop_reserve(struct server *s, size_t more)
 {
-	size_t need = 1 + s->count + all_sessions(s) + more;
+	/* A session about which PAM is asked has two. */
+	size_t need = 1 + s->count + 2 * (all_sessions(s) + more);
 	size_t room = s->poll_room > 0 ? s->poll_room : 16;
 	struct session **polled;
 	struct pollfd *polls;
@@ -80,20 +81,28 @@ static void drop(struct listener *l, size_t i)
 	l->count--;
 }
 
-/* Closing sessions count as strangers: what they leave behind is bounded in the same way. */
+/*
+ * Closing sessions count as strangers: what they leave behind is bounded in the same way. Those
+ * about whom PAM is asked count too, but have a role: the others go first, so that a flood cannot
+ * keep out who belongs while PAM takes its time.
+ */
 static void make_room_for_stranger(struct listener *l)
 {
 	size_t strangers = 0;
 	size_t oldest = l->count;
+	size_t oldest_asked = l->count;
 
 	for (size_t i = l->count; i > 0; i--) {
-		if (session_state(l->sessions[i - 1]) != SESSION_OPEN) {
+		enum session_state state = session_state(l->sessions[i - 1]);
+
+		if (state == SESSION_ACCOUNT)
+			oldest_asked = i - 1;
+		else if (state != SESSION_OPEN)
 			oldest = i - 1;
-			strangers++;
-		}
+		strangers += state != SESSION_OPEN;
 	}
 	if (strangers >= SERVER_STRANGERS_MAX)
-		drop(l, oldest);
+		drop(l, oldest < l->count ? oldest : oldest_asked);
 }
 
 static void welcome(struct server *s, struct listener *l, int fd, uint64_t now)
@@ -168,6 +177,19 @@ static void add_poll(struct server *s, size_t *n, int fd, short events, struct s
 	(*n)++;
 }
 
+/* After the sessions' own: where PAM's verdicts come from. */
+static void add_accounts(struct server *s, size_t *n)
+{
+	size_t sessions = *n;
+
+	for (size_t i = 1 + s->count; i < sessions; i++) {
+		int fd = session_account_fd(s->polled[i]);
+
+		if (fd >= 0)
+			add_poll(s, n, fd, POLLIN, s->polled[i]);
+	}
+}
+
 /* Fills the poll arrays. *next: when to wake up in any case. Returns how many entries there are. */
 static size_t fill_polls(struct server *s, uint64_t now, uint64_t *next)
 {
@@ -195,6 +217,7 @@ static size_t fill_polls(struct server *s, uint64_t now, uint64_t *next)
 			add_poll(s, &n, session_fd(session), session_events(session), session);
 		}
 	}
+	add_accounts(s, &n);
 	return n;
 }
 
@@ -234,8 +257,13 @@ static int was_woken(struct server *s)
 static int run_sessions(struct server *s, size_t n, int all, uint64_t now)
 {
 	int leaving = 0;
+	size_t sessions = 1 + s->count + all_sessions(s);
 
-	for (size_t i = 1 + s->count; i < n; i++) {
+	/* A word of PAM's: looked at before anything that the client does now. */
+	for (size_t i = sessions; i < n; i++)
+		if (s->polls[i].revents != 0)
+			session_run(s->polled[i], 0, now);
+	for (size_t i = 1 + s->count; i < sessions; i++) {
 		short revents = s->polls[i].revents;
 
 		/* Somebody has closed the fd behind our back. */
@@ -258,7 +286,7 @@ static int run_sessions(struct server *s, size_t n, int all, uint64_t now)
 
 static void accept_all(struct server *s, int leaving, uint64_t now)
 {
-	short revents[SERVER_LISTENERS_MAX];
+	short revents[SERVER_LISTENERS_MAX] = {0};
 
 	/* Accepting may move the arrays. */
 	for (size_t i = 0; i < s->count; i++)

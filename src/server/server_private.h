@@ -18,6 +18,7 @@ struct listener {
 	uint64_t paused_until; /* no accept before this time */
 	struct policy policy;
 	struct keyring *keys;
+	struct account_helper account;
 	struct session_door door;
 	struct session **sessions; /* oldest first */
 	size_t count, room;
@@ -38,7 +39,7 @@ struct server {
 	atomic_int stop;
 	_Atomic uint64_t turns;
 
-	/* One entry each for wake_fd, the listeners, the sessions; room is made before a session
+	/* One entry each for wake_fd, the listeners, the sessions, PAM's verdicts; room is made before a session
 	 * comes. */
 	struct pollfd *polls;
 	struct session **polled; /* whose entry it is; NULL for the first ones */

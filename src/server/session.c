@@ -38,12 +38,21 @@ static void leave_open(struct session *s)
 	s->door->service->close(handle);
 }
 
+/* Its time was PAM's; what comes now has its own. */
+static void leave_account(struct session *s)
+{
+	account_free(s->account);
+	s->account = NULL;
+	s->deadline = UINT64_MAX;
+}
+
 /*
  * The allowed moves:
  *
  *     HANDSHAKE -> HELLO              the key is known; still a stranger
- *     HELLO -> OPEN                   HELLO was accepted
- *     HELLO, OPEN -> CLOSING          last words have been queued
+ *     HELLO -> ACCOUNT                HELLO was accepted, PAM has been asked
+ *     HELLO, ACCOUNT -> OPEN          authenticated
+ *     HELLO, ACCOUNT, OPEN -> CLOSING last words have been queued
  *     any -> CLOSED
  *
  * Anything else is CLOSED too: nobody gains by a mistake of ours.
@@ -51,8 +60,10 @@ static void leave_open(struct session *s)
 void session_move(struct session *s, enum session_state to)
 {
 	enum session_state from = s->state;
+	int greeted = from == SESSION_HELLO || from == SESSION_ACCOUNT;
 	int allowed = to == SESSION_CLOSED || (from == SESSION_HANDSHAKE && to == SESSION_HELLO) ||
-		      (from == SESSION_HELLO && (to == SESSION_OPEN || to == SESSION_CLOSING)) ||
+		      (from == SESSION_HELLO && to == SESSION_ACCOUNT) ||
+		      (greeted && (to == SESSION_OPEN || to == SESSION_CLOSING)) ||
 		      (from == SESSION_OPEN && to == SESSION_CLOSING);
 
 	if (from == SESSION_CLOSED)
@@ -60,9 +71,13 @@ void session_move(struct session *s, enum session_state to)
 	s->state = allowed ? to : SESSION_CLOSED;
 	if (from == SESSION_OPEN)
 		leave_open(s);
+	if (from == SESSION_ACCOUNT)
+		leave_account(s);
 	s->waiting = (struct span){NULL, 0};
 	if (s->state == SESSION_OPEN) {
 		s->deadline = UINT64_MAX;
+	} else if (s->state == SESSION_ACCOUNT) {
+		s->deadline = s->now + (uint64_t)s->door->times.account_ms * MS;
 	} else if (s->state == SESSION_CLOSING) {
 		uint64_t linger = s->now + (uint64_t)s->door->times.linger_ms * MS;
 
@@ -222,6 +237,8 @@ static int has_request(const struct session *s)
 
 static void settle_eof(struct session *s, const struct port_load *load)
 {
+	if (s->state == SESSION_ACCOUNT)
+		return; /* read before; what follows from it is seen when PAM has spoken */
 	if (s->state != SESSION_OPEN)
 		session_move(s, SESSION_CLOSED);
 	else if (channel_partial(s->channel))
@@ -275,6 +292,8 @@ void session_run(struct session *s, short revents, uint64_t now)
 	if (rc != 0 && rc != PYSTUCK_EAGAIN)
 		session_move(s, SESSION_CLOSED);
 	expire(s);
+	if (s->state == SESSION_ACCOUNT)
+		session_auth_account(s);
 	process(s);
 	settle(s);
 	if (waits(s)) {
@@ -297,7 +316,7 @@ short session_events(const struct session *s)
 
 	if (s->state == SESSION_CLOSED)
 		return 0;
-	if (!s->eof && s->waiting.len == 0)
+	if (!s->eof && s->waiting.len == 0 && s->state != SESSION_ACCOUNT)
 		events |= POLLIN;
 	port_load(s->port, &load);
 	if (load.blocked)
@@ -359,6 +378,7 @@ void session_forget(struct session *s)
 {
 	/* The port is left to those who may still hold it: threads that do not exist here. */
 	port_forget(s->port);
+	account_free(s->account);
 	free(s);
 }
 
@@ -370,4 +390,9 @@ enum session_state session_state(const struct session *s)
 int session_fd(const struct session *s)
 {
 	return s->channel != NULL ? channel_fd(s->channel) : -1;
+}
+
+int session_account_fd(const struct session *s)
+{
+	return s->account != NULL ? account_fd(s->account) : -1;
 }

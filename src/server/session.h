@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "account.h"
 #include "keyfile.h"
 #include "policy.h"
 #include "service.h"
@@ -14,6 +15,7 @@
 enum session_state {
 	SESSION_HANDSHAKE, /* TCP: the key has not been proved */
 	SESSION_HELLO,     /* nothing but HELLO is understood */
+	SESSION_ACCOUNT,   /* HELLO was fine, PAM is asked; nothing is read */
 	SESSION_OPEN,      /* authenticated; the only state in which the service knows the client */
 	SESSION_CLOSING,   /* the last words are on their way; what comes in is thrown away */
 	SESSION_CLOSED,
@@ -23,6 +25,7 @@ enum session_state {
 struct session_times {
 	unsigned stranger_ms; /* from accept to HELLO, in total */
 	unsigned stall_ms;    /* how long what was sent may be left unread */
+	unsigned account_ms;  /* how long PAM may take */
 	unsigned linger_ms;   /* how long the other side may take to close after the last words */
 };
 
@@ -32,6 +35,7 @@ struct session_door {
 	void *context;
 	const struct policy *policy;
 	const struct keyring *keys; /* NULL: a Unix socket */
+	const struct account_helper *account; /* who is asked about each client; NULL: nobody */
 	unsigned max_clients;
 	unsigned gil_timeout_ms;
 	struct session_times times;
@@ -53,6 +57,7 @@ void session_forget(struct session *s);
 
 enum session_state session_state(const struct session *s);
 int session_fd(const struct session *s);       /* -1 when closed */
+int session_account_fd(const struct session *s); /* the helper's, to poll for POLLIN; else -1 */
 short session_events(const struct session *s); /* to poll for */
 uint64_t session_deadline(
 	const struct session *s); /* when to run it in any case; UINT64_MAX: never */

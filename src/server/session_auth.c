@@ -48,23 +48,34 @@ void session_auth_unix(struct session *s)
 	}
 }
 
-/* "10.0.0.7:5123", "[::1]:5123", or "somewhere". */
-static void peer_name(int fd, char out[static ADDR_TEXT])
+static int peer_addr(int fd, struct addr *a)
 {
 	struct sockaddr_storage from;
 	socklen_t len = sizeof(from);
-	struct addr a = {.kind = ADDR_TCP};
 
-	(void)snprintf(out, ADDR_TEXT, "somewhere");
+	*a = (struct addr){.kind = ADDR_TCP};
 	memset(&from, 0, sizeof(from));
 	if (getpeername(fd, (struct sockaddr *)&from, &len) != 0)
-		return;
-	if (getnameinfo((struct sockaddr *)&from, len, a.host, sizeof(a.host), NULL, 0,
+		return PYSTUCK_ESYS;
+	if (from.ss_family != AF_INET && from.ss_family != AF_INET6)
+		return PYSTUCK_EINVAL;
+	if (getnameinfo((struct sockaddr *)&from, len, a->host, sizeof(a->host), NULL, 0,
 		    NI_NUMERICHOST) != 0)
-		return;
-	a.port = from.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&from)->sin6_port)
-					    : ntohs(((struct sockaddr_in *)&from)->sin_port);
-	addr_format(&a, out);
+		return PYSTUCK_ESYS;
+	a->port = from.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&from)->sin6_port)
+					     : ntohs(((struct sockaddr_in *)&from)->sin_port);
+	return 0;
+}
+
+/* "10.0.0.7:5123", "[::1]:5123", or "somewhere". */
+static void peer_name(int fd, char out[static ADDR_TEXT])
+{
+	struct addr a;
+
+	if (peer_addr(fd, &a) == 0)
+		addr_format(&a, out);
+	else
+		(void)snprintf(out, ADDR_TEXT, "somewhere");
 }
 
 void session_auth_tcp(struct session *s)
@@ -174,9 +185,70 @@ static void welcome(struct session *s)
 		session_move(s, SESSION_CLOSED);
 }
 
-void session_auth_hello(struct session *s, const struct msg_hello *hello)
+/* There may be no place left for somebody about whom PAM had to be asked. */
+static int is_full(struct session *s)
+{
+	char text[96];
+
+	if (s->door->clients < s->door->max_clients)
+		return 0;
+	(void)snprintf(text, sizeof(text), "%u clients are connected, as many as allowed",
+		s->door->clients);
+	session_refuse(s, REASON_FULL, text);
+	return 1;
+}
+
+static void open_session(struct session *s)
 {
 	struct session_door *door = s->door;
+
+	s->handle = door->service->open(door->context, &s->who, s->port);
+	if (s->handle == NULL)
+		session_refuse(s, REASON_LIMIT, "the server is out of memory");
+	else
+		welcome(s);
+}
+
+/* On a Unix socket the kernel's uid is the account, on TCP the name of the key. */
+static void ask_account(struct session *s)
+{
+	struct acctmsg_request request = {.by = ACCTMSG_UID, .uid = s->who.uid};
+	struct addr from;
+	struct diag d;
+
+	if (s->door->keys != NULL) {
+		request.by = ACCTMSG_NAME;
+		request.uid = UINT32_MAX;
+		(void)snprintf(request.name, sizeof(request.name), "%s", s->who.key);
+		if (peer_addr(channel_fd(s->channel), &from) == 0)
+			(void)snprintf(request.from, sizeof(request.from), "%.*s",
+				(int)sizeof(request.from) - 1, from.host);
+	}
+	s->account = account_start(s->door->account, &request, &d);
+	if (s->account == NULL)
+		session_refuse(s, REASON_DENIED, d.text);
+	else
+		session_move(s, SESSION_ACCOUNT);
+}
+
+void session_auth_account(struct session *s)
+{
+	struct diag d;
+	int rc = account_verdict(s->account, &d);
+
+	if (rc == PYSTUCK_EAGAIN && s->now < s->deadline)
+		return;
+	if (rc == PYSTUCK_EAGAIN)
+		(void)diag_set(&d, PYSTUCK_ETIME, 0, "PAM said nothing for %u ms",
+			s->door->times.account_ms);
+	if (rc != 0)
+		session_refuse(s, REASON_DENIED, d.text);
+	else if (!is_full(s))
+		open_session(s);
+}
+
+void session_auth_hello(struct session *s, const struct msg_hello *hello)
+{
 	char text[96];
 
 	if (!span_equals(hello->magic, PROTOCOL_MAGIC)) {
@@ -189,15 +261,10 @@ void session_auth_hello(struct session *s, const struct msg_hello *hello)
 	} else if (s->who.role == ROLE_NONE) {
 		(void)snprintf(text, sizeof(text), "key %s has no role here", s->who.key);
 		session_refuse(s, REASON_DENIED, text);
-	} else if (door->clients >= door->max_clients) {
-		(void)snprintf(text, sizeof(text), "%u clients are connected, as many as allowed",
-			door->clients);
-		session_refuse(s, REASON_FULL, text);
-	} else {
-		s->handle = door->service->open(door->context, &s->who, s->port);
-		if (s->handle == NULL)
-			session_refuse(s, REASON_LIMIT, "the server is out of memory");
+	} else if (!is_full(s)) {
+		if (s->door->account != NULL)
+			ask_account(s);
 		else
-			welcome(s);
+			open_session(s);
 	}
 }

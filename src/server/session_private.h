@@ -17,6 +17,7 @@ struct session {
 	struct channel *channel; /* only its receiving half; NULL when closed */
 	struct service_client who;
 	enum role uncapped; /* the role that the rules give, before the listener's ceiling */
+	struct account *account; /* while SESSION_ACCOUNT */
 	void *handle;       /* the service's, while SESSION_OPEN */
 	int eof;            /* the client sends no more */
 	int shut;           /* we send no more */
@@ -53,7 +54,9 @@ void session_auth_unix(struct session *s);
 void session_auth_tcp(struct session *s);
 /* SESSION_HANDSHAKE: reads the first message of the handshake if it is there. */
 void session_auth_handshake(struct session *s);
-/* SESSION_HELLO: opens the session or refuses it. */
+/* SESSION_HELLO: opens the session, or refuses it, or asks PAM. */
 void session_auth_hello(struct session *s, const struct msg_hello *hello);
+/* SESSION_ACCOUNT: opens the session or refuses it when PAM has spoken, or not in time. */
+void session_auth_account(struct session *s);
 
 #endif
