@@ -42,8 +42,19 @@ int port_write(struct port *p, const struct msg *m);
  * the GIL. 0: the answer is the worker's to give. PYSTUCK_ETIME: the net thread has answered already (or the client is
  * gone): do nothing. One request of each kind is open at a time.
  */
-enum port_kind { PORT_DUMP = 0, PORT_EVAL = 1, PORT_KINDS };
+enum port_kind {
+	PORT_DUMP = 0,
+	PORT_EVAL = 1,
+	PORT_ADMIT = 2,		/* may this client come in? asked before there is a session */
+	PORT_KINDS,
+};
 int port_claim(struct port *p, enum port_kind kind, uint32_t id);
+/*
+ * Between port_claim and port_done: the program has said no. For PORT_ADMIT that turns the client away; for PORT_EVAL, whose client
+ * the worker answers itself, it goes to the audit log. `text` is one line, and is cut to PORT_VETO_MAX bytes.
+ */
+#define PORT_VETO_MAX 256
+void port_veto(struct port *p, enum port_kind kind, uint32_t id, struct span text);
 /* The worker has given its answer to the claimed request: the next one of this kind may come. Call after the last message. */
 void port_done(struct port *p, enum port_kind kind, uint32_t id);
 

@@ -22,6 +22,12 @@ struct service_client {
 
 struct service {
 	/*
+	 * A client is about to be let in: does the program want to be asked first? 0: no. 1: it is being asked; the worker claims
+	 * PORT_ADMIT (id 0), says port_veto when the answer is no, and port_done. Less than 0: it wants to, and cannot be asked: the
+	 * client is turned away. NULL: never asked. No session is open yet.
+	 */
+	int (*admit)(void *listener, const struct service_client *who, struct port *port);
+	/*
 	 * A client has authenticated. Returns a handle for the calls below, or NULL when there is no memory (the client is
 	 * turned away). `listener` is what was given with the listener.
 	 */

@@ -183,6 +183,25 @@ static inline PyThreadState *compat_gil_holder(void)
 	return locked == 1 ? (PyThreadState *)holder : NULL;
 }
 
+/*
+ * 1 when sys.audit() has somebody to tell: a hook in C or in Python. Any thread, no GIL: hooks are
+ * added and never taken away, and each pointer is written whole.
+ */
+static inline int compat_has_audit_hooks(void)
+{
+	const PyInterpreterState *interp = PyInterpreterState_Main();
+
+#if PY_VERSION_HEX >= 0x030C0000
+	/* 3.12: the head of the list has a mutex beside it. */
+	if (__atomic_load_n(&_PyRuntime.audit_hooks.head, __ATOMIC_ACQUIRE) != NULL)
+		return 1;
+#else
+	if (__atomic_load_n(&_PyRuntime.audit_hook_head, __ATOMIC_ACQUIRE) != NULL)
+		return 1;
+#endif
+	return interp != NULL && __atomic_load_n(&interp->audit_hooks, __ATOMIC_ACQUIRE) != NULL;
+}
+
 /* The innermost frame, complete or not; NULL: none. */
 static inline compat_frame *compat_top_frame(const PyThreadState *t)
 {

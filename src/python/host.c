@@ -14,6 +14,7 @@
 
 #include "eval.h"
 #include "gil.h"
+#include "lane.h"
 #include "ours.h"
 #include "server.h"
 
@@ -270,6 +271,7 @@ static void park_all(void)
 		tids[n++] = server_tid(host.server);
 	}
 	eval_park();
+	lane_park();
 	gil_park();
 	for (size_t i = 0; i < n; i++)
 		if (tids[i] != 0 && !ours_has(tids[i]))
@@ -369,6 +371,7 @@ void host_after_fork_child(void)
 	host.pid = getpid();
 	ours_forget();
 	eval_forget();
+	lane_forget();
 	gil_forget();
 	if (host.server)
 		server_forget(host.server);
@@ -404,5 +407,6 @@ void host_stop(void)
 			host.listeners[i].state = LISTENER_GONE;
 	pthread_mutex_unlock(&host.lock);
 	eval_stop(STOP_MS);
+	lane_stop(STOP_MS);
 	gil_stop(STOP_MS);
 }

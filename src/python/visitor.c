@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "admit.h"
 #include "dump.h"
 #include "eval.h"
 #include "version.h"
@@ -127,6 +128,12 @@ static void *visitor_open(void *listener, const struct service_client *who, stru
 	return v;
 }
 
+static int visitor_admit(void *listener, const struct service_client *who, struct port *port)
+{
+	(void)listener;
+	return admit_request(port, who->text, who->role);
+}
+
 static void visitor_dump(void *session, const struct msg_dump *request)
 {
 	struct visitor *v = session;
@@ -193,6 +200,7 @@ static const struct msg_welcome *visitor_welcome(void *listener)
 }
 
 const struct service visitor_service = {
+	.admit = visitor_admit,
 	.open = visitor_open,
 	.dump = visitor_dump,
 	.eval = visitor_eval,

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "text.h"
 
 #define QUEUE_MAX (48u << 20)  /* bytes of answers; a dump at its limits is less */
 #define QUEUE_KEEP (64u << 10) /* memory that an empty queue keeps */
@@ -31,6 +32,13 @@ struct claim {
 	int detached; /* EXPECTED, but nobody waits for the end: FREE as soon as it is claimed */
 	uint32_t id;
 	uint64_t deadline_ns;
+};
+
+/* What the program said when it would not have a request carried out. */
+struct veto {
+	int said;
+	uint32_t id;
+	char text[PORT_VETO_MAX + 1];
 };
 
 struct port {
@@ -49,6 +57,7 @@ struct port {
 	int woken;   /* the net thread has been told and has not looked yet */
 	int watched; /* the net thread waits for a request to end or for the load to fall */
 	struct claim claims[PORT_KINDS];
+	struct veto vetoes[PORT_KINDS];
 
 	pthread_mutex_t send;
 	struct channel *channel; /* NULL when closed */
@@ -400,6 +409,37 @@ void port_done(struct port *p, enum port_kind kind, uint32_t id)
 	if ((c->state == PORT_CLAIMED || c->state == PORT_ENDING) && c->id == id)
 		set_free(p, c);
 	pthread_mutex_unlock(&p->lock);
+}
+
+void port_veto(struct port *p, enum port_kind kind, uint32_t id, struct span text)
+{
+	struct veto *v = &p->vetoes[kind];
+	size_t len = text_whole(text, PORT_VETO_MAX);
+
+	pthread_mutex_lock(&p->lock);
+	if (!p->closed) {
+		v->said = 1;
+		v->id = id;
+		if (len > 0)
+			memcpy(v->text, text.data, len);
+		v->text[len] = '\0';
+		wake(p);
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+int port_vetoed(struct port *p, enum port_kind kind, uint32_t *id, char text[static PORT_VETO_MAX + 1])
+{
+	struct veto *v = &p->vetoes[kind];
+	int said;
+
+	pthread_mutex_lock(&p->lock);
+	said = v->said;
+	v->said = 0;
+	*id = v->id;
+	memcpy(text, v->text, sizeof(v->text));
+	pthread_mutex_unlock(&p->lock);
+	return said;
 }
 
 enum port_request port_request(struct port *p, enum port_kind kind)

@@ -56,6 +56,11 @@ enum port_request port_request(struct port *p, enum port_kind kind);
 void port_watch(struct port *p);
 /* 1 when the request had not been claimed by its deadline: it has been taken back, and is FREE. */
 int port_expire(struct port *p, enum port_kind kind, uint64_t now_ns);
+/*
+ * 1 when the program has said no to a request of this kind since this was last asked: which one, and in what words (one line,
+ * as they came).
+ */
+int port_vetoed(struct port *p, enum port_kind kind, uint32_t *id, char text[static PORT_VETO_MAX + 1]);
 /* The next deadline of an unclaimed request; UINT64_MAX when there is none. */
 uint64_t port_deadline(struct port *p);
 /* The client lets go of a request: a claimed one is FREE at once, an expected one when it is

@@ -95,11 +95,13 @@ static void make_room_for_stranger(struct listener *l)
 	for (size_t i = l->count; i > 0; i--) {
 		enum session_state state = session_state(l->sessions[i - 1]);
 
+		if (state == SESSION_OPEN || state == SESSION_ADMIT)
+			continue;
 		if (state == SESSION_ACCOUNT)
 			oldest_asked = i - 1;
-		else if (state != SESSION_OPEN)
+		else
 			oldest = i - 1;
-		strangers += state != SESSION_OPEN;
+		strangers++;
 	}
 	if (strangers >= SERVER_STRANGERS_MAX)
 		drop(l, oldest < l->count ? oldest : oldest_asked);

@@ -32,7 +32,6 @@ static void leave_open(struct session *s)
 {
 	void *handle = s->handle;
 
-	s->door->clients--;
 	s->handle = NULL;
 	s->has_aside = 0;
 	s->door->service->close(handle);
@@ -46,29 +45,59 @@ static void leave_account(struct session *s)
 	s->deadline = UINT64_MAX;
 }
 
+static int is_asked_about(enum session_state state)
+{
+	return state == SESSION_ACCOUNT || state == SESSION_ADMIT;
+}
+
 /*
  * The allowed moves:
  *
  *     HANDSHAKE -> HELLO              the key is known; still a stranger
  *     HELLO -> ACCOUNT                HELLO was accepted, PAM has been asked
- *     HELLO, ACCOUNT -> OPEN          authenticated
- *     HELLO, ACCOUNT, OPEN -> CLOSING last words have been queued
+ *     HELLO, ACCOUNT -> ADMIT         the program is being asked; it may answer at once
+ *     HELLO, ACCOUNT, ADMIT -> OPEN   let in
+ *     HELLO to OPEN -> CLOSING        last words have been queued
  *     any -> CLOSED
  *
  * Anything else is CLOSED too: nobody gains by a mistake of ours.
  */
+static int may_move(enum session_state from, enum session_state to)
+{
+	switch (to) {
+	case SESSION_CLOSED:
+		return 1;
+	case SESSION_HELLO:
+		return from == SESSION_HANDSHAKE;
+	case SESSION_ACCOUNT:
+		return from == SESSION_HELLO;
+	case SESSION_ADMIT:
+		return from == SESSION_HELLO || from == SESSION_ACCOUNT;
+	case SESSION_OPEN:
+		return from == SESSION_HELLO || is_asked_about(from);
+	case SESSION_CLOSING:
+		return from == SESSION_HELLO || is_asked_about(from) || from == SESSION_OPEN;
+	default:
+		return 0;
+	}
+}
+
+static int has_place(enum session_state state)
+{
+	return state == SESSION_ADMIT || state == SESSION_OPEN;
+}
+
 void session_move(struct session *s, enum session_state to)
 {
 	enum session_state from = s->state;
-	int greeted = from == SESSION_HELLO || from == SESSION_ACCOUNT;
-	int allowed = to == SESSION_CLOSED || (from == SESSION_HANDSHAKE && to == SESSION_HELLO) ||
-		      (from == SESSION_HELLO && to == SESSION_ACCOUNT) ||
-		      (greeted && (to == SESSION_OPEN || to == SESSION_CLOSING)) ||
-		      (from == SESSION_OPEN && to == SESSION_CLOSING);
 
 	if (from == SESSION_CLOSED)
 		return;
-	s->state = allowed ? to : SESSION_CLOSED;
+	s->state = may_move(from, to) ? to : SESSION_CLOSED;
+	if (has_place(s->state) && !has_place(from))
+		s->door->clients++;
+	else if (has_place(from) && !has_place(s->state))
+		s->door->clients--;
 	if (from == SESSION_OPEN)
 		leave_open(s);
 	if (from == SESSION_ACCOUNT)
@@ -78,6 +107,8 @@ void session_move(struct session *s, enum session_state to)
 		s->deadline = UINT64_MAX;
 	} else if (s->state == SESSION_ACCOUNT) {
 		s->deadline = s->now + (uint64_t)s->door->times.account_ms * MS;
+	} else if (s->state == SESSION_ADMIT) {
+		s->deadline = s->now + (uint64_t)s->door->times.stranger_ms * MS;
 	} else if (s->state == SESSION_CLOSING) {
 		uint64_t linger = s->now + (uint64_t)s->door->times.linger_ms * MS;
 
@@ -135,6 +166,7 @@ static void process(struct session *s)
 {
 	if (s->state == SESSION_HANDSHAKE)
 		session_auth_handshake(s);
+	session_auth_admit(s);
 	session_request_aside(s);
 	while (s->state == SESSION_HELLO || s->state == SESSION_OPEN) {
 		if (s->waiting.len == 0) {
@@ -237,8 +269,8 @@ static int has_request(const struct session *s)
 
 static void settle_eof(struct session *s, const struct port_load *load)
 {
-	if (s->state == SESSION_ACCOUNT)
-		return; /* read before; what follows from it is seen when PAM has spoken */
+	if (is_asked_about(s->state))
+		return; /* read before; what follows from it is seen when there is an answer */
 	if (s->state != SESSION_OPEN)
 		session_move(s, SESSION_CLOSED);
 	else if (channel_partial(s->channel))
@@ -274,7 +306,7 @@ static void settle(struct session *s)
 /* Is the session waiting for something that a worker brings about? */
 static int waits(const struct session *s)
 {
-	return s->state == SESSION_CLOSING ||
+	return s->state == SESSION_CLOSING || s->state == SESSION_ADMIT ||
 	       (s->state == SESSION_OPEN && (s->eof || s->has_aside || s->waiting.len > 0));
 }
 
@@ -316,7 +348,7 @@ short session_events(const struct session *s)
 
 	if (s->state == SESSION_CLOSED)
 		return 0;
-	if (!s->eof && s->waiting.len == 0 && s->state != SESSION_ACCOUNT)
+	if (!s->eof && s->waiting.len == 0 && !is_asked_about(s->state))
 		events |= POLLIN;
 	port_load(s->port, &load);
 	if (load.blocked)

@@ -16,6 +16,7 @@ enum session_state {
 	SESSION_HANDSHAKE, /* TCP: the key has not been proved */
 	SESSION_HELLO,     /* nothing but HELLO is understood */
 	SESSION_ACCOUNT,   /* HELLO was fine, PAM is asked; nothing is read */
+	SESSION_ADMIT,     /* the program's audit hooks are asked; nothing is read; has a place */
 	SESSION_OPEN,      /* authenticated; the only state in which the service knows the client */
 	SESSION_CLOSING,   /* the last words are on their way; what comes in is thrown away */
 	SESSION_CLOSED,
@@ -40,7 +41,7 @@ struct session_door {
 	unsigned gil_timeout_ms;
 	struct session_times times;
 	int wake_fd;
-	unsigned clients; /* sessions that are SESSION_OPEN */
+	unsigned clients; /* sessions that are SESSION_OPEN, or about to be: SESSION_ADMIT */
 };
 
 struct session;

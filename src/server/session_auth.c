@@ -178,7 +178,6 @@ static void welcome(struct session *s)
 	m.welcome = *door->service->welcome(door->context);
 	m.welcome.version = PROTOCOL_VERSION;
 	m.welcome.role = (uint8_t)s->who.role;
-	door->clients++;
 	session_move(s, SESSION_OPEN);
 	channel_limit_in(s->channel, MSG_MAX);
 	if (port_answer(s->port, &m) != 0)
@@ -207,6 +206,50 @@ static void open_session(struct session *s)
 		session_refuse(s, REASON_LIMIT, "the server is out of memory");
 	else
 		welcome(s);
+}
+
+/*
+ * The program's own say. Nothing is read meanwhile, and a hook that never returns is bounded by the
+ * deadline of strangers. The answer may be there before admit has returned.
+ */
+static void ask_program(struct session *s)
+{
+	struct session_door *door = s->door;
+	int asked = 0;
+
+	if (door->service->admit != NULL) {
+		port_expect(s->port, PORT_ADMIT, 0,
+			s->now + (uint64_t)door->gil_timeout_ms * 1000000u);
+		session_move(s, SESSION_ADMIT);
+		asked = door->service->admit(door->context, &s->who, s->port);
+	}
+	if (asked > 0)
+		return;
+	(void)port_expire(s->port, PORT_ADMIT, UINT64_MAX);
+	if (asked == 0)
+		open_session(s);
+	else
+		session_refuse(s, REASON_LIMIT,
+			"the program's audit hooks are to be asked first, and cannot be: no memory or no thread");
+}
+
+void session_auth_admit(struct session *s)
+{
+	char text[PORT_VETO_MAX + 1];
+	uint32_t id;
+
+	if (s->state != SESSION_ADMIT)
+		return;
+	if (port_expire(s->port, PORT_ADMIT, s->now))
+		session_refuse(s, REASON_GIL,
+			"the program's audit hooks are to be asked first, and could not be in time: "
+			"the GIL is not given up, or a hook does not return");
+	else if (port_request(s->port, PORT_ADMIT) != PORT_FREE)
+		return;
+	else if (port_vetoed(s->port, PORT_ADMIT, &id, text))
+		session_refuse(s, REASON_VETO, text);
+	else
+		open_session(s);
 }
 
 /* On a Unix socket the kernel's uid is the account, on TCP the name of the key. */
@@ -244,7 +287,7 @@ void session_auth_account(struct session *s)
 	if (rc != 0)
 		session_refuse(s, REASON_DENIED, d.text);
 	else if (!is_full(s))
-		open_session(s);
+		ask_program(s);
 }
 
 void session_auth_hello(struct session *s, const struct msg_hello *hello)
@@ -265,6 +308,6 @@ void session_auth_hello(struct session *s, const struct msg_hello *hello)
 		if (s->door->account != NULL)
 			ask_account(s);
 		else
-			open_session(s);
+			ask_program(s);
 	}
 }

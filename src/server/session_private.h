@@ -54,9 +54,11 @@ void session_auth_unix(struct session *s);
 void session_auth_tcp(struct session *s);
 /* SESSION_HANDSHAKE: reads the first message of the handshake if it is there. */
 void session_auth_handshake(struct session *s);
-/* SESSION_HELLO: opens the session, or refuses it, or asks PAM. */
+/* SESSION_HELLO: opens the session, or refuses it, or asks PAM or the program. */
 void session_auth_hello(struct session *s, const struct msg_hello *hello);
-/* SESSION_ACCOUNT: opens the session or refuses it when PAM has spoken, or not in time. */
+/* SESSION_ACCOUNT: goes on, or refuses, when PAM has spoken, or not in time. */
 void session_auth_account(struct session *s);
+/* SESSION_ADMIT: opens the session, or refuses it, when the program has spoken, or not in time. */
+void session_auth_admit(struct session *s);
 
 #endif

@@ -1120,7 +1120,7 @@ def test_who_has_no_role_is_refused_as_denied(serve, one_python):
 def test_an_audit_hook_of_the_program_may_say_no(serve, one_python, transport):
     served = serve(one_python, more="""
 def hook(event, args):
-    if event.startswith("pystuck."): raise RuntimeError("not today")
+    if event == "pystuck.eval": raise RuntimeError("not today")
 sys.addaudithook(hook)
 """)
     with served.greet(transport) as session:

@@ -31,6 +31,8 @@ static struct fake {
 	struct port *port;         /* its port, with a reference */
 	struct port **handle;      /* what open returned for it */
 	int refuse_open;
+	int admit;  /* what admit returns; 0: nobody is asked */
+	int admits; /* how often it was called */
 	enum fake_mode dump_mode, eval_mode;
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -67,6 +69,15 @@ MAYBE_UNUSED static int fake_get(const int *counter)
 	got = *counter;
 	pthread_mutex_unlock(&fake.lock);
 	return got;
+}
+
+static int fake_admit(void *context, const struct service_client *who, struct port *port)
+{
+	(void)context;
+	(void)who;
+	(void)port;
+	fake_count(&fake.admits);
+	return fake.admit;
 }
 
 static void *fake_open(void *context, const struct service_client *who, struct port *port)
@@ -186,6 +197,7 @@ static const struct msg_welcome *fake_welcome(void *context)
 }
 
 static const struct service fake_service MAYBE_UNUSED = {
+	.admit = fake_admit,
 	.open = fake_open,
 	.dump = fake_dump,
 	.eval = fake_eval,
@@ -205,7 +217,7 @@ MAYBE_UNUSED static void fake_reset(void)
 	assert_int_equal(fake.opens, fake.closes);
 	fake.opens = fake.closes = fake.dumps = fake.evals = 0;
 	fake.dumps_late = fake.evals_late = fake.interrupts = fake.detaches = 0;
-	fake.refuse_open = 0;
+	fake.refuse_open = fake.admit = fake.admits = 0;
 	fake.dump_mode = fake.eval_mode = FAKE_ANSWER;
 }
 
