@@ -563,7 +563,7 @@ def test_an_evaluation_that_closes_every_fd_ends_its_session_and_not_the_program
 
 FORKS = """
 import os, sys, pystuck
-pystuck.run_server()
+pystuck.run_server(gil_timeout=60)  # many compete for it
 print("READY", flush=True)
 for i in range(60):
     pid = os.fork()
@@ -609,7 +609,7 @@ def test_sixty_forks_while_clients_connect_dump_and_evaluate_hang_nobody(python,
     for attacker in attackers:
         attacker.start()
     try:
-        program.out.until("FORKED")
+        program.out.until("FORKED", 3 * PATIENCE)
     finally:
         over.set()
         for attacker in attackers:
