@@ -77,6 +77,7 @@ static int key_path(const struct options *o, char path[static PATH_MAX], struct 
 static int locate(const struct client *cl, struct addr *a, int *fd, struct diag *d)
 {
 	const struct options *o = cl->o;
+	int may_ask = cl->in_is_terminal && isatty(STDERR_FILENO);
 
 	*fd = -1;
 	if (o->host != NULL)
@@ -84,8 +85,10 @@ static int locate(const struct client *cl, struct addr *a, int *fd, struct diag 
 	if (o->socket != NULL)
 		return addr_unix(a, o->socket, d);
 	if (o->pid != 0)
-		return find_pid(a, o->pid, d);
-	return find_one(a, fd, cl->in_is_terminal && isatty(STDERR_FILENO), d);
+		return find_pid(a, o->pid, may_ask, d);
+	if (o->unit != NULL)
+		return find_unit(a, o->unit, may_ask, d);
+	return find_one(a, fd, may_ask, d);
 }
 
 static int open_connection(struct client *cl, struct diag *d)

@@ -17,6 +17,7 @@
 enum {
 	OPT_SOCKET = 256,
 	OPT_PID,
+	OPT_UNIT,
 	OPT_KEY,
 	OPT_KEYGEN,
 	OPT_KEY_NAME,
@@ -32,6 +33,7 @@ enum {
 static const struct option long_options[] = {
 	{"socket", required_argument, NULL, OPT_SOCKET},
 	{"pid", required_argument, NULL, OPT_PID},
+	{"unit", required_argument, NULL, OPT_UNIT},
 	{"key", required_argument, NULL, OPT_KEY},
 	{"keygen", required_argument, NULL, OPT_KEYGEN},
 	{"key-name", required_argument, NULL, OPT_KEY_NAME},
@@ -57,6 +59,7 @@ static const char help[] =
 	"Which program (default: the one server on this machine, or a choice of them)\n"
 	"  --socket PATH       the server with this Unix socket\n"
 	"  --pid PID           the server of this process\n"
+	"  --unit NAME         the server of this unit of systemd (app: app.service)\n"
 	"  host [port]         over TCP (default port: 6666)\n"
 	"  --list              list the servers on this machine that you may reach\n"
 	"\n"
@@ -81,6 +84,7 @@ static const char help[] =
 	"Examples\n"
 	"  pystuck                               look at the one program, and into it\n"
 	"  pystuck --pid 4242 --no-repl          where is it stuck?\n"
+	"  pystuck --unit app --no-repl          the same of app.service\n"
 	"  pystuck -c \"modules['app'].queue.qsize()\"\n"
 	"  pystuck --json | jq '.threads[].state'\n"
 	"  pystuck db7.example.net 6666 --key ~/db7.key\n"
@@ -143,6 +147,9 @@ static int take(struct options *o, int opt, const char *arg, struct diag *d)
 		return 0;
 	case OPT_PID:
 		return parse_pid(&o->pid, arg, d);
+	case OPT_UNIT:
+		o->unit = arg;
+		return 0;
 	case OPT_KEY:
 		o->key = arg;
 		return 0;
@@ -225,11 +232,12 @@ static int parse_positionals(struct options *o, int argc, char **argv, struct di
 
 static int contradiction(const struct options *o, struct diag *d)
 {
-	int places = (o->socket != NULL) + (o->pid != 0) + (o->host != NULL);
+	int places = (o->socket != NULL) + (o->pid != 0) + (o->unit != NULL) + (o->host != NULL);
 	const char *text = NULL;
 
 	if (places > 1)
-		text = "--socket, --pid and a host each say where the server is: give one of them";
+		text = "--socket, --pid, --unit and a host each say where the server is: give one "
+		       "of them";
 	else if (o->keygen != NULL &&
 		 (places > 0 || o->command != NULL || o->action == OPTIONS_LIST))
 		text = "--keygen only makes a key file: leave out what is about a server";

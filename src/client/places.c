@@ -99,7 +99,7 @@ static int parse_row(char *line, struct row *row)
 	row->path = word(inode, 1);
 	row->inode = strtoul(inode, NULL, 10);
 	return (strtoul(flags, NULL, 16) & PLACES_LISTENING) != 0 &&
-		strtoul(type, NULL, 16) == PLACES_STREAM && *row->path == '/';
+	       strtoul(type, NULL, 16) == PLACES_STREAM && *row->path == '/';
 }
 
 /* Calls each(context, row) for every listening socket until it returns not 0; gives that back. */
@@ -195,27 +195,6 @@ int places_all(struct places *p)
 	return rc;
 }
 
-/* Where the server of `pid` listens when nobody said anything else. */
-static int add_defaults_of(struct places *p, pid_t pid)
-{
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	struct stat st;
-	char proc[PLACES_PREFIX];
-	int rc = 0;
-
-	snprintf(proc, sizeof proc, "/proc/%ld", (long)pid);
-	uid_t uid = stat(proc, &st) == 0 ? st.st_uid : geteuid();
-	if (runtime != NULL && *runtime == '/')
-		rc = add_format(p, "%s/pystuck/%ld.sock", runtime, (long)pid);
-	if (rc == 0 && p->count == 0)
-		rc = add_format(p, "/run/user/%u/pystuck/%ld.sock", (unsigned)uid, (long)pid);
-	if (rc == 0 && p->count == 0)
-		rc = add_format(p, "/run/pystuck/%ld.sock", (long)pid);
-	if (rc == 0 && p->count == 0)
-		rc = add_format(p, "/tmp/pystuck-%u/%ld.sock", (unsigned)uid, (long)pid);
-	return rc;
-}
-
 struct search {
 	struct places *places;
 	char root[PLACES_PREFIX]; /* "" or "/proc/PID/root": where its paths begin */
@@ -252,7 +231,7 @@ static int add_inode(struct search *s, unsigned long inode)
 }
 
 /* The sockets among the fds of a process: the links read "socket:[INODE]". */
-static int read_inodes(struct search *s, pid_t pid, struct diag *d)
+static int read_inodes(struct search *s, pid_t pid)
 {
 	char dir[PLACES_PREFIX], link[64];
 	DIR *entries;
@@ -261,13 +240,8 @@ static int read_inodes(struct search *s, pid_t pid, struct diag *d)
 
 	snprintf(dir, sizeof dir, "/proc/%ld/fd", (long)pid);
 	entries = opendir(dir);
-	if (entries == NULL && errno == EACCES)
-		return diag_set(d, PYSTUCK_EPERM, 0,
-			"process %ld belongs to another user: its sockets can't be looked up; "
-			"name the socket with --socket",
-			(long)pid);
 	if (entries == NULL)
-		return diag_set(d, PYSTUCK_ENOENT, 0, "there is no process %ld", (long)pid);
+		return errno == EACCES || errno == EPERM ? PYSTUCK_EPERM : PYSTUCK_ENOENT;
 	while (rc == 0 && (e = readdir(entries)) != NULL) {
 		ssize_t n = readlinkat(dirfd(entries), e->d_name, link, sizeof link - 1);
 
@@ -279,6 +253,22 @@ static int read_inodes(struct search *s, pid_t pid, struct diag *d)
 	return rc;
 }
 
+/*
+ * Adds what a process calls `path`. Its own view of the files may be the same one here, as that of
+ * a service that only has some directories of its own: then the plain path is for people.
+ */
+static int add_seen_from(struct places *p, const char *root, const char *path)
+{
+	char seen[ADDR_PATH_MAX + PLACES_PREFIX];
+	struct stat here, there;
+
+	snprintf(seen, sizeof seen, "%s%s", root, path);
+	if (stat(path, &here) == 0 && stat(seen, &there) == 0 && here.st_ino == there.st_ino &&
+		here.st_dev == there.st_dev)
+		return add(p, path);
+	return add(p, seen);
+}
+
 static int add_if_open(void *context, const struct row *row)
 {
 	struct search *s = context;
@@ -287,12 +277,11 @@ static int add_if_open(void *context, const struct row *row)
 		return 0;
 	for (size_t i = 0; i < s->count; i++)
 		if (s->inodes[i] == row->inode)
-			return add_format(s->places, "%s%s", s->root, row->path);
+			return add_seen_from(s->places, s->root, row->path);
 	return 0;
 }
 
-/* 1 when one of the process's threads is a server's. */
-static int has_server_thread(pid_t pid)
+int places_has_server(pid_t pid)
 {
 	char path[PLACES_PREFIX], name[32];
 	struct dirent *e;
@@ -316,35 +305,23 @@ static int has_server_thread(pid_t pid)
 	return found;
 }
 
-static int nothing_found(pid_t pid, struct diag *d)
-{
-	if (has_server_thread(pid))
-		return diag_set(d, PYSTUCK_ENOENT, 0,
-			"process %ld has a pystuck server, but no Unix socket that you may reach: "
-			"perhaps it listens on a TCP port (pystuck HOST PORT)",
-			(long)pid);
-	return diag_set(d, PYSTUCK_ENOENT, 0,
-		"process %ld has no pystuck server: it must have called pystuck.run_server()",
-		(long)pid);
-}
-
-/* Looks for what the process has open, in its own view of network and files. */
-static int add_open_sockets(struct places *p, pid_t pid, struct diag *d)
+int places_open(struct places *p, pid_t pid)
 {
 	struct search s = {.places = p, .named = 1};
 	char table[PLACES_PREFIX];
+	size_t before = p->count;
 
 	if (!same_mounts(pid))
 		snprintf(s.root, sizeof s.root, "/proc/%ld/root", (long)pid);
 	snprintf(table, sizeof table, "/proc/%ld/net/unix", (long)pid);
-	int rc = read_inodes(&s, pid, d);
+	int rc = read_inodes(&s, pid);
 	if (rc == 0)
 		rc = each_row(table, add_if_open, &s);
 	/*
 	 * A path that somebody chose need not have the word in it, but then the process must have
 	 * our thread.
 	 */
-	if (rc == 0 && p->count == 0 && has_server_thread(pid)) {
+	if (rc == 0 && p->count == before && places_has_server(pid)) {
 		s.named = 0;
 		rc = each_row(table, add_if_open, &s);
 	}
@@ -352,19 +329,10 @@ static int add_open_sockets(struct places *p, pid_t pid, struct diag *d)
 	return rc;
 }
 
-int places_of(struct places *p, pid_t pid, struct diag *d)
+int places_named(struct places *p, pid_t pid)
 {
-	/* What the process has open is the truth; a file PID.sock may be left from another one. */
-	int rc = add_open_sockets(p, pid, d);
+	char table[PLACES_PREFIX];
 
-	if (rc == PYSTUCK_EPERM) {
-		int more = add_defaults_of(p, pid);
-
-		rc = more != 0 || p->count > 0 ? more : rc;
-	} else if (rc == 0 && p->count == 0) {
-		rc = nothing_found(pid, d);
-	}
-	if (rc == PYSTUCK_ENOMEM)
-		diag_set(d, rc, 0, "%s", error_text(rc));
-	return rc;
+	snprintf(table, sizeof table, "/proc/%ld/net/unix", (long)pid);
+	return each_row(table, add_named, p);
 }

@@ -23,10 +23,14 @@ void places_free(struct places *p);
  */
 int places_all(struct places *p);
 /*
- * The sockets that may be the server of a process: what it listens on, or, where that can't be
- * seen, PID.sock in a default place. 0, or PYSTUCK_ENOENT, PYSTUCK_EPERM, PYSTUCK_ENOMEM with a
- * sentence.
+ * The sockets that may be the server of a process: what it listens on, in its own view of network
+ * and files. 0 (also when there are none), PYSTUCK_ENOENT no such process, PYSTUCK_EPERM another
+ * user's, or PYSTUCK_ENOMEM.
  */
-int places_of(struct places *p, pid_t pid, struct diag *d);
+int places_open(struct places *p, pid_t pid);
+/* Those with "pystuck" in their path in the network that a process sees. 0 or PYSTUCK_ENOMEM. */
+int places_named(struct places *p, pid_t pid);
+/* 1 when one of the process's threads is a server's. Every user may know. */
+int places_has_server(pid_t pid);
 
 #endif

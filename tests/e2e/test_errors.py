@@ -153,6 +153,25 @@ def test_pid_finds_a_socket_in_any_place(start, one_python, client):
     assert client("--pid", program.pid, "-c", "modules.os.getpid()").out == f"{program.pid}\n"
 
 
+@pytest.mark.parametrize("word, status, says", [
+    ("nobody-has-this", 3, "no unit nobody-has-this.service is running"), ("nobody@", 3, "no unit nobody@.service is running"),
+    ("app.socket", 2, "name the service"), ("a/b", 2, "not the name of a unit"), ("", 2, "not the name of a unit"),
+    ("a\x1b[31m", 2, "not the name of a unit"), ("x" * 300, 2, "too long"),
+], ids=str)
+def test_a_unit_that_is_not_there_is_said(client, word, status, says):
+    answer = client("--unit", word)
+    assert answer.status == status and says in answer.err and "\x1b" not in answer.err, answer
+
+
+def test_pid_says_what_is_missing(start, one_python, client):
+    program = start(one_python, "import sys; print('READY', flush=True); sys.stdin.read()")
+    answer = client("--pid", program.pid)
+    assert answer.status == 3 and f"process {program.pid} has no pystuck server" in answer.err, answer
+    program.stop()
+    answer = client("--pid", program.pid)
+    assert answer.status == 3 and f"there is no process {program.pid}" in answer.err, answer
+
+
 def test_silent_listener_times_out_with_3(client, listener, key):
     stop = threading.Event()
     path = listener(lambda c: stop.wait(PATIENCE))

@@ -113,6 +113,8 @@ static void test_options_that_contradict_each_other_are_refused(void **state)
 	assert_int_equal(parse(&o, &d, "--socket", "s", "--pid", "1", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--socket", "s", "host", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--pid", "1", "host", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--unit", "app", "--pid", "1", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--unit", "app", "--list", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--list", "host", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--list", "-c", "1", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--keygen", "k", "host", NULL), PYSTUCK_EINVAL);
