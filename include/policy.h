@@ -4,7 +4,7 @@
  * Rules name a user, a group or a key. For a user of a Unix socket the most specific rule counts: one for the uid, else the
  * highest of those for the gid and the supplementary groups, else the default: the server's own uid and root have ROLE_EVAL,
  * everybody else ROLE_NONE. For a key: its rule; with no rule for any key at all, every key of the ring has ROLE_EVAL; else
- * ROLE_NONE. Uid -1 and the overflow uid match no rule and no default by uid, except a rule that names the overflow uid.
+ * ROLE_NONE; and never more than its line in the key file says (keyfile.h). Uid -1 and the overflow uid match no rule and no default by uid, except a rule that names the overflow uid.
  */
 #ifndef PYSTUCK_POLICY_H
 #define PYSTUCK_POLICY_H
@@ -46,10 +46,11 @@ int policy_add(struct policy *p, const char *subject, const char *role, struct d
 int policy_add_uid(struct policy *p, uid_t uid, const char *role, struct diag *d);
 
 enum role policy_user(const struct policy *p, const struct peercred *who);
-enum role policy_key(const struct policy *p, const char *key_name);
+/* `most` is keyring_role(). */
+enum role policy_key(const struct policy *p, const char *key_name, enum role most);
 /* The same without the ceiling: tells "your role is too low" from "this server has it switched off". */
 enum role policy_user_uncapped(const struct policy *p, const struct peercred *who);
-enum role policy_key_uncapped(const struct policy *p, const char *key_name);
+enum role policy_key_uncapped(const struct policy *p, const char *key_name, enum role most);
 /* 1 when a rule lets in somebody besides the server's own uid and root: then a socket open to others makes sense. */
 int policy_names_others(const struct policy *p);
 

@@ -77,7 +77,7 @@ enum role policy_user(const struct policy *p, const struct peercred *who)
 	return cap(p, policy_user_uncapped(p, who));
 }
 
-enum role policy_key_uncapped(const struct policy *p, const char *key_name)
+static enum role rules_for_key(const struct policy *p, const char *key_name)
 {
 	int any = 0;
 
@@ -93,9 +93,16 @@ enum role policy_key_uncapped(const struct policy *p, const char *key_name)
 	return any ? ROLE_NONE : ROLE_EVAL;
 }
 
-enum role policy_key(const struct policy *p, const char *key_name)
+enum role policy_key_uncapped(const struct policy *p, const char *key_name, enum role most)
 {
-	return cap(p, policy_key_uncapped(p, key_name));
+	enum role role = rules_for_key(p, key_name);
+
+	return role < most ? role : most;
+}
+
+enum role policy_key(const struct policy *p, const char *key_name, enum role most)
+{
+	return cap(p, policy_key_uncapped(p, key_name, most));
 }
 
 int policy_names_others(const struct policy *p)

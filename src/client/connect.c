@@ -375,7 +375,7 @@ struct keyring *connect_keys(const char *path, struct diag *d)
 	return ring;
 }
 
-int connect_open(struct connection **out, int fd, const struct addr *a, const struct keyring *keys,
+int connect_open(struct connection **out, int fd, const struct addr *a, const uint8_t *key,
 	int64_t deadline, struct diag *d)
 {
 	struct connection *c = calloc(1, sizeof *c);
@@ -393,7 +393,7 @@ int connect_open(struct connection **out, int fd, const struct addr *a, const st
 	c->addr = *a;
 	addr_format(a, c->where);
 	if (a->kind == ADDR_TCP)
-		rc = handshake(c, keyring_key(keys, 0), deadline, d);
+		rc = handshake(c, key, deadline, d);
 	if (rc != 0) {
 		c->over = rc;
 		connect_close(c);

@@ -31,11 +31,11 @@ struct keyring *connect_keys(const char *path, struct diag *d);
 
 /*
  * Makes a connection of a dialled fd (dial.h), which it takes over, also on an error. On TCP the
- * handshake with the first of `keys` comes first: PYSTUCK_EAUTH wrong key, PYSTUCK_EFORMAT no
- * pystuck server, PYSTUCK_ETIME. `keys` stays the caller's and is needed no longer; NULL on a Unix
+ * handshake with `key` (NOISE_KEY bytes) comes first: PYSTUCK_EAUTH wrong key, PYSTUCK_EFORMAT no
+ * pystuck server, PYSTUCK_ETIME. `key` stays the caller's and is needed no longer; NULL on a Unix
  * socket.
  */
-int connect_open(struct connection **c, int fd, const struct addr *a, const struct keyring *keys,
+int connect_open(struct connection **c, int fd, const struct addr *a, const uint8_t *key,
 	int64_t deadline, struct diag *d);
 /* Says goodbye where that is possible at once, and frees. NULL is fine. */
 void connect_close(struct connection *c);

@@ -91,6 +91,35 @@ static int locate(const struct client *cl, struct addr *a, int *fd, struct diag 
 	return find_one(a, fd, may_ask, d);
 }
 
+/*
+ * The key that was named, or one after the other until the server knows one: it gives each
+ * connection one try, and does not say which keys it has.
+ */
+static int try_keys(struct client *cl, const struct addr *a, const struct keyring *keys,
+	int64_t deadline, const char *path, struct diag *d)
+{
+	const char *name = cl->o->key_name;
+	int tried = 0, rc = PYSTUCK_EAUTH;
+
+	for (size_t i = 0; rc == PYSTUCK_EAUTH && i < keyring_count(keys); i++) {
+		int fd;
+
+		if (name != NULL && strcmp(keyring_name(keys, i), name) != 0)
+			continue;
+		tried++;
+		fd = dial_open(a, deadline, NULL, NULL, d);
+		rc = fd < 0 ? fd : connect_open(&cl->c, fd, a, keyring_key(keys, i), deadline, d);
+	}
+	if (tried == 0)
+		return diag_set(d, PYSTUCK_EINVAL, 0, "key file %s: has no key \"%s\"", path, name);
+	if (rc == PYSTUCK_EAUTH && tried > 1)
+		return diag_set(d, rc, 0,
+			"not authenticated: the server knows none of the %d keys in %s, or it is "
+			"not a pystuck server",
+			tried, path);
+	return rc;
+}
+
 static int open_connection(struct client *cl, struct diag *d)
 {
 	struct keyring *keys = NULL;
@@ -108,13 +137,17 @@ static int open_connection(struct client *cl, struct diag *d)
 			rc = d->code;
 	}
 	deadline = connect_clock() + cl->o->timeout_ms;
+	if (rc == 0 && keys != NULL) {
+		rc = try_keys(cl, &a, keys, deadline, path, d);
+		keyring_free(keys);
+		return rc;
+	}
 	if (rc == 0 && fd < 0) {
 		fd = dial_open(&a, deadline, NULL, NULL, d);
 		rc = fd < 0 ? fd : 0;
 	}
 	if (rc == 0)
-		rc = connect_open(&cl->c, fd, &a, keys, deadline, d);
-	keyring_free(keys);
+		rc = connect_open(&cl->c, fd, &a, NULL, deadline, d);
 	return rc;
 }
 
@@ -271,18 +304,25 @@ static int make_key(const struct options *o)
 {
 	const char *name = o->key_name != NULL ? o->key_name : MAIN_KEY_NAME;
 	struct diag d = {0};
-	int rc = keyfile_create(o->keygen, name, &d);
+	const char *role = o->role != NULL ? o->role : role_name(ROLE_EVAL);
+	int rc = o->add ? keyfile_append(o->keygen, name, o->role, &d)
+			: keyfile_create(o->keygen, name, o->role, &d);
 
 	if (rc != 0) {
 		status_fail(&d, 0);
 		return STATUS_USAGE;
 	}
 	out_notice("key \"%s\" is in %s", name, o->keygen);
+	if (o->add) {
+		out_notice("servers that use the file find it there by themselves");
+		return STATUS_DONE;
+	}
 	out_notice("the program: pystuck.run_server(port=%d, key=FILE); the client: pystuck HOST "
 		   "--key FILE",
 		ADDR_DEFAULT_PORT);
-	out_notice("both need a copy; whoever has it can do everything in the program: keep it "
-		   "mode 0600, and copy it over ssh");
+	out_notice("both need a copy; whoever has it can do %s in the program: keep it "
+		   "mode 0600, and copy it over ssh",
+		strcmp(role, role_name(ROLE_EVAL)) == 0 ? "everything" : "what its role allows");
 	return STATUS_DONE;
 }
 

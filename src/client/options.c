@@ -21,6 +21,8 @@ enum {
 	OPT_KEY,
 	OPT_KEYGEN,
 	OPT_KEY_NAME,
+	OPT_ROLE,
+	OPT_ADD,
 	OPT_LIST,
 	OPT_NO_STACKS,
 	OPT_NO_REPL,
@@ -37,6 +39,8 @@ static const struct option long_options[] = {
 	{"key", required_argument, NULL, OPT_KEY},
 	{"keygen", required_argument, NULL, OPT_KEYGEN},
 	{"key-name", required_argument, NULL, OPT_KEY_NAME},
+	{"role", required_argument, NULL, OPT_ROLE},
+	{"add", no_argument, NULL, OPT_ADD},
 	{"list", no_argument, NULL, OPT_LIST},
 	{"command", required_argument, NULL, 'c'},
 	{"no-stacks", no_argument, NULL, OPT_NO_STACKS},
@@ -72,7 +76,10 @@ static const char help[] =
 	"\n"
 	"Keys, for TCP\n"
 	"  --key FILE          key file (default: $PYSTUCK_KEY, ~/.config/pystuck/key)\n"
-	"  --keygen FILE       make a new key file; --key-name NAME names the key\n"
+	"  --key-name NAME     which key of FILE (default: the first that is taken)\n"
+	"  --keygen FILE       make a new key file; --key-name NAME names the key,\n"
+	"                      --role ROLE limits it (stacks, locals, eval), --add puts\n"
+	"                      one more key into a file that is there\n"
 	"\n"
 	"Other\n"
 	"  --timeout SECONDS   for connecting and stacks (default: 10), and for\n"
@@ -159,6 +166,12 @@ static int take(struct options *o, int opt, const char *arg, struct diag *d)
 	case OPT_KEY_NAME:
 		o->key_name = arg;
 		return 0;
+	case OPT_ROLE:
+		o->role = arg;
+		return 0;
+	case OPT_ADD:
+		o->add = 1;
+		return 0;
 	case OPT_LIST:
 		o->action = OPTIONS_LIST;
 		return 0;
@@ -241,8 +254,10 @@ static int contradiction(const struct options *o, struct diag *d)
 	else if (o->keygen != NULL &&
 		 (places > 0 || o->command != NULL || o->action == OPTIONS_LIST))
 		text = "--keygen only makes a key file: leave out what is about a server";
-	else if (o->key_name != NULL && o->keygen == NULL)
-		text = "--key-name goes with --keygen";
+	else if (o->key_name != NULL && o->keygen == NULL && o->host == NULL)
+		text = "--key-name goes with --keygen, or with a host";
+	else if ((o->role != NULL || o->add) && o->keygen == NULL)
+		text = "--role and --add go with --keygen";
 	else if (o->action == OPTIONS_LIST && (places > 0 || o->command != NULL))
 		text = "--list lists the servers of this machine: leave out the address and -c";
 	else if (o->json && !o->stacks && o->command == NULL)

@@ -30,6 +30,8 @@ struct options {
 	const char *key; /* NULL: not given */
 	const char *keygen;
 	const char *key_name;
+	const char *role; /* for --keygen; NULL: not given */
+	int add;          /* for --keygen: to the file that is there */
 	const char *command; /* -c; NULL: not given */
 	int stacks;          /* 1 unless --no-stacks or -c */
 	int repl;            /* 1 unless --no-repl, --json or -c */

@@ -56,7 +56,7 @@ def run_server(
 
     host, port: listen on TCP; a numeric address, 127.0.0.1 and 6666 where one is left out.
     socket: a Unix socket's path (at most 107 bytes); ``{pid}`` in it becomes the process id.
-    key: the key file for TCP, made with ``pystuck --keygen``. No key, no TCP.
+    key: the key file for TCP, made with ``pystuck --keygen``; read again when it changes. No key, no TCP.
     allow: who else may come, and as what: ``{'deploy': 'eval', '@ops': 'stacks', 'key:ci': 'stacks', 1000: 'locals'}``;
         roles are 'stacks' < 'locals' < 'eval'. This user and root may do everything.
     mode, group: of the Unix socket.

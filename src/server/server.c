@@ -195,13 +195,12 @@ int server_add(
 	l->id = ++s->last_id;
 	l->socket = o->socket;
 	l->policy = o->policy;
-	l->keys = o->keys;
 	l->account = o->account;
 	l->door = (struct session_door){
 		.service = s->service,
 		.context = o->context,
 		.policy = &l->policy,
-		.keys = l->keys,
+		.keys = o->keys,
 		.account = l->account.way == ACCOUNT_NONE ? NULL : &l->account,
 		.max_clients = o->max_clients,
 		.gil_timeout_ms = o->gil_timeout_ms,
@@ -238,7 +237,7 @@ void *server_remove(struct server *s, uint32_t id)
 		session_free(l->sessions[i]);
 	}
 	context = l->door.context;
-	keyring_free(l->keys);
+	keyring_free(l->door.keys);
 	free(l->sessions);
 	free(l);
 	return context;
@@ -268,7 +267,7 @@ void server_forget(struct server *s)
 		listen_forget(&l->socket);
 		for (size_t j = 0; j < l->count; j++)
 			session_forget(l->sessions[j]);
-		keyring_forget(l->keys);
+		keyring_forget(l->door.keys);
 		free(l->sessions);
 		free(l);
 	}

@@ -17,7 +17,6 @@ struct listener {
 	int broken;            /* somebody has closed our fd: never polled again */
 	uint64_t paused_until; /* no accept before this time */
 	struct policy policy;
-	struct keyring *keys;
 	struct account_helper account;
 	struct session_door door;
 	struct session **sessions; /* oldest first */

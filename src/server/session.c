@@ -318,6 +318,7 @@ void session_run(struct session *s, short revents, uint64_t now)
 	if (s->state == SESSION_CLOSED)
 		return;
 	s->now = now;
+	session_auth_recheck(s);
 	if ((session_events(s) & POLLIN) != 0 && (revents & (POLLIN | POLLHUP | POLLERR)) != 0)
 		more = receive(s);
 	rc = port_pump(s->port);

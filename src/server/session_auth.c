@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "addr.h"
 #include "noise.h"
@@ -97,16 +98,93 @@ void session_auth_tcp(struct session *s)
 			sizeof(options[i].value));
 }
 
-static void note_key(struct session *s, const char *name)
+static void note_role(struct session *s, size_t key)
+{
+	const struct keyring *keys = s->door->keys;
+	const char *name = keyring_name(keys, key);
+	enum role most = keyring_role(keys, key);
+
+	s->who.role = policy_key(s->door->policy, name, most);
+	s->uncapped = policy_key_uncapped(s->door->policy, name, most);
+}
+
+static void note_key(struct session *s, size_t key)
 {
 	struct service_client *who = &s->who;
+	const char *name = keyring_name(s->door->keys, key);
 	char from[ADDR_TEXT];
 
 	peer_name(channel_fd(s->channel), from);
-	who->role = policy_key(s->door->policy, name);
-	s->uncapped = policy_key_uncapped(s->door->policy, name);
+	note_role(s, key);
+	s->key_id = keyring_id(s->door->keys, key);
+	s->keys_turn = s->door->keys_turn;
 	(void)snprintf(who->key, sizeof(who->key), "%s", name);
 	(void)snprintf(who->text, sizeof(who->text), "key %s from %.100s", name, from);
+}
+
+void session_auth_renew(struct session *s)
+{
+	struct session_door *door = s->door;
+	struct keyring *fresh = NULL;
+	const uint64_t one = 1;
+	struct diag d = {0};
+	int rc = keyfile_again(door->keys, &fresh, &d);
+
+	if (rc == 0)
+		return;
+	/* A file that is gone or unfit changes nothing: who edits it badly locks nobody out. */
+	memcpy(door->keys_trouble, d.text, sizeof(door->keys_trouble));
+	if (rc < 0)
+		return;
+	keyring_free(door->keys);
+	door->keys = fresh;
+	door->keys_turn++;
+	/* Only fails when the counter is full, and then the thread is being woken anyway. */
+	(void)!write(door->wake_fd, &one, sizeof(one));
+}
+
+/* A client whose HELLO has been read is told why, by the message that is due; a stranger nothing.
+ */
+static void end_by_key(struct session *s, const char *text)
+{
+	if (s->state == SESSION_ACCOUNT || s->state == SESSION_ADMIT)
+		session_refuse(s, REASON_DENIED, text);
+	else
+		session_break(s, REASON_DENIED, text);
+}
+
+void session_auth_recheck(struct session *s)
+{
+	const struct keyring *keys = s->door->keys;
+	enum role before = s->who.role, uncapped = s->uncapped;
+	char text[96];
+	size_t i = 0;
+
+	if (s->key_id == 0 || s->keys_turn == s->door->keys_turn || s->state == SESSION_CLOSING ||
+		s->state == SESSION_CLOSED)
+		return;
+	s->keys_turn = s->door->keys_turn;
+	while (i < keyring_count(keys) && keyring_id(keys, i) != s->key_id)
+		i++;
+	/* Under another name it is somebody else, to the rules, to PAM and in the log. */
+	if (i == keyring_count(keys) || strcmp(keyring_name(keys, i), s->who.key) != 0) {
+		end_by_key(s, "your key has been taken out of the key file");
+		return;
+	}
+	note_role(s, i);
+	/* Before WELCOME and the audit hooks nobody has heard of the role. */
+	if (s->who.role == before || s->state == SESSION_HELLO ||
+		(s->state == SESSION_ACCOUNT && s->who.role != ROLE_NONE))
+		return;
+	if (s->who.role > before) {
+		/* As they have been told. */
+		s->who.role = before;
+		s->uncapped = uncapped;
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "the role of your key is \"%s\" now; connect again",
+		role_name((int)s->who.role));
+	end_by_key(s, text);
 }
 
 /* Tries the keys of the ring, at most KEYRING_MAX, each with a fresh state. The key's index or -1;
@@ -137,6 +215,7 @@ static int shake(struct session *s, struct span first)
 	int rc;
 
 	memset(&hs, 0, sizeof(hs));
+	session_auth_renew(s);
 	key = find_key(s->door->keys, first, &hs);
 	rc = key < 0 ? PYSTUCK_EAUTH : 0;
 	if (rc == 0)
@@ -147,7 +226,7 @@ static int shake(struct session *s, struct span first)
 		rc = noise_split(&hs, &send, &receive, NULL);
 	if (rc == 0) {
 		channel_seal(s->channel, &send, &receive);
-		note_key(s, keyring_name(s->door->keys, (size_t)key));
+		note_key(s, (size_t)key);
 	}
 	noise_wipe(&hs);
 	return rc;

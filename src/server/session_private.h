@@ -16,6 +16,8 @@ struct session {
 	struct port *port;       /* owns the channel */
 	struct channel *channel; /* only its receiving half; NULL when closed */
 	struct service_client who;
+	uint32_t key_id;    /* of keyring_id(); 0 before the handshake and on a Unix socket */
+	unsigned keys_turn; /* of the door's keys, when this session was last compared with them */
 	enum role uncapped; /* the role that the rules give, before the listener's ceiling */
 	struct account *account; /* while SESSION_ACCOUNT */
 	void *handle;       /* the service's, while SESSION_OPEN */
@@ -54,6 +56,10 @@ void session_auth_unix(struct session *s);
 void session_auth_tcp(struct session *s);
 /* SESSION_HANDSHAKE: reads the first message of the handshake if it is there. */
 void session_auth_handshake(struct session *s);
+/* TCP: reads the key file again if it has changed. The other sessions of the listener are called. */
+void session_auth_renew(struct session *s);
+/* TCP: ends the session if its key has gone from the file since, or may do less than it could. */
+void session_auth_recheck(struct session *s);
 /* SESSION_HELLO: opens the session, or refuses it, or asks PAM or the program. */
 void session_auth_hello(struct session *s, const struct msg_hello *hello);
 /* SESSION_ACCOUNT: goes on, or refuses, when PAM has spoken, or not in time. */

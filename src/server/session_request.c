@@ -183,6 +183,13 @@ int session_request_take(struct session *s, struct span bytes)
 		session_break(s, REASON_UNKNOWN, "a message that is not part of the protocol");
 		return 1;
 	}
+	/* Whose key has been taken away asks in vain. */
+	if (s->key_id != 0 && m.type != MSG_BYE) {
+		session_auth_renew(s);
+		session_auth_recheck(s);
+		if (s->state != SESSION_HELLO && s->state != SESSION_OPEN)
+			return 1;
+	}
 	switch (session_request_judge(
 		s->state, s->who.role, (int)m.type, m.type == MSG_DUMP ? m.dump.flags : 0)) {
 	case SESSION_ALLOW:

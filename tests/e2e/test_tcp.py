@@ -187,3 +187,76 @@ print("READY", flush=True)
 sys.stdin.read()
 """, ready=False)
     assert program.out.until("HAS (.*)").group(1) == "False True"
+
+
+def keys_of(path):
+    """The lines of a key file by the names of the keys."""
+    return {line.split()[1]: line for line in path.read_text().splitlines()}
+
+
+def test_a_role_in_the_key_file_is_a_ceiling(one_python, serve, client, key):
+    assert client("--keygen", key, "--add", "--key-name", "ci", "--role", "stacks").status == 0
+    assert oct(key.stat().st_mode) == "0o100600" and keys_of(key)["ci"].endswith(" role=stacks")
+    program = serve(one_python)
+    ci = ("127.0.0.1", program.port, "--key", key, "--key-name", "ci")
+    assert "<_MainThread" in client(*ci).out
+    answer = client(*ci, "-c", "1+1")
+    assert answer.status == 4 and answer.out == "" and "role" in answer.err, answer
+    assert client("127.0.0.1", program.port, "--key", key, "-c", "1+1").out == "2\n"
+    assert client("127.0.0.1", program.port, "--key", key, "--key-name", "nobody").status == 2
+
+
+def test_allow_and_the_key_file_agree_on_the_lower_role(one_python, serve, client, key):
+    assert client("--keygen", key, "--add", "--key-name", "ci", "--role", "locals").status == 0
+    assert client("--keygen", key, "--add", "--key-name", "other", "--role", "eval").status == 0
+    program = serve(one_python, ", allow={'key:ci': 'eval', 'key:default': 'stacks'}")
+
+    def ask(name, *what):
+        return client("127.0.0.1", program.port, "--key", key, "--key-name", name, *what)
+    assert ask("ci", "--locals", "--no-repl").status == 0 and ask("ci", "-c", "1+1").status == 4
+    assert ask("default", "--no-repl").status == 0 and ask("default", "--locals", "--no-repl").status == 4
+    answer = ask("other")
+    assert answer.status == 4 and answer.out == "" and "no role" in answer.err, answer
+
+
+def test_keys_are_replaced_while_the_program_runs(one_python, serve, client, key, tmp_path):
+    program = serve(one_python)
+    mine = tmp_path / "mine.key"
+    mine.write_text(key.read_text())
+    mine.chmod(0o600)
+    at = ("127.0.0.1", program.port, "--key")
+    assert client(*at, mine, "-c", "1+1").out == "2\n"
+    with Repl(*map(str, at), str(mine), "--no-stacks", home=tmp_path) as repl:
+        assert repl.ask("40 + 2").strip().endswith("42")
+        assert client("--keygen", key, "--add", "--key-name", "next").status == 0
+        assert repl.ask("40 + 3").strip().endswith("43")
+        assert client(*at, key, "--key-name", "next", "-c", "1+2").out == "3\n"
+        key.write_text(keys_of(key)["next"] + "\n")
+        assert client(*at, key, "-c", "1+2").out == "3\n"
+        repl.expect("taken out of the key file")
+    answer = client(*at, mine, "-c", "1+1")
+    assert answer.status == 4 and answer.out == "", answer
+
+
+def test_a_client_tries_the_keys_of_its_file(one_python, serve, client, key, tmp_path):
+    program = serve(one_python)
+    mine = tmp_path / "mine.key"
+    assert client("--keygen", mine, "--key-name", "elsewhere").status == 0
+    answer = client("127.0.0.1", program.port, "--key", mine, "-c", "1+1")
+    assert answer.status == 4, answer
+    assert client("--keygen", mine, "--add", "--key-name", "third").status == 0
+    answer = client("127.0.0.1", program.port, "--key", mine, "-c", "1+1")
+    assert answer.status == 4 and "none of the 2 keys" in answer.err, answer
+    with mine.open("a") as file:
+        file.write(key.read_text())
+    assert client("127.0.0.1", program.port, "--key", mine, "-c", "1+1").out == "2\n"
+
+
+def test_a_key_file_that_is_spoilt_or_gone_changes_nothing(one_python, serve, client, key, tmp_path):
+    program = serve(one_python)
+    mine = tmp_path / "mine.key"
+    mine.write_text(key.read_text())
+    mine.chmod(0o600)
+    for spoil in (lambda: key.chmod(0o644), lambda: key.write_text("x\n"), lambda: key.write_text(""), key.unlink):
+        spoil()
+        assert client("127.0.0.1", program.port, "--key", mine, "-c", "1+1").out == "2\n"

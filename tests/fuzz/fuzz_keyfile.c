@@ -29,7 +29,8 @@ static size_t write_out(const struct keyring *ring, char *out, size_t size)
 		sodium_bin2base64(base64, sizeof base64, keyring_key(ring, i), NOISE_KEY,
 			sodium_base64_VARIANT_ORIGINAL);
 		n += (size_t)snprintf(
-			out + n, size - n, "pystuck-key-1 %s %s\n", keyring_name(ring, i), base64);
+			out + n, size - n, "pystuck-key-1 %s %s role=%s\n", keyring_name(ring, i), base64,
+			role_name((int)keyring_role(ring, i)));
 	}
 	return n;
 }
@@ -52,6 +53,7 @@ static void check_ring(const struct keyring *ring)
 	must(again != NULL && keyring_count(again) == n);
 	for (i = 0; i < n; i++) {
 		must(strcmp(keyring_name(again, i), keyring_name(ring, i)) == 0);
+		must(keyring_role(again, i) == keyring_role(ring, i));
 		must(memcmp(keyring_key(again, i), keyring_key(ring, i), NOISE_KEY) == 0);
 	}
 	keyring_free(again);

@@ -150,7 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ask(&p, SERVER, SERVER);
 	ask(&p, OVERFLOW_UID, 2097);
 	ask(&p, (uint32_t)-1, 2097);
-	require(policy_key(&p, "ci") == p.ceiling || has_rule(&p, POLICY_KEY, 0));
+	require(policy_key(&p, "ci", ROLE_EVAL) == p.ceiling || has_rule(&p, POLICY_KEY, 0));
 	(void)policy_names_others(&p);
 	return 0;
 }

@@ -119,6 +119,10 @@ static void test_options_that_contradict_each_other_are_refused(void **state)
 	assert_int_equal(parse(&o, &d, "--list", "-c", "1", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--keygen", "k", "host", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--key-name", "n", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--role", "stacks", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--add", "host", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--key-name", "n", "host", NULL), 0);
+	assert_int_equal(parse(&o, &d, "--keygen", "k", "--add", "--role", "eval", NULL), 0);
 	assert_int_equal(parse(&o, &d, "--json", "--no-stacks", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--locals", "--no-stacks", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--locals", "-c", "1", NULL), PYSTUCK_EINVAL);

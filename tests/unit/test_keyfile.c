@@ -278,8 +278,8 @@ static void test_keyfile_create_makes_a_file_that_loads(void **state)
 
 	(void)state;
 	snprintf(second, sizeof second, "%s.2", path);
-	assert_int_equal(keyfile_create(path, "ops-1", NULL), 0);
-	assert_int_equal(keyfile_create(second, "ops-1", NULL), 0);
+	assert_int_equal(keyfile_create(path, "ops-1", NULL, NULL), 0);
+	assert_int_equal(keyfile_create(second, "ops-1", "locals", NULL), 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode, S_IFREG | 0600);
 	ring = keyfile_load(path, NULL);
@@ -305,7 +305,7 @@ static void test_keyfile_create_is_0600_whatever_the_umask(void **state)
 	(void)state;
 	for (i = 0; i < sizeof masks / sizeof masks[0]; i++) {
 		before = umask(masks[i]);
-		r = keyfile_create(path, "k", NULL);
+		r = keyfile_create(path, "k", NULL, NULL);
 		assert_int_equal(umask(before), masks[i]); /* ours to leave alone */
 		assert_int_equal(r, 0);
 		assert_int_equal(stat(path, &st), 0);
@@ -321,7 +321,7 @@ static void test_keyfile_create_takes_a_name_in_the_working_directory(void **sta
 	(void)state;
 	assert_non_null(getcwd(before, sizeof before));
 	assert_int_equal(chdir(directory), 0);
-	assert_int_equal(keyfile_create("key", "k", NULL), 0);
+	assert_int_equal(keyfile_create("key", "k", NULL, NULL), 0);
 	assert_loads("key");
 	assert_int_equal(chdir(before), 0);
 	assert_loads(path);
@@ -331,7 +331,7 @@ static void assert_create_fails(const char *where, const char *name, int code, i
 {
 	struct diag d = {.code = 0};
 
-	assert_int_equal(keyfile_create(where, name, &d), code);
+	assert_int_equal(keyfile_create(where, name, NULL, &d), code);
 	assert_int_equal(d.code, code);
 	assert_int_equal(d.sys, sys);
 	assert_true(d.text[0] != '\0');
@@ -386,7 +386,7 @@ static int create_with_a_full_disk(void *unused)
 	signal(SIGXFSZ, SIG_IGN);
 	if (setrlimit(RLIMIT_FSIZE, &little))
 		return 100;
-	return keyfile_create(path, "k", &d) == PYSTUCK_ESYS && d.sys == EFBIG ? 0 : 1;
+	return keyfile_create(path, "k", NULL, &d) == PYSTUCK_ESYS && d.sys == EFBIG ? 0 : 1;
 }
 
 static void test_keyfile_create_leaves_nothing_after_a_failure(void **state)
@@ -401,7 +401,7 @@ static void test_keyfile_create_leaves_nothing_after_a_failure(void **state)
 	assert_create_fails(path, "k", PYSTUCK_ESYS, EIO);
 	assert_int_equal(count_names(directory), 2);
 	assert_int_equal(fsync_fails, 0);
-	assert_int_equal(keyfile_create(path, "k", NULL), 0);
+	assert_int_equal(keyfile_create(path, "k", NULL, NULL), 0);
 }
 
 static void test_keyfile_leaks_no_descriptors(void **state)
@@ -410,7 +410,7 @@ static void test_keyfile_leaks_no_descriptors(void **state)
 
 	(void)state;
 	assert_load_fails("/dev/zero", PYSTUCK_EUNSAFE);
-	assert_int_equal(keyfile_create(path, "k", NULL), 0);
+	assert_int_equal(keyfile_create(path, "k", NULL, NULL), 0);
 	assert_create_fails(path, "k", PYSTUCK_ESYS, EEXIST);
 	assert_create_fails("/tmp/", "k", PYSTUCK_EINVAL, 0);
 	assert_loads(path);

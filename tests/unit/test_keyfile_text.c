@@ -60,6 +60,51 @@ static void test_keyfile_refuses_duplicate_names_and_keys(void **state)
 	keyring_free(ring);
 }
 
+static void test_keyfile_takes_a_role_behind_the_key(void **state)
+{
+	static const struct {
+		const char *tail;
+		int role; /* -1: refused */
+	} lines[] = {
+		{"", ROLE_EVAL},
+		{" role=none", ROLE_NONE},
+		{" role=stacks", ROLE_STACKS},
+		{" role=locals", ROLE_LOCALS},
+		{" role=eval", ROLE_EVAL},
+		{" ", -1},
+		{" role=", -1},
+		{" role=root", -1},
+		{" role=Stacks", -1},
+		{" role=stacks ", -1},
+		{" role=stackss", -1},
+		{"  role=stacks", -1},
+		{" role=stacks role=eval", -1},
+		{" ROLE=stacks", -1},
+		{" stacks", -1},
+		{"\trole=stacks", -1},
+		{" role=stacks\r", -1},
+		{" role=stackseverythingandmuchmorethanthat", -1},
+	};
+	static const char nul[] = "pystuck-key-1 ops " KEY_1 " role=stacks\0\n";
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+		int n = snprintf(text, sizeof text, "pystuck-key-1 ops " KEY_1 "%s\n" LINE_2,
+			lines[i].tail);
+		struct keyring *ring = parse(text, (size_t)n, NULL);
+
+		assert_int_equal(ring != NULL, lines[i].role >= 0);
+		if (ring) {
+			assert_int_equal(keyring_role(ring, 0), lines[i].role);
+			assert_int_equal(keyring_role(ring, 1), ROLE_EVAL);
+			assert_int_equal(keyring_role(ring, 2), ROLE_NONE);
+		}
+		keyring_free(ring);
+	}
+	assert_parse_fails(nul, sizeof nul - 1, PYSTUCK_EFORMAT);
+}
+
 static void test_keyfile_refuses_bad_names(void **state)
 {
 	static const char *const bad[] = {"", "a b", "a\tb", "a/b", "a:b", "@a", "\xc3\xa9",
@@ -225,6 +270,7 @@ int main(void)
 		CLAIM(test_keyfile_refuses_an_empty_file),
 		CLAIM(test_keyfile_stops_at_the_number_of_keys),
 		CLAIM(test_keyfile_refuses_duplicate_names_and_keys),
+		CLAIM(test_keyfile_takes_a_role_behind_the_key),
 		CLAIM(test_keyfile_refuses_bad_names),
 		CLAIM(test_keyfile_refuses_anything_but_the_format),
 		CLAIM(test_keyfile_refuses_other_spellings_of_a_key),

@@ -172,28 +172,49 @@ static void test_policy_no_client_gets_more_than_the_ceiling(void **state)
 	add("1001", "stacks");
 	assert_int_equal(role_of_uid(SERVER), ROLE_LOCALS);
 	assert_int_equal(role_of_uid(1001), ROLE_STACKS);
-	assert_int_equal(policy_key(&p, "ci"), ROLE_LOCALS);
+	assert_int_equal(policy_key(&p, "ci", ROLE_EVAL), ROLE_LOCALS);
 	assert_int_equal(policy_user_uncapped(&p, &who), ROLE_EVAL);
-	assert_int_equal(policy_key_uncapped(&p, "ci"), ROLE_EVAL);
+	assert_int_equal(policy_key_uncapped(&p, "ci", ROLE_EVAL), ROLE_EVAL);
 }
 
 static void test_policy_without_rules_for_keys_each_key_may_do_everything(void **state)
 {
 	(void)state;
-	assert_int_equal(policy_key(&p, "ci"), ROLE_EVAL);
+	assert_int_equal(policy_key(&p, "ci", ROLE_EVAL), ROLE_EVAL);
 	add("1001", "stacks");
 	add("@50", "stacks");
-	assert_int_equal(policy_key(&p, "ci"), ROLE_EVAL);
+	assert_int_equal(policy_key(&p, "ci", ROLE_EVAL), ROLE_EVAL);
 }
 
 static void test_policy_with_a_rule_for_one_key_the_others_may_do_nothing(void **state)
 {
 	(void)state;
 	add("key:ci", "stacks");
-	assert_int_equal(policy_key(&p, "ci"), ROLE_STACKS);
-	assert_int_equal(policy_key(&p, "c"), ROLE_NONE);
-	assert_int_equal(policy_key(&p, "ci2"), ROLE_NONE);
-	assert_int_equal(policy_key(&p, ""), ROLE_NONE);
+	assert_int_equal(policy_key(&p, "ci", ROLE_EVAL), ROLE_STACKS);
+	assert_int_equal(policy_key(&p, "c", ROLE_EVAL), ROLE_NONE);
+	assert_int_equal(policy_key(&p, "ci2", ROLE_EVAL), ROLE_NONE);
+	assert_int_equal(policy_key(&p, "", ROLE_EVAL), ROLE_NONE);
+}
+
+static void test_policy_a_key_gets_the_lower_of_its_rule_and_its_line(void **state)
+{
+	(void)state;
+	for (int line = ROLE_NONE; line <= ROLE_EVAL; line++) {
+		policy_init(&p, SERVER, OVERFLOW);
+		assert_int_equal(policy_key(&p, "ci", (enum role)line), line);
+		for (int rule = ROLE_NONE; rule <= ROLE_EVAL; rule++) {
+			policy_init(&p, SERVER, OVERFLOW);
+			add("key:ci", role_name(rule));
+			assert_int_equal(policy_key(&p, "ci", (enum role)line),
+				rule < line ? rule : line);
+			/* A line gives nothing to a key that the rules pass over. */
+			assert_int_equal(policy_key(&p, "other", (enum role)line), ROLE_NONE);
+			p.ceiling = ROLE_LOCALS;
+			assert_true(policy_key(&p, "ci", (enum role)line) <= ROLE_LOCALS);
+			assert_int_equal(policy_key_uncapped(&p, "ci", (enum role)line),
+				rule < line ? rule : line);
+		}
+	}
 }
 
 static void test_policy_a_user_is_no_key_and_a_key_no_user(void **state)
@@ -202,7 +223,7 @@ static void test_policy_a_user_is_no_key_and_a_key_no_user(void **state)
 	add("key:1001", "eval");
 	assert_int_equal(role_of_uid(1001), ROLE_NONE);
 	add("1002", "eval");
-	assert_int_equal(policy_key(&p, "1002"), ROLE_NONE);
+	assert_int_equal(policy_key(&p, "1002", ROLE_EVAL), ROLE_NONE);
 }
 
 static void test_policy_names_others_is_about_users_and_groups_with_a_role(void **state)
@@ -335,6 +356,7 @@ int main(void)
 		T(test_policy_no_client_gets_more_than_the_ceiling),
 		T(test_policy_without_rules_for_keys_each_key_may_do_everything),
 		T(test_policy_with_a_rule_for_one_key_the_others_may_do_nothing),
+		T(test_policy_a_key_gets_the_lower_of_its_rule_and_its_line),
 		T(test_policy_a_user_is_no_key_and_a_key_no_user),
 		T(test_policy_names_others_is_about_users_and_groups_with_a_role),
 		T(test_policy_looks_up_the_names_of_users_and_groups),
