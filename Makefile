@@ -89,6 +89,8 @@ more_obj = $(call obj,$(shell sed -n 's/^.* SOURCES: //p' $(1)))
 
 MODULE := $(BUILD)/python/pystuck/__init__$(PY_SUFFIX)
 PACKAGE := $(MODULE) $(BUILD)/python/pystuck/__init__.pyi $(BUILD)/python/pystuck/py.typed
+UNITS := $(wildcard systemd/*.socket systemd/*.service) \
+	$(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/*.in))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(FUZZ))
 
@@ -148,6 +150,12 @@ $(BUILD)/obj/python$(PY_SUFFIX)/%.o: src/python/%.c $(STAMP) | $(MISSING) $(PY_M
 $(BUILD)/obj/%.o: %.c $(STAMP) | $(MISSING)
 	@mkdir -p $(@D)
 	$(call say,CC $<)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# Units of systemd, with the paths of this installation in them. Made each time: PREFIX may be another one.
+$(BUILD)/systemd/%: systemd/%.in always
+	@mkdir -p $(@D)
+	$(Q)sed 's|@libexecdir@|$(PREFIX)/libexec|g' $< > $@
+always: ;
 
 # Unit tests and fuzzers: one program for each source, linked with the rooms below Python.
 .SECONDEXPANSION:
@@ -255,21 +263,34 @@ $(BUILD)/tidy/%: $(BUILD)/obj/%.o .clang-tidy
 BIN_DIR = $(DESTDIR)$(PREFIX)/bin
 MAN_DIR = $(DESTDIR)$(PREFIX)/share/man
 DOC_DIR = $(DESTDIR)$(PREFIX)/share/doc/pystuck
+SHARE_DIR = $(DESTDIR)$(PREFIX)/share/pystuck
 SITE_DIR = $(DESTDIR)$(PYTHON_SITE)/pystuck
+# Where systemd looks, also below /usr/local.
+SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+UNIT_DIR = $(DESTDIR)$(SYSTEMDUNITDIR)
 DOCS := LICENSE README.md SECURITY.md CHANGELOG.md $(wildcard docs/*)
 
-install: all			## PREFIX (/usr/local), DESTDIR, PYTHON_SITE
+install: all $(UNITS)		## PREFIX (/usr/local), DESTDIR, PYTHON_SITE, SYSTEMDUNITDIR
 	umask 022 && install -d $(BIN_DIR) $(SITE_DIR) $(DOC_DIR)
 	install -m 755 $(BUILD)/pystuck $(BIN_DIR)/pystuck
 	install -m 644 $(PACKAGE) $(SITE_DIR)
 	install -m 644 $(DOCS) $(DOC_DIR)
+	umask 022 && install -d $(UNIT_DIR) $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(TMPFILESDIR) $(SHARE_DIR)
+	install -m 644 $(UNITS) $(UNIT_DIR)
+	install -m 644 systemd/pystuck.sysusers $(DESTDIR)$(SYSUSERSDIR)/pystuck.conf
+	install -m 644 systemd/pystuck.tmpfiles $(DESTDIR)$(TMPFILESDIR)/pystuck.conf
+	install -m 644 systemd/pystuck.conf $(SHARE_DIR)
 	umask 022 && for page in $(MANS); do install -d $(MAN_DIR)/man$${page##*.} && \
 		install -m 644 $$page $(MAN_DIR)/man$${page##*.}/ || exit 1; done
 uninstall:			## takes away what install put there, with the same variables
 	rm -f $(BIN_DIR)/pystuck $(addprefix $(SITE_DIR)/,$(notdir $(PACKAGE)))
 	rm -f $(addprefix $(DOC_DIR)/,$(notdir $(DOCS)))
 	for page in $(MANS); do rm -f $(MAN_DIR)/man$${page##*.}/$${page##*/}; done
-	-rmdir $(SITE_DIR) $(DOC_DIR) 2>/dev/null
+	rm -f $(addprefix $(UNIT_DIR)/,$(notdir $(UNITS))) $(SHARE_DIR)/pystuck.conf
+	rm -f $(DESTDIR)$(SYSUSERSDIR)/pystuck.conf $(DESTDIR)$(TMPFILESDIR)/pystuck.conf
+	-rmdir $(SITE_DIR) $(DOC_DIR) $(SHARE_DIR) 2>/dev/null
 
 clean:				## removes the build directory
 	rm -rf $(BUILD)
@@ -277,12 +298,13 @@ help:				## this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*##  *\(.*\)/  \1\t\2/p' Makefile | expand -t 20
 	@echo
 	@echo 'Variables: PYTHON CC CFLAGS LDFLAGS OPT SAN BUILD PREFIX DESTDIR PYTHON_SITE'
+	@echo '           SYSTEMDUNITDIR SYSUSERSDIR TMPFILESDIR (below PREFIX/lib)'
 	@echo '           EDITLINE=libedit (readline without the GPL) FUZZ_SECONDS V=1'
 
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ)) $(call pyobj,$(PYROOM)))
 .PHONY: all module modules unit-programs check unit inner e2e asan valgrind tsan tsan-run fuzz fuzz-short \
 	fuzz-run compilers bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
-	uninstall clean help libraries-missing python-missing
+	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.
 .SECONDARY: $(call obj,$(UNIT) $(FUZZ))
 .DELETE_ON_ERROR:

@@ -16,6 +16,7 @@
 
 #define PLACES_WORD "pystuck"
 #define PLACES_SUFFIX ".sock"
+#define PLACES_PAM "/pystuck-pam.sock" /* no server: whoever connects starts a check by PAM */
 #define PLACES_LINK "socket:["
 #define PLACES_LISTENING 0x10000u /* __SO_ACCEPTCON in the flags of /proc/net/unix */
 #define PLACES_STREAM 1u
@@ -45,7 +46,10 @@ static int is_socket(const char *path)
  */
 static int add(struct places *p, const char *path)
 {
-	size_t len = strlen(path);
+	size_t len = strlen(path), pam = sizeof PLACES_PAM - 1;
+
+	if (len >= pam && strcmp(path + len - pam, PLACES_PAM) == 0)
+		return 0;
 
 	for (size_t i = 0; i < p->count; i++)
 		if (strcmp(p->at[i].path, path) == 0)
