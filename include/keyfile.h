@@ -38,6 +38,11 @@ struct keyring;
  * with key material): PYSTUCK_ENOENT, PYSTUCK_EUNSAFE, PYSTUCK_EFORMAT, PYSTUCK_ETOOBIG, PYSTUCK_ESYS, PYSTUCK_ENOMEM.
  */
 struct keyring *keyfile_load(const char *path, struct diag *d);
+/*
+ * The one that systemd handed to this service as a credential, $CREDENTIALS_DIRECTORY/pystuck.key; PYSTUCK_ENOENT where there
+ * is none.
+ */
+struct keyring *keyfile_credential(struct diag *d);
 /* The same checks on the text alone, for tests and fuzzing; `name` is used in messages. */
 struct keyring *keyfile_parse(struct span text, const char *name, struct diag *d);
 /*

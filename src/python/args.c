@@ -17,7 +17,6 @@
 #define CLIENTS_MAX 1024
 #define GIL_TIMEOUT_MAX 3600.0		/* seconds */
 #define GROUP_BUFFER_MAX (1 << 20)
-#define CREDENTIAL_KEY "pystuck.key"	/* systemd: LoadCredential=pystuck.key:... */
 
 /* The arguments as they came, borrowed; NULL or None: not given. */
 struct given {
@@ -145,19 +144,6 @@ static int parse_place(const struct given *g, struct host_request *r)
 	return is_given(g->port) ? parse_number(g->port, "port", 0, 65535, &r->port) : 0;
 }
 
-/* $CREDENTIALS_DIRECTORY/pystuck.key where there is one, as systemd hands keys to services. */
-static char *credential_path(void)
-{
-	const char *directory = secure_getenv("CREDENTIALS_DIRECTORY");
-	char *path = NULL;
-	if (!directory || !*directory || asprintf(&path, "%s/%s", directory, CREDENTIAL_KEY) < 0)
-		return NULL;
-	if (access(path, F_OK) == 0)
-		return path;
-	free(path);
-	return NULL;
-}
-
 static int parse_key(const struct given *g, struct host_request *r)
 {
 	char *path = NULL;
@@ -172,13 +158,13 @@ static int parse_key(const struct given *g, struct host_request *r)
 	if (is_given(g->key)) {
 		if (parse_path(g->key, "key", &path) != 0)
 			return -1;
-	} else if (!(path = credential_path())) {
+		r->keys = keyfile_load(path, &d);
+		free(path);
+	} else if (!(r->keys = keyfile_credential(&d)) && d.code == PYSTUCK_ENOENT) {
 		PyErr_SetString(PyExc_ValueError, "no key, no TCP: make one with `pystuck --keygen FILE` "
 			"and say key='FILE'");
 		return -1;
 	}
-	r->keys = keyfile_load(path, &d);
-	free(path);
 	return r->keys ? 0 : raise_diag(&d);
 }
 

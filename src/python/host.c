@@ -105,6 +105,19 @@ static int make_socket(const struct host_request *r, struct listen_socket *s, in
 	return e ? e : listen_open(s, &o, d);
 }
 
+/* A TCP socket of systemd: the program could not know of it and say key=, so the key is a credential of the unit. */
+static int add_credential(struct server_listener_options *o, struct diag *d)
+{
+	if (!o->socket.inherited || o->socket.addr.kind != ADDR_TCP)
+		return 0;
+	o->keys = keyfile_credential(d);
+	if (o->keys)
+		return 0;
+	return d->code != PYSTUCK_ENOENT ? d->code : diag_set(d, PYSTUCK_EINVAL, 0, "inherited socket %s port %u: no "
+		"key, no TCP: set LoadCredential=pystuck.key:FILE in the unit of the service",
+		o->socket.addr.host, (unsigned)o->socket.addr.port);
+}
+
 /* Opens what l->request says and hands it to the parked server. */
 static int open_listener(struct listener *l, struct diag *d)
 {
@@ -115,8 +128,12 @@ static int open_listener(struct listener *l, struct diag *d)
 	if (e)
 		return e;
 	l->addr = o.socket.addr;
-	e = server_add(host.server, &o, &l->server_id, d);
+	e = add_credential(&o, d);
+	if (!e)
+		e = server_add(host.server, &o, &l->server_id, d);
 	if (e) {
+		if (o.keys != l->request.keys)
+			keyring_free(o.keys);
 		listen_close(&o.socket);
 		return e;
 	}

@@ -49,6 +49,39 @@ def test_stacks_eval_and_prompt_over_tcp(python, serve, client, key, tmp_path):
         repl.expect("KeyboardInterrupt")
 
 
+ACTIVATED = """
+import os, socket, sys, pystuck
+listener = socket.create_server(("127.0.0.1", 0))
+os.dup2(listener.fileno(), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="pystuck")
+try:
+    server = pystuck.run_server()
+    assert server.address == listener.getsockname()
+except ValueError as error:
+    print("REFUSED", error, flush=True)
+print("PORT", listener.getsockname()[1], flush=True)
+print("READY", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_port_that_systemd_hands_over_needs_the_key_that_it_hands_over(start, one_python, client, key, tmp_path):
+    credentials = tmp_path / "credentials"
+    credentials.mkdir(mode=0o700)
+    key.rename(credentials / "pystuck.key")
+    program = start(one_python, ACTIVATED, env={"CREDENTIALS_DIRECTORY": str(credentials)}, ready=False)
+    port = int(program.out.until(r"^(?:PORT (\d+)|REFUSED.*)")[1])
+    assert client("127.0.0.1", port, "--key", credentials / "pystuck.key", "-c", "1+1").out == "2\n"
+    assert client("--keygen", tmp_path / "another.key").status == 0
+    assert client("127.0.0.1", port, "--key", tmp_path / "another.key").status == 4
+
+
+def test_a_port_that_systemd_hands_over_without_a_key_is_refused(start, one_python, tmp_path):
+    for directory in (None, str(tmp_path)):
+        program = start(one_python, ACTIVATED, env={"CREDENTIALS_DIRECTORY": directory}, ready=False)
+        assert "no key, no TCP: set LoadCredential=pystuck.key:FILE" in program.out.until(r"^REFUSED (.*)")[1]
+
+
 def test_the_key_is_found_where_the_user_keeps_it(one_python, serve, client, key, tmp_path):
     program = serve(one_python)
     assert client("127.0.0.1", program.port, "-c", "1+1", env={"PYSTUCK_KEY": str(key)}).out == "2\n"
