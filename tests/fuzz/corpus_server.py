@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the corpora of fuzz_policy and fuzz_session: corpus/policy, corpus/session.
+"""Makes the corpora of fuzz_policy, fuzz_session and fuzz_audit: corpus/policy, corpus/session, corpus/audit.
 
 The messages are packed here by docs/PROTOCOL.md, not by the encoder under test. The same files
 come out every time. What a fuzzer finds later is added by hand, under a name that says what it was.
@@ -16,6 +16,23 @@ POLICY = {
     "twice": b"alice\teval\n2097\teval\nalice\tstacks\n",
     "bad": b"\t\n@\teval\nalice\nalice\tking\n4294967295\teval\nh\teval\nH\teval\ne\teval\nu\teval\n",
     "control": b"\x1b[31m\teval\nkey:\x00\teval\n",
+}
+
+
+
+
+def event(action, role, *texts):
+    """An audit event: reason, source, key, address, listener."""
+    return bytes([action, role]) + b"".join(struct.pack(">H", len(t)) + t for t in texts)
+
+
+AUDIT = {
+    "eval": event(4, 3, b"", b"def f():\n\treturn 1\n", b"", b"", b"/run/app.sock"),
+    "refuse": event(1, 0, b"the handshake failed", b"", b"ci", b"10.0.0.7:5123", b"127.0.0.1:6666"),
+    "disconnect": event(7, 1, b"gone"),
+    "newlines": event(5, 3, *[b"x\nPYSTUCK_UID=0\nMESSAGE\n\x01\0\0\0\0\0\0\0x\n"] * 5),
+    "terminal": event(4, 3, *[b"\x1b[2J\x9b\xc2\x9b\xff\xe2\x80\xae\x7f"] * 5),
+    "long": event(4, 3, b"r" * 1100, "\u00e9".encode() * 2100, b"k" * 400, b"a" * 400, b"l" * 400),
 }
 
 
@@ -69,9 +86,10 @@ STORIES = {
 
 
 def main():
-    for name, data in POLICY.items():
-        (HERE / "policy").mkdir(parents=True, exist_ok=True)
-        (HERE / "policy" / name).write_bytes(data)
+    for folder, inputs in (("policy", POLICY), ("audit", AUDIT)):
+        (HERE / folder).mkdir(parents=True, exist_ok=True)
+        for name, data in inputs.items():
+            (HERE / folder / name).write_bytes(data)
     for name, story in STORIES.items():
         (HERE / "session").mkdir(parents=True, exist_ok=True)
         for transport, how in (("plain", 0), ("sealed", 1), ("unproved", 2)):
