@@ -50,6 +50,11 @@ EDIT_CFLAGS :=
 EDIT_LIBS := -lreadline
 endif
 
+# The helper that asks PAM is built where libpam's header is; PAM=no leaves it out.
+PAM_HEADER := $(shell printf '\043include <security/pam_appl.h>\n' | $(CC) $(CFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
+PAM ?= $(or $(PAM_HEADER),no)
+PAM_DIR = $(PREFIX)/libexec/pystuck
+
 # A finding of UBSan must end the program, or no test would notice it. The compiler's warnings are less exact in such a
 # build (gcc says so itself), and were all errors in the plain one.
 SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-error)
@@ -76,11 +81,13 @@ AUTH := $(wildcard src/auth/*.c)
 SERVER := $(wildcard src/server/*.c)
 PYROOM := $(wildcard src/python/*.c)
 CLIENT := $(wildcard src/client/*.c)
+PAMROOM := $(if $(filter yes,$(PAM)),$(wildcard pam/*.c))
 UNIT := $(wildcard tests/unit/test_*.c)
 FUZZ := $(wildcard tests/fuzz/fuzz_*.c)
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 pyobj = $(patsubst src/python/%.c,$(BUILD)/obj/python$(PY_SUFFIX)/%.o,$(1))
+PAM_WIRE := $(call obj,src/wire/acctmsg.c src/wire/buf.c src/wire/error.c src/wire/text.c)
 LOW := $(call obj,$(WIRE) $(AUTH) $(SERVER))
 # Extra words for one test's or fuzzer's link line, from the comment ` * LINK: ...` in its source.
 link_line = $(shell sed -n 's/^.* LINK: //p' $(1))
@@ -94,7 +101,11 @@ UNITS := $(wildcard systemd/*.socket systemd/*.service) \
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzzers/%,$(FUZZ))
 
-all: $(BUILD)/pystuck module	## the client (build/pystuck) and the extension (build/python)
+PAM_HELPER := $(PAMROOM:pam/%.c=$(BUILD)/%)
+# For tests: the same with services of their own (not installed), and a module that makes trouble.
+PAM_TESTS := $(if $(PAMROOM),$(BUILD)/tests/pystuck-pam $(BUILD)/tests/pam_trouble.so)
+
+all: $(BUILD)/pystuck $(PAM_HELPER) module	## the client (build/pystuck) and the extension (build/python)
 module: $(PACKAGE)		## the extension alone; PYTHON=python3.12 builds for another interpreter beside it
 
 # Objects are made again when the compiler or its flags change: this file changes only then.
@@ -125,6 +136,28 @@ python-missing:
 
 $(BUILD)/pystuck: $(call obj,$(CLIENT) $(WIRE))
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -pie -o $@ $^ $(EDIT_LIBS) $(LIBS)
+
+$(BUILD)/pystuck-pam: $(call obj,$(PAMROOM)) $(PAM_WIRE)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -pie -o $@ $^ -lpam -lrt
+$(BUILD)/tests/pystuck-pam: $(BUILD)/obj/tests/pam/pystuck-pam.o $(PAM_WIRE)
+	@mkdir -p $(@D)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -pie -o $@ $^ -lpam -lrt
+$(BUILD)/obj/tests/pam/pystuck-pam.o: pam/pystuck-pam.c $(STAMP) | $(MISSING)
+	@mkdir -p $(@D)
+	$(call say,CC $< for tests)$(CC) $(CFLAGS_ALL) -DPYSTUCK_PAM_TEST -MMD -MP -c -o $@ $<
+$(BUILD)/tests/pam_trouble.so: $(BUILD)/obj/tests/pam/pam_trouble.o
+	@mkdir -p $(@D)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -shared -o $@ $^ -lpam
+
+# Where the extension looks for the helper; made again when make install says another PREFIX.
+ifneq ($(filter-out clean help uninstall,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(file <$(BUILD)/pam-dir),$(PAM_DIR))
+$(shell mkdir -p $(BUILD))
+$(file >$(BUILD)/pam-dir,$(PAM_DIR))
+endif
+endif
+$(BUILD)/obj/src/auth/account.o: CFLAGS_ALL += -DPYSTUCK_PAM_HELPER='"$(PAM_DIR)/pystuck-pam"'
+$(BUILD)/obj/src/auth/account.o: $(BUILD)/pam-dir
 
 $(MODULE): $(call pyobj,$(PYROOM)) $(LOW) $(if $(SODIUM_SONAME),$(call obj,$(LAZY))) src/python/pystuck.map
 	@mkdir -p $(@D)
@@ -191,7 +224,7 @@ unit: $(UNIT_BIN)		## the C tests (cmocka)
 	@$(RUN_UNIT) $(UNIT_BIN)
 inner:				## the dump code inside Python, on every interpreter found
 	@tools/run-python --results $(RESULTS)/$(STAGE)inner.counts $(PYTHONS)
-e2e: modules			## real programs and the real client (pytest), on every interpreter found
+e2e: modules $(PAM_TESTS)	## real programs and the real client (pytest), on every interpreter found
 	@$(RUN_E2E) $(PYTHONS)
 
 ASAN := BUILD=$(BUILD)/asan RESULTS=$(RESULTS) STAGE=asan- CC=gcc SAN=address,undefined OPT='-O1 -g'
@@ -233,7 +266,7 @@ check-versions:			## end to end on Debian sid's Pythons, in a chroot (root, Debi
 # ---- lint ---------------------------------------------------------------------------------------
 
 MANS := $(wildcard man/*.[1-8])
-SOURCES := $(WIRE) $(LAZY) $(AUTH) $(SERVER) $(PYROOM) $(CLIENT)
+SOURCES := $(WIRE) $(LAZY) $(AUTH) $(SERVER) $(PYROOM) $(CLIENT) $(PAMROOM)
 TIDY := $(patsubst %.c,$(BUILD)/tidy/%,$(SOURCES))
 lint: lint-cppcheck lint-rooms lint-docs $(TIDY)	## cppcheck, clang-tidy, mandoc, the rule between rooms
 # Left out: readdir is safe with a DIR of one's own; the client has one thread (check-rooms forbids such calls elsewhere);
@@ -261,6 +294,9 @@ $(BUILD)/tidy/%: $(BUILD)/obj/%.o .clang-tidy
 # ---- install ------------------------------------------------------------------------------------
 
 BIN_DIR = $(DESTDIR)$(PREFIX)/bin
+LIBEXEC_DIR = $(DESTDIR)$(PAM_DIR)
+SYSCONFDIR ?= /etc
+PAMD_DIR = $(DESTDIR)$(SYSCONFDIR)/pam.d
 MAN_DIR = $(DESTDIR)$(PREFIX)/share/man
 DOC_DIR = $(DESTDIR)$(PREFIX)/share/doc/pystuck
 SHARE_DIR = $(DESTDIR)$(PREFIX)/share/pystuck
@@ -272,7 +308,7 @@ TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 UNIT_DIR = $(DESTDIR)$(SYSTEMDUNITDIR)
 DOCS := LICENSE README.md SECURITY.md CHANGELOG.md $(wildcard docs/*)
 
-install: all $(UNITS)		## PREFIX (/usr/local), DESTDIR, PYTHON_SITE, SYSTEMDUNITDIR
+install: all $(UNITS)		## PREFIX (/usr/local), DESTDIR, PYTHON_SITE, SYSTEMDUNITDIR, SYSCONFDIR (/etc)
 	umask 022 && install -d $(BIN_DIR) $(SITE_DIR) $(DOC_DIR)
 	install -m 755 $(BUILD)/pystuck $(BIN_DIR)/pystuck
 	install -m 644 $(PACKAGE) $(SITE_DIR)
@@ -282,6 +318,9 @@ install: all $(UNITS)		## PREFIX (/usr/local), DESTDIR, PYTHON_SITE, SYSTEMDUNIT
 	install -m 644 systemd/pystuck.sysusers $(DESTDIR)$(SYSUSERSDIR)/pystuck.conf
 	install -m 644 systemd/pystuck.tmpfiles $(DESTDIR)$(TMPFILESDIR)/pystuck.conf
 	install -m 644 systemd/pystuck.conf $(SHARE_DIR)
+	$(if $(PAM_HELPER),umask 022 && install -d $(LIBEXEC_DIR) $(PAMD_DIR) && \
+		install -m 755 $(PAM_HELPER) $(LIBEXEC_DIR) && \
+		{ [ -e $(PAMD_DIR)/pystuck ] || install -m 644 pam/pystuck $(PAMD_DIR)/pystuck; })
 	umask 022 && for page in $(MANS); do install -d $(MAN_DIR)/man$${page##*.} && \
 		install -m 644 $$page $(MAN_DIR)/man$${page##*.}/ || exit 1; done
 uninstall:			## takes away what install put there, with the same variables
@@ -290,7 +329,9 @@ uninstall:			## takes away what install put there, with the same variables
 	for page in $(MANS); do rm -f $(MAN_DIR)/man$${page##*.}/$${page##*/}; done
 	rm -f $(addprefix $(UNIT_DIR)/,$(notdir $(UNITS))) $(SHARE_DIR)/pystuck.conf
 	rm -f $(DESTDIR)$(SYSUSERSDIR)/pystuck.conf $(DESTDIR)$(TMPFILESDIR)/pystuck.conf
-	-rmdir $(SITE_DIR) $(DOC_DIR) $(SHARE_DIR) 2>/dev/null
+	rm -f $(LIBEXEC_DIR)/pystuck-pam
+	if cmp -s pam/pystuck $(PAMD_DIR)/pystuck; then rm -f $(PAMD_DIR)/pystuck; fi # not a changed one
+	-rmdir $(LIBEXEC_DIR) $(SITE_DIR) $(DOC_DIR) $(SHARE_DIR) 2>/dev/null
 
 clean:				## removes the build directory
 	rm -rf $(BUILD)
@@ -299,7 +340,7 @@ help:				## this list
 	@echo
 	@echo 'Variables: PYTHON CC CFLAGS LDFLAGS OPT SAN BUILD PREFIX DESTDIR PYTHON_SITE'
 	@echo '           SYSTEMDUNITDIR SYSUSERSDIR TMPFILESDIR (below PREFIX/lib)'
-	@echo '           EDITLINE=libedit (readline without the GPL) FUZZ_SECONDS V=1'
+	@echo '           EDITLINE=libedit (readline without the GPL) PAM=no SYSCONFDIR FUZZ_SECONDS V=1'
 
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ)) $(call pyobj,$(PYROOM)))
 .PHONY: all module modules unit-programs check unit inner e2e asan valgrind tsan tsan-run fuzz fuzz-short \
