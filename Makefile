@@ -80,6 +80,15 @@ WIRE := $(filter-out $(LAZY),$(wildcard src/wire/*.c))
 AUTH := $(wildcard src/auth/*.c)
 SERVER := $(wildcard src/server/*.c)
 PYROOM := $(wildcard src/python/*.c)
+# EVAL=no: an extension that cannot evaluate, since nothing that could is in it.
+EVAL ?= yes
+EVALUATING := $(patsubst %,src/python/%.c,eval eval_worker run cell indent stream stream_buffer stream_type modules)
+ifeq ($(EVAL),no)
+PYLINK := $(filter-out $(EVALUATING),$(PYROOM))
+PYFLAGS := -DPYSTUCK_NO_EVAL
+else
+PYLINK := $(PYROOM)
+endif
 CLIENT := $(wildcard src/client/*.c)
 PAMROOM := $(if $(filter yes,$(PAM)),$(wildcard pam/*.c))
 UNIT := $(wildcard tests/unit/test_*.c)
@@ -109,7 +118,7 @@ all: $(BUILD)/pystuck $(PAM_HELPER) module	## the client (build/pystuck) and the
 module: $(PACKAGE)		## the extension alone; PYTHON=python3.12 builds for another interpreter beside it
 
 # Objects are made again when the compiler or its flags change: this file changes only then.
-FLAGS := $(CC) $(CFLAGS_ALL) / $(LDFLAGS_ALL) $(EDIT_CFLAGS) $(SODIUM_SONAME)
+FLAGS := $(CC) $(CFLAGS_ALL) / $(LDFLAGS_ALL) $(EDIT_CFLAGS) $(SODIUM_SONAME) $(PYFLAGS)
 STAMP := $(BUILD)/flags
 ifneq ($(filter-out clean help install uninstall,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(file <$(STAMP)),$(FLAGS))
@@ -159,7 +168,7 @@ endif
 $(BUILD)/obj/src/auth/account.o: CFLAGS_ALL += -DPYSTUCK_PAM_HELPER='"$(PAM_DIR)/pystuck-pam"'
 $(BUILD)/obj/src/auth/account.o: $(BUILD)/pam-dir
 
-$(MODULE): $(call pyobj,$(PYROOM)) $(LOW) $(if $(SODIUM_SONAME),$(call obj,$(LAZY))) src/python/pystuck.map
+$(MODULE): $(call pyobj,$(PYLINK)) $(LOW) $(if $(SODIUM_SONAME),$(call obj,$(LAZY))) src/python/pystuck.map
 	@mkdir -p $(@D)
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -shared -Wl,--version-script=src/python/pystuck.map -Wl,--as-needed,--gc-sections \
 		-o $@ $(filter-out %/addr_port.o,$(filter %.o,$^)) $(LIBS) -ldl
@@ -178,7 +187,7 @@ $(BUILD)/obj/src/client/%.o: src/client/%.c $(STAMP) | $(MISSING)
 # NDEBUG: the assertions in Python's own headers would end the program that we are a guest of.
 $(BUILD)/obj/python$(PY_SUFFIX)/%.o: src/python/%.c $(STAMP) | $(MISSING) $(PY_MISSING)
 	@mkdir -p $(@D)
-	$(call say,CC $<)$(CC) $(CFLAGS_ALL) -DNDEBUG -isystem $(PY_INCLUDE) -MMD -MP -c -o $@ $<
+	$(call say,CC $<)$(CC) $(CFLAGS_ALL) $(PYFLAGS) -DNDEBUG -isystem $(PY_INCLUDE) -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/%.o: %.c $(STAMP) | $(MISSING)
 	@mkdir -p $(@D)
@@ -226,6 +235,12 @@ inner:				## the dump code inside Python, on every interpreter found
 	@tools/run-python --results $(RESULTS)/$(STAGE)inner.counts $(PYTHONS)
 e2e: modules $(PAM_TESTS)	## real programs and the real client (pytest), on every interpreter found
 	@$(RUN_E2E) $(PYTHONS)
+
+no-eval:			## an extension without evaluation: what is in it, and what it refuses
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/no-eval EVAL=no modules
+	@tools/check-no-eval $(BUILD)/no-eval $(EVALUATING)
+	@PYSTUCK_WITHOUT=eval tools/run-e2e --build $(BUILD)/no-eval --results $(RESULTS)/no-eval-e2e.xml $(PYTHONS) \
+		-- -k 'test_no_eval or test_dump'
 
 ASAN := BUILD=$(BUILD)/asan RESULTS=$(RESULTS) STAGE=asan- CC=gcc SAN=address,undefined OPT='-O1 -g'
 # use_sigaltstack: with gcc 12 a thread that ends is blamed for what the sanitizer's own farewell does on its stack.
@@ -343,7 +358,7 @@ help:				## this list
 	@echo '           EDITLINE=libedit (readline without the GPL) PAM=no SYSCONFDIR FUZZ_SECONDS V=1'
 
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ)) $(call pyobj,$(PYROOM)))
-.PHONY: all module modules unit-programs check unit inner e2e asan valgrind tsan tsan-run fuzz fuzz-short \
+.PHONY: no-eval all module modules unit-programs check unit inner e2e asan valgrind tsan tsan-run fuzz fuzz-short \
 	fuzz-run compilers bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.

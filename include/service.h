@@ -32,7 +32,10 @@ struct service {
 	 * turned away). `listener` is what was given with the listener.
 	 */
 	void *(*open)(void *listener, const struct service_client *who, struct port *port);
-	/* The role and the message have been checked. At most one dump and one evaluation of a session are open at a time. */
+	/*
+	 * The role and the message have been checked. Where eval is NULL nobody has ROLE_EVAL, and eval_late, interrupt and
+	 * detach may be NULL too. At most one dump and one evaluation of a session are open at a time.
+	 */
 	void (*dump)(void *session, const struct msg_dump *request);
 	void (*eval)(void *session, const struct msg_eval *request);
 	/* The GIL did not come within the time: answer without it. The worker's claim fails from now on. */

@@ -18,6 +18,12 @@
 #define GIL_TIMEOUT_MAX 3600.0		/* seconds */
 #define GROUP_BUFFER_MAX (1 << 20)
 
+#ifdef PYSTUCK_NO_EVAL
+#define WITH_EVAL 0
+#else
+#define WITH_EVAL 1
+#endif
+
 /* The arguments as they came, borrowed; NULL or None: not given. */
 struct given {
 	PyObject *host, *port, *socket, *key, *allow, *mode, *group, *eval, *namespace, *gil_timeout,
@@ -205,7 +211,12 @@ static int parse_allow(const struct given *g, struct host_request *r)
 			Py_TYPE(g->eval)->tp_name);
 		return -1;
 	}
-	r->policy.ceiling = g->eval == Py_False ? ROLE_LOCALS : ROLE_EVAL;
+	r->policy.ceiling = g->eval == Py_False || !WITH_EVAL ? ROLE_LOCALS : ROLE_EVAL;
+	if (g->eval == Py_True && !WITH_EVAL) {
+		PyErr_SetString(PyExc_ValueError, "eval=True: this pystuck was built without evaluation "
+			"(make EVAL=no); leave eval= out, or install one that was built with it");
+		return -1;
+	}
 	if (!is_given(g->allow))
 		return 0;
 	if (!PyDict_Check(g->allow)) {

@@ -12,6 +12,26 @@
 
 struct eval_session;
 
+#ifdef PYSTUCK_NO_EVAL
+/* make EVAL=no: none of the files that evaluate is linked. What host.c and module.c do in any case is nothing then. */
+static inline int eval_init(PyObject *module)
+{
+	(void)module;
+	return 0;
+}
+static inline void eval_park(void)
+{
+}
+static inline int eval_stop(int timeout_ms)
+{
+	(void)timeout_ms;
+	return 1;
+}
+static inline void eval_forget(void)
+{
+}
+#else
+
 /* Module init, GIL held: readies the types. 0, or -1 with an exception. */
 int eval_init(PyObject *module);
 
@@ -38,5 +58,7 @@ void eval_park(void);
 int eval_stop(int timeout_ms);
 /* In a forked child, GIL held: the threads do not exist there. The one exception is a fork made by an evaluation itself. */
 void eval_forget(void);
+
+#endif
 
 #endif

@@ -60,7 +60,7 @@ def run_server(
     allow: who else may come, and as what: ``{'deploy': 'eval', '@ops': 'stacks', 'key:ci': 'stacks', 1000: 'locals'}``;
         roles are 'stacks' < 'locals' < 'eval'. This user and root may do everything.
     mode, group: of the Unix socket.
-    eval: False: no client may evaluate anything.
+    eval: False: no client may evaluate anything. True is an error where pystuck was built without (``make EVAL=no``).
     namespace: names for the prompt, besides ``modules``.
     gil_timeout: seconds after which an answer no longer waits for the GIL.
     max_clients: how many may be connected at a time.

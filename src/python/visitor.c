@@ -146,6 +146,7 @@ static void visitor_dump_late(void *session, const struct msg_dump *request, uin
 	dump_without_gil(v->port, request, waited_us);
 }
 
+#ifndef PYSTUCK_NO_EVAL
 static void visitor_eval(void *session, const struct msg_eval *request)
 {
 	struct visitor *v = session;
@@ -184,11 +185,15 @@ static void visitor_detach(void *session, uint32_t id)
 		eval_detach(v->eval, id);
 }
 
+#endif
+
 static void visitor_close(void *session)
 {
 	struct visitor *v = session;
+#ifndef PYSTUCK_NO_EVAL
 	if (v->eval)
 		eval_close(v->eval);
+#endif
 	port_unref(v->port);
 	free(v);
 }
@@ -203,11 +208,13 @@ const struct service visitor_service = {
 	.admit = visitor_admit,
 	.open = visitor_open,
 	.dump = visitor_dump,
-	.eval = visitor_eval,
 	.dump_late = visitor_dump_late,
+#ifndef PYSTUCK_NO_EVAL	/* make EVAL=no: the server then gives nobody the role for it */
+	.eval = visitor_eval,
 	.eval_late = visitor_eval_late,
 	.interrupt = visitor_interrupt,
 	.detach = visitor_detach,
+#endif
 	.close = visitor_close,
 	.welcome = visitor_welcome,
 };

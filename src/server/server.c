@@ -196,6 +196,8 @@ int server_add(
 	l->socket = o->socket;
 	l->policy = o->policy;
 	l->account = o->account;
+	if (s->service->eval == NULL && l->policy.ceiling > ROLE_LOCALS)
+		l->policy.ceiling = ROLE_LOCALS;
 	l->door = (struct session_door){
 		.service = s->service,
 		.context = o->context,

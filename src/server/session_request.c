@@ -145,8 +145,10 @@ static int take_denied(struct session *s, const struct msg *m)
 		return 0;
 	if (session_request_judge(s->state, s->uncapped, (int)m->type, 0) == SESSION_ALLOW &&
 		m->type != MSG_DUMP)
-		session_error(
-			s, id_of(m), REASON_DISABLED, "evaluation is switched off in this server");
+		session_error(s, id_of(m), REASON_DISABLED,
+			s->door->service->eval != NULL
+				? "evaluation is switched off in this server"
+				: "this server was built without evaluation");
 	else
 		session_error(s, id_of(m), REASON_DENIED, "your role does not allow this");
 	return 1;

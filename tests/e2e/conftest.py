@@ -25,6 +25,20 @@ PYTHONS = os.environ.get("PYSTUCK_PYTHONS", shutil.which("python3") or sys.execu
 PATIENCE = float(os.environ.get("PYSTUCK_PATIENCE", "20"))  # seconds, for any one step of a test
 
 
+# For a build of its own, made and tested by `make no-eval`: what cannot evaluate.
+WITHOUT_EVAL = os.environ.get("PYSTUCK_WITHOUT") == "eval"
+collect_ignore = [] if WITHOUT_EVAL else ["test_no_eval.py"]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "evaluates: the test uses evaluations, besides what it is about")
+
+
+def pytest_collection_modifyitems(config, items):
+    if WITHOUT_EVAL:
+        items[:] = [item for item in items if not item.get_closest_marker("evaluates")]
+
+
 def interpreter_version(path):
     out = subprocess.run(
         [path, "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"],

@@ -50,6 +50,7 @@ def test_each_threads_state_is_what_it_does(python, start, dump):
     wait_until(settled, f"the states {want}")
 
 
+@pytest.mark.evaluates
 def test_frames_agree_with_the_interpreters_own(python, start, client, dump):
     program = start(python, THREADS)
     code = ("modules['json'].dumps({t.name: [(f.f_code.co_filename, n, f.f_code.co_name) for f, n in"
@@ -115,6 +116,7 @@ work(42, "a text")
     assert program.wait() == 0 and "trapped" not in program.stderr()
 
 
+@pytest.mark.evaluates
 def test_a_wedged_gil_is_said_within_the_time_and_service_resumes(python, start, client, dump):
     program = start(python, """
 import sys, threading, ctypes, pystuck
@@ -160,6 +162,7 @@ deep(900)
     assert len([f for f in answer["threads"][0]["frames"] if f["function"] == "deep"]) == 901
 
 
+@pytest.mark.evaluates
 def test_a_dump_does_not_import_anything(python, start, client, ask):
     program = start(python, """
 import sys

@@ -246,6 +246,43 @@ static void test_server_another_uid_is_refused_even_if_the_mode_lets_it_connect(
 	assert_int_equal(fake_get(&fake.opens), 0);
 }
 
+static void test_server_without_an_eval_service_gives_nobody_that_role(void **state)
+{
+	struct service without = fake_service;
+	struct channel *ch;
+	struct msg m;
+
+	(void)state;
+	without.eval = NULL;
+	without.interrupt = NULL;
+	without.detach = NULL;
+	without.eval_late = NULL;
+	server_free(server);
+	server = server_new(&without, &d);
+	assert_non_null(server);
+	add_unix("a.sock", NULL);
+	serve();
+	ch = dial("a.sock");
+	say(ch, rig_hello());
+	rig_hear(ch, &m, MSG_WELCOME);
+	assert_int_equal(m.welcome.role, ROLE_LOCALS);
+	say(ch, rig_eval(1));
+	say(ch, rig_interrupt(1));
+	say(ch, rig_detach(1));
+	for (int i = 0; i < 3; i++) {
+		rig_hear(ch, &m, MSG_ERROR);
+		assert_int_equal(m.error.reason, REASON_DISABLED);
+		assert_true(span_equals(m.error.text, "this server was built without evaluation"));
+	}
+	say(ch, rig_dump(2, 0));
+	rig_hear(ch, &m, MSG_DUMP_BEGIN);
+	rig_hear(ch, &m, MSG_DUMP_END);
+	channel_free(ch);
+	fake_await(&fake.closes, 1);
+	server_free(server);
+	server = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -257,6 +294,7 @@ int main(void)
 		T(test_server_remove_says_goodbye_and_leaves_the_others),
 		T(test_server_remove_never_waits_for_a_client_that_does_not_read),
 		T(test_server_add_refuses_what_makes_no_sense),
+		T(test_server_without_an_eval_service_gives_nobody_that_role),
 		T(test_server_another_uid_is_refused_even_if_the_mode_lets_it_connect),
 	};
 
