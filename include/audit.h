@@ -23,7 +23,7 @@ enum audit_action {
 	AUDIT_OPEN,		/* "open": let in, with a role */
 	AUDIT_DENY,		/* "deny": a request of an open session that its role does not allow */
 	AUDIT_EVAL,		/* "eval": an evaluation, before it begins; the source */
-	AUDIT_VETO,		/* "veto": an audit hook of the program did not allow the evaluation; the reason */
+	AUDIT_VETO,		/* "veto": an audit hook of the program did not allow the session's last EVAL; the reason */
 	AUDIT_LATE,		/* "late": the evaluation was not begun, since the GIL was not to be had */
 	AUDIT_DISCONNECT,	/* "disconnect": the end of an open session: reason, duration, evals, dumps */
 	AUDIT_LOST,		/* "lost": this many events were left out, or could not be handed over */
@@ -49,7 +49,7 @@ struct audit_event {
 	const char *listener;	/* where the client came in; audit_put fills it in */
 	enum role role;		/* ROLE_NONE: not known yet, or none */
 	struct span reason;	/* REFUSE, DENY, VETO, LATE, DISCONNECT */
-	struct span source;	/* EVAL, VETO: as the client sent it, whole */
+	struct span source;	/* EVAL: as the client sent it, whole */
 	uint64_t duration_us;	/* DISCONNECT */
 	uint64_t evals, dumps;	/* DISCONNECT */
 	uint64_t lost;		/* LOST */

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "account.h"
+#include "audit.h"
 #include "error.h"
 #include "keyfile.h"
 #include "listen.h"
@@ -34,6 +35,8 @@ struct server_listener_options {
 	struct account_helper account;	/* way ACCOUNT_NONE: PAM is not asked */
 	unsigned max_clients;		/* authenticated, at a time */
 	unsigned gil_timeout_ms;
+	struct audit *audit;		/* taken over; NULL: nothing is logged */
+	int audit_required;		/* what cannot be logged is not evaluated */
 	void *context;			/* handed to service->open and service->welcome */
 };
 

@@ -140,7 +140,7 @@ static int is_too_much(struct audit *a, enum kind kind, uint64_t now)
 
 	if (kind == KIND_ALWAYS)
 		return 0;
-	if (w->count == 0 || now - w->since >= SECOND) {
+	if (w->count == 0 || now >= w->since + SECOND) {
 		tell_left_out(a, kind);
 		w->since = now;
 		w->count = 0;
@@ -180,7 +180,7 @@ uint64_t audit_deadline(const struct audit *a)
 void audit_tick(struct audit *a, uint64_t now)
 {
 	for (size_t i = 0; a != NULL && i < KINDS; i++)
-		if (now - a->windows[i].since >= SECOND)
+		if (now >= a->windows[i].since + SECOND)
 			tell_left_out(a, (enum kind)i);
 }
 

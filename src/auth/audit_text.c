@@ -248,7 +248,7 @@ static void put_source_fields(struct out *o, const struct audit_event *e, size_t
 {
 	char hex[2 * AUDIT_HASH + 1];
 
-	if (e->action != AUDIT_EVAL && e->action != AUDIT_VETO)
+	if (e->action != AUDIT_EVAL)
 		return;
 	put_field(o, "PYSTUCK_SOURCE", e->source, source_max, TEXT_BLOCK);
 	put_number(o, "PYSTUCK_SOURCE_BYTES", e->source.len);

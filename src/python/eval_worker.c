@@ -134,6 +134,7 @@ static void answer(
 
 	if (result->vetoed) {
 		text.len = text_whole(text, MSG_SENTENCE_MAX);
+		port_veto(port, PORT_EVAL, id, text);
 		m = (struct msg){.type = MSG_ERROR,
 			.error = {.id = id, .reason = REASON_VETO, .text = text}};
 	} else {

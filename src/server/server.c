@@ -204,6 +204,8 @@ int server_add(
 		.policy = &l->policy,
 		.keys = o->keys,
 		.account = l->account.way == ACCOUNT_NONE ? NULL : &l->account,
+		.audit = o->audit,
+		.audit_required = o->audit_required,
 		.max_clients = o->max_clients,
 		.gil_timeout_ms = o->gil_timeout_ms,
 		.times = s->times,
@@ -239,6 +241,7 @@ void *server_remove(struct server *s, uint32_t id)
 		session_free(l->sessions[i]);
 	}
 	context = l->door.context;
+	audit_free(l->door.audit);
 	keyring_free(l->door.keys);
 	free(l->sessions);
 	free(l);
@@ -266,6 +269,7 @@ void server_forget(struct server *s)
 	for (size_t i = 0; i < s->count; i++) {
 		struct listener *l = s->listeners[i];
 
+		audit_forget(l->door.audit);
 		listen_forget(&l->socket);
 		for (size_t j = 0; j < l->count; j++)
 			session_forget(l->sessions[j]);

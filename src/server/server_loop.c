@@ -81,12 +81,18 @@ static void drop(struct listener *l, size_t i)
 	l->count--;
 }
 
+static void push_out(struct listener *l, size_t i, uint64_t now)
+{
+	session_cut(l->sessions[i], "pushed out by newer connections", now);
+	drop(l, i);
+}
+
 /*
  * Closing sessions count as strangers: what they leave behind is bounded in the same way. Those
  * about whom PAM is asked count too, but have a role: the others go first, so that a flood cannot
  * keep out who belongs while PAM takes its time.
  */
-static void make_room_for_stranger(struct listener *l)
+static void make_room_for_stranger(struct listener *l, uint64_t now)
 {
 	size_t strangers = 0;
 	size_t oldest = l->count;
@@ -104,14 +110,14 @@ static void make_room_for_stranger(struct listener *l)
 		strangers++;
 	}
 	if (strangers >= SERVER_STRANGERS_MAX)
-		drop(l, oldest < l->count ? oldest : oldest_asked);
+		push_out(l, oldest < l->count ? oldest : oldest_asked, now);
 }
 
 static void welcome(struct server *s, struct listener *l, int fd, uint64_t now)
 {
 	struct session *session = NULL;
 
-	make_room_for_stranger(l);
+	make_room_for_stranger(l, now);
 	if (server_loop_reserve(s, 1) == 0 && reserve_session(l) == 0)
 		session = session_new(&l->door, fd, now);
 	else
@@ -202,9 +208,12 @@ static size_t fill_polls(struct server *s, uint64_t now, uint64_t *next)
 	for (size_t i = 0; i < s->count; i++) {
 		struct listener *l = s->listeners[i];
 		int paused = l->paused_until > now;
+		uint64_t audit = audit_deadline(l->door.audit);
 
 		if (paused && l->paused_until < *next)
 			*next = l->paused_until;
+		if (audit < *next)
+			*next = audit;
 		add_poll(s, &n, paused || l->broken ? -1 : l->socket.fd, POLLIN, NULL);
 	}
 	for (size_t i = 0; i < s->count; i++) {
@@ -279,6 +288,7 @@ static int run_sessions(struct server *s, size_t n, int all, uint64_t now)
 	for (size_t i = 0; i < s->count; i++) {
 		struct listener *l = s->listeners[i];
 
+		audit_tick(l->door.audit, now);
 		for (size_t j = l->count; j > 0; j--)
 			if (session_state(l->sessions[j - 1]) == SESSION_CLOSED)
 				drop(l, j - 1);

@@ -16,6 +16,7 @@
 #include "session.h"
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,7 +25,10 @@
 #include "session_private.h"
 
 #define MS 1000000u  /* ns */
+#define LOST "the connection was lost"
 #define DISCARD 4096 /* bytes thrown away at a time */
+
+static atomic_ullong connections; /* of all listeners of this process */
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
@@ -98,6 +102,7 @@ void session_move(struct session *s, enum session_state to)
 		s->door->clients++;
 	else if (has_place(from) && !has_place(s->state))
 		s->door->clients--;
+	session_audit_move(s, from);
 	if (from == SESSION_OPEN)
 		leave_open(s);
 	if (from == SESSION_ACCOUNT)
@@ -118,6 +123,12 @@ void session_move(struct session *s, enum session_state to)
 		port_close(s->port);
 		s->channel = NULL;
 	}
+}
+
+static void lose(struct session *s, const char *why)
+{
+	session_why(s, why);
+	session_move(s, SESSION_CLOSED);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -143,6 +154,7 @@ void session_refuse(struct session *s, enum reason reason, const char *text)
 
 	m.refused = (struct msg_refused){
 		.version = PROTOCOL_VERSION, .reason = (uint8_t)reason, .text = span_text(text)};
+	session_why(s, text);
 	answer(s, &m);
 	session_move(s, SESSION_CLOSING);
 }
@@ -152,6 +164,7 @@ void session_break(struct session *s, enum reason reason, const char *text)
 {
 	struct msg m = {.type = MSG_BYE};
 
+	session_why(s, text);
 	if (s->state != SESSION_OPEN) {
 		session_move(s, SESSION_CLOSED);
 		return;
@@ -177,7 +190,8 @@ static void process(struct session *s)
 			if (rc < 0) {
 				/* Who changed bytes on the way is not told what we noticed. */
 				if (rc == PYSTUCK_EAUTH)
-					session_move(s, SESSION_CLOSED);
+					lose(s, "bytes that do not verify: replayed, or changed on the "
+						"way");
 				else
 					session_break(s, REASON_LIMIT,
 						"a message of a length that is not allowed");
@@ -198,8 +212,10 @@ static void expire(struct session *s)
 
 	if (s->state == SESSION_OPEN && port_expire(s->port, PORT_DUMP, s->now))
 		service->dump_late(s->handle, &s->dump, (s->now - s->dump_since) / 1000);
-	if (s->state == SESSION_OPEN && port_expire(s->port, PORT_EVAL, s->now))
+	if (s->state == SESSION_OPEN && port_expire(s->port, PORT_EVAL, s->now)) {
+		session_audit_late(s);
 		service->eval_late(s->handle, s->eval_id, (s->now - s->eval_since) / 1000);
+	}
 }
 
 /* When a client that does not read is cut off. */
@@ -256,7 +272,7 @@ static int receive(struct session *s)
 	if (n == 0)
 		s->eof = 1;
 	else if (n < 0 && n != PYSTUCK_EAGAIN)
-		session_move(s, SESSION_CLOSED);
+		lose(s, LOST);
 	return n > 0;
 }
 
@@ -274,7 +290,7 @@ static void settle_eof(struct session *s, const struct port_load *load)
 	if (s->state != SESSION_OPEN)
 		session_move(s, SESSION_CLOSED);
 	else if (channel_partial(s->channel))
-		session_move(s, SESSION_CLOSED); /* cut off in the middle of a message */
+		lose(s, "it ended in the middle of a message");
 	else if (s->door->keys != NULL && port_request(s->port, PORT_EVAL) != PORT_FREE)
 		session_move(s, SESSION_CLOSED);
 	else if (!has_request(s) && load->bytes == 0)
@@ -290,7 +306,7 @@ static void settle(struct session *s)
 		return;
 	port_load(s->port, &load);
 	if (load.lost) {
-		session_move(s, SESSION_CLOSED);
+		lose(s, LOST);
 		return;
 	}
 	if (s->eof && s->state != SESSION_CLOSING)
@@ -323,7 +339,9 @@ void session_run(struct session *s, short revents, uint64_t now)
 		more = receive(s);
 	rc = port_pump(s->port);
 	if (rc != 0 && rc != PYSTUCK_EAGAIN)
-		session_move(s, SESSION_CLOSED);
+		lose(s, LOST);
+	if (s->state == SESSION_OPEN)
+		session_audit_veto(s);
 	expire(s);
 	if (s->state == SESSION_ACCOUNT)
 		session_auth_account(s);
@@ -339,7 +357,8 @@ void session_run(struct session *s, short revents, uint64_t now)
 	if ((revents & (POLLHUP | POLLERR)) != 0 && !more)
 		session_move(s, SESSION_CLOSED);
 	if (now >= cut_deadline(s))
-		session_move(s, SESSION_CLOSED);
+		lose(s, s->state == SESSION_OPEN ? "what was sent to it was left unread for too long"
+							 : "it was silent for too long");
 }
 
 short session_events(const struct session *s)
@@ -355,6 +374,12 @@ short session_events(const struct session *s)
 	if (load.blocked)
 		events |= POLLOUT;
 	return events;
+}
+
+void session_cut(struct session *s, const char *why, uint64_t now)
+{
+	s->now = now;
+	lose(s, why);
 }
 
 void session_goodbye(struct session *s, enum reason reason, const char *text, uint64_t now)
@@ -384,6 +409,7 @@ struct session *session_new(struct session_door *door, int fd, uint64_t now)
 		return NULL;
 	}
 	s->door = door;
+	s->number = atomic_fetch_add(&connections, 1) + 1;
 	s->channel = ch;
 	s->now = now;
 	s->deadline = now + (uint64_t)door->times.stranger_ms * MS;

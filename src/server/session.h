@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "account.h"
+#include "audit.h"
 #include "keyfile.h"
 #include "policy.h"
 #include "service.h"
@@ -42,6 +43,8 @@ struct session_door {
 	unsigned max_clients;
 	unsigned gil_timeout_ms;
 	struct session_times times;
+	struct audit *audit; /* NULL: none */
+	int audit_required;  /* what cannot be logged is not evaluated */
 	int wake_fd;
 	unsigned clients; /* sessions that are SESSION_OPEN, or about to be: SESSION_ADMIT */
 };
@@ -67,6 +70,8 @@ uint64_t session_deadline(
 
 /* Does all that there is to do now; revents are poll's, 0 when the port or the clock calls. */
 void session_run(struct session *s, short revents, uint64_t now);
+/* Closes at once and without a word; `why` is for the log. */
+void session_cut(struct session *s, const char *why, uint64_t now);
 /* Says goodbye where that is possible without waiting, and closes. */
 void session_goodbye(struct session *s, enum reason reason, const char *text, uint64_t now);
 

@@ -37,9 +37,12 @@ void session_auth_unix(struct session *s)
 	who->pid = cred.pid;
 	peercred_free(&cred);
 	if (rc != 0) {
+		session_audit_connect(s);
 		session_refuse(s, REASON_DENIED, "the kernel did not say who you are");
 		return;
 	}
+	/* Before anything is said of them. */
+	session_audit_connect(s);
 	(void)snprintf(who->text, sizeof(who->text), "uid %lu, pid %ld", (unsigned long)who->uid,
 		(long)who->pid);
 	if (who->role == ROLE_NONE) {
@@ -92,6 +95,9 @@ void session_auth_tcp(struct session *s)
 	};
 	int fd = channel_fd(s->channel);
 
+	if (s->door->audit != NULL)
+		peer_name(fd, s->address);
+	session_audit_connect(s);
 	/* Comforts: without them all works, only later. */
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		(void)setsockopt(fd, options[i].level, options[i].option, &options[i].value,
@@ -246,6 +252,8 @@ void session_auth_handshake(struct session *s)
 	 */
 	if (rc == 0)
 		rc = port_pump(s->port);
+	if (rc != 0 && rc != PYSTUCK_EAGAIN)
+		session_why(s, "the handshake failed: not one of our keys, or no handshake at all");
 	session_move(s, rc == 0 || rc == PYSTUCK_EAGAIN ? SESSION_HELLO : SESSION_CLOSED);
 }
 
@@ -374,6 +382,7 @@ void session_auth_hello(struct session *s, const struct msg_hello *hello)
 	char text[96];
 
 	if (!span_equals(hello->magic, PROTOCOL_MAGIC)) {
+		session_why(s, "not a client of pystuck");
 		session_move(s, SESSION_CLOSED);
 	} else if (hello->version != PROTOCOL_VERSION) {
 		(void)snprintf(text, sizeof(text),

@@ -4,6 +4,7 @@
 #ifndef PYSTUCK_SESSION_PRIVATE_H
 #define PYSTUCK_SESSION_PRIVATE_H
 
+#include "addr.h"
 #include "channel.h"
 #include "port_private.h"
 #include "session.h"
@@ -18,6 +19,11 @@ struct session {
 	struct service_client who;
 	uint32_t key_id;    /* of keyring_id(); 0 before the handshake and on a Unix socket */
 	unsigned keys_turn; /* of the door's keys, when this session was last compared with them */
+	uint64_t number;        /* of the connection in this process, from 1 */
+	char address[ADDR_TEXT]; /* of a client on TCP, for the log; else "" */
+	char why[128];          /* the session ends, for the log; "": not said */
+	uint64_t opened;        /* when SESSION_OPEN began */
+	uint64_t evals, dumps;  /* that were asked for and allowed */
 	enum role uncapped; /* the role that the rules give, before the listener's ceiling */
 	struct account *account; /* while SESSION_ACCOUNT */
 	void *handle;       /* the service's, while SESSION_OPEN */
@@ -37,6 +43,8 @@ struct session {
 };
 
 void session_move(struct session *s, enum session_state to);
+/* Why the session is about to end, in words for the log; the first ones count. */
+void session_why(struct session *s, const char *text);
 /* Answers HELLO, or a user without a role, with a refusal, and closes when that is sent. */
 void session_refuse(struct session *s, enum reason reason, const char *text);
 
@@ -66,5 +74,17 @@ void session_auth_hello(struct session *s, const struct msg_hello *hello);
 void session_auth_account(struct session *s);
 /* SESSION_ADMIT: opens the session, or refuses it, when the program has spoken, or not in time. */
 void session_auth_admit(struct session *s);
+
+/* ---- the audit log (session_audit.c) ---------------------------------------------------------- */
+
+void session_audit_connect(const struct session *s);
+/* After a move of the session: let in, refused, gone. */
+void session_audit_move(struct session *s, enum session_state from);
+void session_audit_deny(const struct session *s, enum msg_type type, const char *text);
+/* Before the evaluation begins. As audit_put: not 0: it could not be logged. */
+int session_audit_eval(const struct session *s, struct span source);
+void session_audit_late(const struct session *s);
+/* If the program has said no to an evaluation since. */
+void session_audit_veto(const struct session *s);
 
 #endif

@@ -65,6 +65,7 @@ static int start_dump(struct session *s, const struct msg_dump *request)
 {
 	if (is_over(s) || port_request(s->port, PORT_DUMP) != PORT_FREE)
 		return 0;
+	s->dumps++;
 	s->dump = *request;
 	s->dump_since = s->now;
 	port_expect(s->port, PORT_DUMP, request->id, gil_deadline(s));
@@ -105,6 +106,12 @@ static int take_eval(struct session *s, const struct msg_eval *request)
 			"this id belongs to an evaluation that was detached; use a fresh one");
 		return 1;
 	}
+	if (session_audit_eval(s, request->source) != 0 && s->door->audit_required) {
+		session_error(s, request->id, REASON_DENIED,
+			"not evaluated: it could not be logged, and this server evaluates nothing that is not");
+		return 1;
+	}
+	s->evals++;
 	s->eval_id = request->id;
 	s->eval_since = s->now;
 	port_expect(s->port, PORT_EVAL, request->id, gil_deadline(s));
@@ -139,18 +146,24 @@ static uint32_t id_of(const struct msg *m)
 	}
 }
 
+static void deny(struct session *s, const struct msg *m, enum reason reason, const char *text)
+{
+	session_audit_deny(s, m->type, text);
+	session_error(s, id_of(m), reason, text);
+}
+
 static int take_denied(struct session *s, const struct msg *m)
 {
 	if (is_over(s))
 		return 0;
 	if (session_request_judge(s->state, s->uncapped, (int)m->type, 0) == SESSION_ALLOW &&
 		m->type != MSG_DUMP)
-		session_error(s, id_of(m), REASON_DISABLED,
+		deny(s, m, REASON_DISABLED,
 			s->door->service->eval != NULL
 				? "evaluation is switched off in this server"
 				: "this server was built without evaluation");
 	else
-		session_error(s, id_of(m), REASON_DENIED, "your role does not allow this");
+		deny(s, m, REASON_DENIED, "your role does not allow this");
 	return 1;
 }
 
@@ -169,6 +182,7 @@ static int take_request(struct session *s, const struct msg *m)
 		take_detach(s, m->detach.id);
 		return 1;
 	case MSG_BYE:
+		session_why(s, "the client said goodbye");
 		session_move(s, SESSION_CLOSING);
 		return 1;
 	default:
