@@ -13,6 +13,7 @@
 
 #include "msg.h"
 
+#define PORT_ANSWER_MAX (48u << 20)	/* bytes of one answer that find room whatever else is queued */
 #define PORT_HIGH_WATER (256u * 1024)	/* bytes queued, above which port_write waits */
 
 struct port;

@@ -12,10 +12,11 @@
 #include "lines.h"
 #include "locals.h"
 #include "msg.h"
+#include "port.h"
 #include "waits.h"
 
-#define ANSWER_BYTES_MAX                                                                           \
-	(64u * 1024 * 1024) /* threads that do not fit any more are counted in omitted_threads */
+/* Threads that do not fit any more are counted in omitted_threads. */
+#define ANSWER_BYTES_MAX PORT_ANSWER_MAX
 
 struct answer {
 	struct msg_dump_begin begin; /* `threads` is filled in */

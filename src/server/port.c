@@ -24,7 +24,9 @@
 #include "error.h"
 #include "text.h"
 
-#define QUEUE_MAX (48u << 20)  /* bytes of answers; a dump at its limits is less */
+/* Besides the longest answer: what else may be queued, the high-water mark and a message each of an
+ * evaluation and of the net thread. */
+#define QUEUE_MAX (PORT_ANSWER_MAX + PORT_HIGH_WATER + 2 * (MSG_MAX + 64u))
 #define QUEUE_KEEP (64u << 10) /* memory that an empty queue keeps */
 
 struct claim {

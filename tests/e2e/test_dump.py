@@ -162,6 +162,54 @@ deep(900)
     assert len([f for f in answer["threads"][0]["frames"] if f["function"] == "deep"]) == 901
 
 
+def test_a_dump_near_the_limit_is_whole_and_beyond_it_says_what_is_missing(one_python, start, dump, client):
+    # Each frame has a code object of its own, whose names are some 5 KiB: of 48 MiB nine threads take 44, twelve too many.
+    program = start(one_python, """
+import sys, threading, pystuck
+sys.setrecursionlimit(10000)
+threading.stack_size(64 << 20)
+ready, stay = threading.Semaphore(0), threading.Event()
+
+def link(chain, i):
+    if i < len(chain):
+        return chain[i](chain, i + 1)
+    ready.release()
+    stay.wait()
+
+def chain(thread):
+    names = [("co_filename", "f" * 4000), ("co_name", "n" * 1000)]
+    if hasattr(link.__code__, "co_qualname"):
+        names.append(("co_qualname", "n" * 1000))
+    return [type(link)(link.__code__.replace(**{name: "%s %d %d" % (text, thread, i) for name, text in names}), globals())
+            for i in range(1000)]
+
+def more(first, last):
+    for t in range(first, last):
+        threading.Thread(target=link, args=(chain(t), 0), daemon=True).start()
+        ready.acquire()
+
+more(0, 9)
+pystuck.run_server()
+print("READY", flush=True)
+sys.stdin.readline()
+more(9, 12)
+print("MORE", flush=True)
+sys.stdin.read()
+""")
+    whole = dump(program)
+    chains = [t for t in whole["threads"] if len(t["frames"]) > 1000]
+    assert len(chains) == 9 and whole["omitted_threads"] == 0 and len(whole["threads"]) == 10
+    assert len({f["function"] for t in chains for f in t["frames"] if f["function"].startswith("nnn")}) == 9000
+    program.say("")
+    program.out.until("MORE")
+    answer = client("--socket", program.socket, "--json")
+    assert answer.status == 5, (answer.status, answer.err)
+    cut = answer.json
+    chains = [t for t in cut["threads"] if len(t["frames"]) > 1000]
+    assert cut["omitted_threads"] > 0 and 9 <= len(chains) < 12
+    assert len(cut["threads"]) + cut["omitted_threads"] == 13
+
+
 @pytest.mark.evaluates
 def test_a_dump_does_not_import_anything(python, start, client, ask):
     program = start(python, """

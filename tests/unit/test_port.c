@@ -96,6 +96,28 @@ static void test_port_answers_go_over_the_mark_but_not_over_the_limit(void **sta
 	assert_in_range(n, 40, 60);
 }
 
+static void test_port_the_longest_answer_finds_room_whatever_else_is_queued(void **state)
+{
+	uint8_t *longest = calloc(1, PORT_ANSWER_MAX);
+	struct msg m = rig_output(0, (struct span){longest, MSG_TEXT_MAX});
+	struct msg end = rig_result(1);
+
+	(void)state;
+	assert_non_null(longest);
+	/* The socket is full, the queue at its mark, and one message over it has come. */
+	while (!blocked()) {
+		assert_int_equal(write_kilobyte(0), 0);
+		(void)port_pump(port);
+	}
+	while (write_kilobyte(0) == 0)
+		if (pending() + 2048 > PORT_HIGH_WATER)
+			break;
+	assert_int_equal(port_try_write(port, &m), 0);
+	assert_int_equal(port_answer_framed(port, (struct span){longest, PORT_ANSWER_MAX}), 0);
+	assert_int_equal(port_answer(port, &end), 0);
+	free(longest);
+}
+
 static void test_port_a_full_socket_is_left_to_the_net_thread(void **state)
 {
 	struct msg m = rig_result(1);
@@ -315,6 +337,7 @@ int main(void)
 		T(test_port_output_stays_before_the_result),
 		T(test_port_try_write_stops_at_the_high_water_mark),
 		NARROW(test_port_answers_go_over_the_mark_but_not_over_the_limit),
+		NARROW(test_port_the_longest_answer_finds_room_whatever_else_is_queued),
 		NARROW(test_port_a_full_socket_is_left_to_the_net_thread),
 		NARROW(test_port_a_worker_that_finds_the_socket_full_calls_the_net_thread),
 		NARROW(test_port_load_tells_since_when_nothing_moves),
