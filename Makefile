@@ -250,8 +250,13 @@ asan:				## both under AddressSanitizer and UBSan
 	$(MAKE) --no-print-directory $(ASAN) e2e RUN_E2E='$(ASAN_E2E)' || status=1; exit $$status
 ASAN_E2E := tools/run-e2e --preload libasan.so --build $(BUILD)/asan \
 	--results $(RESULTS)/asan-e2e.xml
-valgrind: $(UNIT_BIN)		## the C tests under valgrind
-	@$(RUN_UNIT:unit.counts=valgrind.counts) --timeout 600 --under '$(VALGRIND)' $(UNIT_BIN)
+valgrind: $(UNIT_BIN) module	## the C tests and the story of the README under valgrind
+	@status=0; $(RUN_UNIT:unit.counts=valgrind.counts) --timeout 600 --under '$(VALGRIND)' $(UNIT_BIN) || status=1; \
+	$(VALGRIND_E2E) -k test_story || status=1; exit $$status
+valgrind-e2e: module		## all end-to-end tests under valgrind: an hour
+	@$(VALGRIND_E2E)
+VALGRIND_E2E = PYSTUCK_PATIENCE=120 E2E_SECONDS=7200 tools/run-e2e --valgrind --build $(BUILD) \
+	--results $(RESULTS)/valgrind-e2e.xml $(PYTHON) --
 VALGRIND := valgrind --quiet --child-silent-after-fork=yes --error-exitcode=99 --leak-check=full \
 	--show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
 TSAN := BUILD=$(BUILD)/tsan RESULTS=$(RESULTS) STAGE=tsan- CC=gcc SAN=thread OPT='-O1 -g'
@@ -270,9 +275,10 @@ fuzz-short:			## the same, 15 seconds each
 fuzz-run: $(FUZZ_BIN)
 	@tools/fuzz --seconds $(FUZZ_SECONDS) --work $(BUILD) $(FUZZ_BIN)
 
-compilers:			## everything with gcc and with clang, warnings as errors
+compilers:			## everything with gcc and with clang, the client with libedit; warnings are errors
 	@for cc in gcc clang; do $(MAKE) --no-print-directory BUILD=$(BUILD)/$$cc CC=$$cc \
 		all unit-programs || exit 1; done
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/libedit EDITLINE=libedit $(BUILD)/libedit/pystuck
 bench: modules			## side by side with the peers
 	@bench/run
 check-versions:			## end to end on Debian sid's Pythons, in a chroot (root, Debian)
@@ -358,7 +364,7 @@ help:				## this list
 	@echo '           EDITLINE=libedit (readline without the GPL) PAM=no SYSCONFDIR FUZZ_SECONDS V=1'
 
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ)) $(call pyobj,$(PYROOM)))
-.PHONY: no-eval all module modules unit-programs check unit inner e2e asan valgrind tsan tsan-run fuzz fuzz-short \
+.PHONY: no-eval all module modules unit-programs check unit inner e2e asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
 	fuzz-run compilers bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.

@@ -1,7 +1,8 @@
 """Fixtures for the end-to-end tests: a real Python program, and the real client.
 
 Environment: PYSTUCK_BUILD (the build directory), PYSTUCK_CLIENT (the client), PYSTUCK_PYTHONS (the interpreters that
-the programs run on, separated by spaces), PYSTUCK_PRELOAD (LD_PRELOAD for the programs, for sanitizers).
+the programs run on, separated by spaces), PYSTUCK_PRELOAD (LD_PRELOAD for the programs, for sanitizers), PYSTUCK_UNDER (what
+the programs run under, for valgrind), PYSTUCK_PATIENCE (seconds that anything may take).
 """
 
 import json
@@ -95,6 +96,7 @@ class Lines:
                 return found
 
 
+UNDER = os.environ.get("PYSTUCK_UNDER", "").split()  # valgrind and its options, before each program
 SANITIZED = bool(os.environ.get("PYSTUCK_PRELOAD"))  # freed memory stays for a while, and addresses are used lavishly
 
 
@@ -118,7 +120,7 @@ class Program:
         self.path.write_text(script)
         self.environment = program_env(directory, env)
         self.process = subprocess.Popen(
-            [*prefix, python, *args, str(self.path)], env=self.environment, cwd=cwd or self.directory,
+            [*UNDER, *prefix, python, *args, str(self.path)], env=self.environment, cwd=cwd or self.directory,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1, **popen)
         self.out = Lines(self.process.stdout)
         self.err = Lines(self.process.stderr)
