@@ -96,13 +96,20 @@ static int run_between(struct start *s)
 	return sys != 0 ? sys : s->failed_with;
 }
 
-/* An fd that the program may have given up keeps us off 0, 1 and 2. */
+/* 0, 1 and 2 are the program's, also where it has closed them: what it prints must not get here. */
 static int above_standard(int fd)
 {
 	int higher = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
 	(void)close(fd);
 	return higher;
+}
+
+/* As close(), of what may not be there. */
+static void drop(int fd)
+{
+	if (fd >= 0)
+		(void)close(fd);
 }
 
 int account_start_adopts(void)
@@ -124,15 +131,15 @@ int account_start_program(const char *path, int *fd, struct diag *d)
 			"PAM helper: this process adopts orphans now, so that it must not start one");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
 		return diag_set(d, PYSTUCK_ESYS, errno, "PAM helper: no socket: %m");
+	ends[0] = above_standard(ends[0]);
 	s.fd = above_standard(ends[1]);
-	if (s.fd < 0 || fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0)
+	if (ends[0] < 0 || s.fd < 0 || fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0)
 		sys = errno;
 	else
 		sys = run_between(&s);
-	if (s.fd >= 0)
-		(void)close(s.fd);
+	drop(s.fd);
 	if (sys != 0) {
-		(void)close(ends[0]);
+		drop(ends[0]);
 		errno = sys;
 		return diag_set(d, PYSTUCK_ESYS, sys, "PAM helper %s: cannot be started: %m", path);
 	}
