@@ -31,6 +31,7 @@ static const struct {
 	[AUDIT_VETO] = {"veto", 4},
 	[AUDIT_LATE] = {"late", 5},
 	[AUDIT_DISCONNECT] = {"disconnect", 6},
+	[AUDIT_KEYS] = {"keys", 5},
 	[AUDIT_LOST] = {"lost", 4},
 };
 
@@ -155,6 +156,8 @@ int audit_text(struct buf *b, const struct audit_event *e, size_t source_max)
 	put_format(&o, "%s:", audit_action_name(e->action));
 	if (e->action == AUDIT_LOST)
 		put_format(&o, " %llu events", (unsigned long long)e->lost);
+	if (e->action == AUDIT_KEYS)
+		put_str(&o, " the file has changed");
 	put_who(&o, e);
 	if (e->role != ROLE_NONE)
 		put_format(&o, " role %s,", role_name((int)e->role));

@@ -38,7 +38,6 @@ struct session_door {
 	const struct policy *policy;
 	struct keyring *keys; /* NULL: a Unix socket. Replaced when their file has changed */
 	unsigned keys_turn;   /* counts these changes, so that each session notices */
-	char keys_trouble[DIAG_TEXT]; /* why the file could not be read again; "" when it could */
 	const struct account_helper *account; /* who is asked about each client; NULL: nobody */
 	unsigned max_clients;
 	unsigned gil_timeout_ms;

@@ -63,7 +63,8 @@ void session_audit_move(struct session *s, enum session_state from)
 	} else if ((s->state == SESSION_CLOSING || s->state == SESSION_CLOSED) &&
 		   from != SESSION_CLOSING) {
 		put(s, AUDIT_REFUSE,
-			s->why[0] != '\0' ? s->why : "it closed the connection before it was let in");
+			s->why[0] != '\0' ? s->why
+					  : "it closed the connection before it was let in");
 	}
 }
 
@@ -96,4 +97,19 @@ void session_audit_veto(const struct session *s)
 
 	if (port_vetoed(s->port, PORT_EVAL, &id, text))
 		put(s, AUDIT_VETO, text);
+}
+
+void session_audit_keys(const struct session *s, const char *trouble)
+{
+	struct audit_event e = {.action = AUDIT_KEYS, .uid = (uid_t)-1};
+	char text[DIAG_TEXT + 64];
+
+	if (trouble != NULL)
+		(void)snprintf(
+			text, sizeof(text), "the keys that it had stay in force: %s", trouble);
+	else
+		(void)snprintf(
+			text, sizeof(text), "%zu keys in it now", keyring_count(s->door->keys));
+	e.reason = span_text(text);
+	(void)audit_put(s->door->audit, &e, s->now);
 }

@@ -139,12 +139,14 @@ void session_auth_renew(struct session *s)
 	if (rc == 0)
 		return;
 	/* A file that is gone or unfit changes nothing: who edits it badly locks nobody out. */
-	memcpy(door->keys_trouble, d.text, sizeof(door->keys_trouble));
-	if (rc < 0)
+	if (rc < 0) {
+		session_audit_keys(s, d.text);
 		return;
+	}
 	keyring_free(door->keys);
 	door->keys = fresh;
 	door->keys_turn++;
+	session_audit_keys(s, NULL);
 	/* Only fails when the counter is full, and then the thread is being woken anyway. */
 	(void)!write(door->wake_fd, &one, sizeof(one));
 }
@@ -305,8 +307,8 @@ static void ask_program(struct session *s)
 	int asked = 0;
 
 	if (door->service->admit != NULL) {
-		port_expect(s->port, PORT_ADMIT, 0,
-			s->now + (uint64_t)door->gil_timeout_ms * 1000000u);
+		port_expect(
+			s->port, PORT_ADMIT, 0, s->now + (uint64_t)door->gil_timeout_ms * 1000000u);
 		session_move(s, SESSION_ADMIT);
 		asked = door->service->admit(door->context, &s->who, s->port);
 	}
@@ -317,7 +319,8 @@ static void ask_program(struct session *s)
 		open_session(s);
 	else
 		session_refuse(s, REASON_LIMIT,
-			"the program's audit hooks are to be asked first, and cannot be: no memory or no thread");
+			"the program's audit hooks are to be asked first, and cannot be: no memory "
+			"or no thread");
 }
 
 void session_auth_admit(struct session *s)
@@ -329,7 +332,8 @@ void session_auth_admit(struct session *s)
 		return;
 	if (port_expire(s->port, PORT_ADMIT, s->now))
 		session_refuse(s, REASON_GIL,
-			"the program's audit hooks are to be asked first, and could not be in time: "
+			"the program's audit hooks are to be asked first, and could not be in "
+			"time: "
 			"the GIL is not given up, or a hook does not return");
 	else if (port_request(s->port, PORT_ADMIT) != PORT_FREE)
 		return;

@@ -77,6 +77,8 @@ void session_auth_admit(struct session *s);
 
 /* ---- the audit log (session_audit.c) ---------------------------------------------------------- */
 
+/* The key file: it has been read again, or why it could not be. */
+void session_audit_keys(const struct session *s, const char *trouble);
 void session_audit_connect(const struct session *s);
 /* After a move of the session: let in, refused, gone. */
 void session_audit_move(struct session *s, enum session_state from);

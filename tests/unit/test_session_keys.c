@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "../../src/server/session.h"
+#include "audit.h"
 #include "service_rig.h"
 
 #define CLIENTS 3
@@ -19,6 +20,24 @@ static struct session_door door;
 static struct session *sessions[CLIENTS];
 static struct channel *clients[CLIENTS];
 static uint64_t now;
+static int keys_lines; /* what the log was told of the file, and the last of it */
+static char keys_line[1024];
+
+static int note(void *context, const struct audit_event *e)
+{
+	struct buf b;
+
+	(void)context;
+	if (e->action != AUDIT_KEYS)
+		return 0;
+	keys_lines++;
+	buf_init(&b, sizeof(keys_line) - 1);
+	assert_int_equal(audit_text(&b, e, 200), 0);
+	memcpy(keys_line, buf_bytes(&b), buf_len(&b));
+	keys_line[buf_len(&b)] = '\0';
+	buf_free(&b);
+	return 0;
+}
 
 /* The file: key i as "keyI" with that role, for each role that is not NULL. */
 static void write_keys(const char *const roles[CLIENTS])
@@ -60,11 +79,13 @@ static int setup(void **state)
 	door = (struct session_door){.service = &fake_service,
 		.policy = &policy,
 		.keys = keyfile_load(path, NULL),
+		.audit = audit_call("test", note, NULL),
 		.max_clients = 4,
 		.gil_timeout_ms = 1000,
 		.wake_fd = eventfd(0, EFD_NONBLOCK),
 		.times = {.stranger_ms = 5000, .stall_ms = 30000, .linger_ms = 1000}};
-	return door.wake_fd < 0 || door.keys == NULL;
+	keys_lines = 0;
+	return door.wake_fd < 0 || door.keys == NULL || door.audit == NULL;
 }
 
 static void hang_up(size_t i)
@@ -81,6 +102,7 @@ static int teardown(void **state)
 	for (size_t i = 0; i < CLIENTS; i++)
 		hang_up(i);
 	keyring_free(door.keys);
+	audit_free(door.audit);
 	close(door.wake_fd);
 	unlink(path);
 	fake_reset();
@@ -291,15 +313,20 @@ static void test_session_keys_a_bad_file_changes_nothing_and_is_noted(void **sta
 	welcome(0, ROLE_EVAL);
 	assert_int_equal(chmod(path, 0644), 0);
 	is_served(0, 1);
-	assert_non_null(strstr(door.keys_trouble, "chmod 600"));
+	assert_non_null(strstr(keys_line, "stay in force: key file /"));
+	assert_non_null(strstr(keys_line, "chmod 600"));
+	is_served(0, 9);
+	assert_int_equal(keys_lines, 1);
 	assert_int_equal(unlink(path), 0);
 	is_served(0, 2);
 	welcome(1, ROLE_LOCALS);
-	assert_non_null(strstr(door.keys_trouble, "not there"));
+	assert_non_null(strstr(keys_line, "not there"));
+	assert_int_equal(keys_lines, 2);
 	KEYS("eval", "locals", NULL);
 	is_served(0, 3);
 	is_served(1, 1);
-	assert_string_equal(door.keys_trouble, "");
+	assert_string_equal(keys_line, "keys: the file has changed: 2 keys in it now");
+	assert_int_equal(keys_lines, 3);
 }
 
 static void test_session_keys_a_rule_counts_for_the_new_keys_too(void **state)
