@@ -51,6 +51,12 @@ enum role policy_key(const struct policy *p, const char *key_name, enum role mos
 /* The same without the ceiling: tells "your role is too low" from "this server has it switched off". */
 enum role policy_user_uncapped(const struct policy *p, const struct peercred *who);
 enum role policy_key_uncapped(const struct policy *p, const char *key_name, enum role most);
+/*
+ * 0 when a Unix socket may be served by these rules. PYSTUCK_EINVAL with a sentence when the server itself runs as the overflow
+ * uid and no rule for a user or group says who may come: the kernel shows strangers without a name here as that uid, too, so
+ * that even the server's own user is nobody by default.
+ */
+int policy_check(const struct policy *p, struct diag *d);
 /* 1 when a rule lets in somebody besides the server's own uid and root: then a socket open to others makes sense. */
 int policy_names_others(const struct policy *p);
 

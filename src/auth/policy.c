@@ -105,6 +105,23 @@ enum role policy_key(const struct policy *p, const char *key_name, enum role mos
 	return cap(p, policy_key_uncapped(p, key_name, most));
 }
 
+int policy_check(const struct policy *p, struct diag *d)
+{
+	unsigned long uid = (unsigned long)p->server_uid;
+
+	if (p->server_uid != p->overflow_uid)
+		return 0;
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->rules[i].subject != POLICY_KEY)
+			return 0;
+	}
+	return diag_set(d, PYSTUCK_EINVAL, 0,
+		"this program runs as uid %lu, as which the kernel shows users without a name here, "
+		"too, so its own user is not let in by default; say who may come: "
+		"allow={%lu: \"eval\"}",
+		uid, uid);
+}
+
 int policy_names_others(const struct policy *p)
 {
 	for (size_t i = 0; i < p->count; i++) {

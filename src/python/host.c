@@ -89,13 +89,21 @@ static int make_socket(const struct host_request *r, struct listen_socket *s, in
 	}
 	if (r->place == HOST_DEFAULT) {
 		int found = listen_inherited(s, SYSTEMD_NAME, o.open_to_all, d);
-		if (found != 0)
-			return found < 0 ? found : 0;
+		if (found < 0)
+			return found;
+		if (found > 0) {
+			int e = s->addr.kind == ADDR_TCP ? 0 : policy_check(&r->policy, d);
+			if (e)
+				listen_close(s);
+			return e;
+		}
 	}
+	int e = policy_check(&r->policy, d);
+	if (e)
+		return e;
 	if (!r->mode_given && o.open_to_all)
 		return diag_set(d, PYSTUCK_EINVAL, 0, "allow= lets in other users, but the default mode=0o600 keeps "
 			"them from connecting; say mode=0o660 and group=, or mode=0o666");
-	int e;
 	if (r->place == HOST_PATH) {
 		*per_process = strstr(r->path, "{pid}") != NULL;
 		e = addr_unix(&o.addr, r->path, d);

@@ -1,5 +1,6 @@
 """Who gets in: by user, by group, by key; and what each role may do. Needs root, to be several users."""
 
+import contextlib
 import grp
 import os
 import pwd
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BUILD, CLIENT, PYTHONS
+from conftest import BUILD, CLIENT, PATIENCE, PYTHONS, SANITIZED
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to act as several users")
 
@@ -106,26 +107,53 @@ def system_python():
     pytest.fail(f"nobody but root can run any of {PYTHONS}")
 
 
-@needs_root
-def test_a_server_of_a_plain_user_serves_that_user_and_root(client, public):
-    shutil.copytree(BUILD / "python", public / "python")
+@contextlib.contextmanager
+def server_of(user, public, arguments=""):
+    """A program of this user that serves in a directory of its own: (the process, its socket)."""
+    shutil.copytree(BUILD / "python", public / "python", dirs_exist_ok=True)
     shutil.copy(CLIENT, public / "pystuck")
     own = public / "own"
-    own.mkdir()
-    os.chown(own, DAEMON.pw_uid, DAEMON.pw_gid)
+    own.mkdir(exist_ok=True)
+    os.chown(own, user.pw_uid, user.pw_gid)
     program = subprocess.Popen(
-        [*as_user(DAEMON), system_python(), "-c", SERVER.format(arguments=f"socket={str(own / 's.sock')!r}")],
+        [*as_user(user), system_python(), "-c", SERVER.format(arguments=f"socket={str(own / 's.sock')!r}, {arguments}")],
         env={"PYTHONPATH": str(public / "python"), "PATH": os.environ["PATH"], "LD_PRELOAD": os.environ.get("PYSTUCK_PRELOAD", ""),
-             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True)
     try:
-        assert program.stdout.readline().startswith("ADDRESS") and program.stdout.readline() == "READY\n"
-        assert client("--socket", own / "s.sock", "-c", "modules.os.getuid()").out == f"{DAEMON.pw_uid}\n"
-        as_daemon = subprocess.run([*as_user(DAEMON), public / "pystuck", "--socket", own / "s.sock", "-c", "1+1"],
-                                   capture_output=True, text=True, timeout=20)
-        assert as_daemon.stdout == "2\n", as_daemon
+        yield program, own / "s.sock"
     finally:
         program.communicate("")
-    assert program.returncode == 0 and not (own / "s.sock").exists()
+
+
+def ask_as(user, public, path, *what):
+    return subprocess.run([*as_user(user), public / "pystuck", "--socket", path, *what], capture_output=True, text=True, timeout=20)
+
+
+@needs_root
+def test_a_server_of_a_plain_user_serves_that_user_and_root(client, public):
+    with server_of(DAEMON, public) as (program, path):
+        assert program.stdout.readline().startswith("ADDRESS") and program.stdout.readline() == "READY\n"
+        assert client("--socket", path, "-c", "modules.os.getuid()").out == f"{DAEMON.pw_uid}\n"
+        as_daemon = ask_as(DAEMON, public, path, "-c", "1+1")
+        assert as_daemon.stdout == "2\n", as_daemon
+    assert program.returncode == 0 and not path.exists()
+
+
+@needs_root
+def test_a_server_of_the_overflow_uid_says_so_and_needs_rules(public):
+    overflow = int(Path("/proc/sys/kernel/overflowuid").read_text())
+    user = pwd.struct_passwd(("overflow", "x", overflow, overflow, "", "/", "/bin/false"))
+    with server_of(user, public) as (program, path):
+        _, error = program.communicate("", timeout=20)
+        assert program.returncode == 1 and "ValueError" in error and f"allow={{{overflow}: " in error, error
+        assert not path.exists()
+    with server_of(user, public, f"allow={{{overflow}: 'stacks'}}") as (program, path):
+        assert program.stdout.readline().startswith("ADDRESS") and program.stdout.readline() == "READY\n"
+        stacks = ask_as(user, public, path, "--no-repl")
+        assert stacks.returncode == 0, stacks
+        refused = ask_as(user, public, path, "-c", "1+1")
+        assert refused.returncode == 4 and refused.stdout == "", refused
 
 
 @needs_root
@@ -149,3 +177,25 @@ def test_the_client_refuses_a_server_of_another_plain_user(client, public):
         fake.kill()
         fake.wait()
         fake.stdout.close()
+
+
+@needs_root
+def test_who_comes_is_decided_without_a_look_into_proc(start, one_python, public, client, tmp_path):
+    """Neither for who is let in nor for who is refused is a file of the client's process opened, or looked for."""
+    if SANITIZED or not shutil.which("strace"):
+        pytest.skip("needs strace, and a Python without a sanitizer")
+    log = tmp_path / "log"
+    path = public / "s.sock"
+    start(one_python, SERVER.format(arguments=f"socket={str(path)!r}, mode=0o666, allow={{'daemon': 'stacks'}}"),
+          prefix=("strace", "-f", "-qq", "-s", "200", "-e", "trace=%file", "-o", log))
+    pids = []
+    for user, status in ((DAEMON, 0), (NOBODY, 4)):
+        # exec: the client is the process that sh was.
+        done = subprocess.run([*as_user(user), "sh", "-c", 'echo $$; exec "$@"', "sh", CLIENT, "--socket", path, "--no-repl"],
+                              capture_output=True, text=True, timeout=PATIENCE, env=dict(os.environ, HOME="/nonexistent"))
+        assert done.returncode == status, done
+        pids.append(int(done.stdout.split("\n")[0]))
+    calls = log.read_text()
+    assert "pystuck" in calls  # it has been traced
+    for pid in pids:
+        assert f"/proc/{pid}" not in calls, [line for line in calls.splitlines() if f"/proc/{pid}" in line]

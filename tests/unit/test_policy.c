@@ -154,6 +154,23 @@ static void test_policy_the_overflow_uid_needs_a_rule_of_its_own(void **state)
 	assert_int_equal(role_of_uid(0), ROLE_NONE);
 }
 
+static void test_policy_a_server_of_the_overflow_uid_needs_rules(void **state)
+{
+	(void)state;
+	assert_int_equal(policy_check(&p, &d), 0);
+	policy_init(&p, OVERFLOW, OVERFLOW);
+	assert_int_equal(policy_check(&p, &d), PYSTUCK_EINVAL);
+	assert_non_null(strstr(d.text, "allow={65534: \"eval\"}"));
+	add("key:ci", "eval");
+	assert_int_equal(policy_check(&p, &d), PYSTUCK_EINVAL);
+	add("65534", "eval");
+	assert_int_equal(policy_check(&p, &d), 0);
+	assert_int_equal(role_of_uid(OVERFLOW), ROLE_EVAL);
+	policy_init(&p, OVERFLOW, OVERFLOW);
+	add("@50", "stacks");
+	assert_int_equal(policy_check(&p, &d), 0);
+}
+
 static void test_policy_gid_minus_one_matches_nothing(void **state)
 {
 	(void)state;
@@ -352,6 +369,7 @@ int main(void)
 		T(test_policy_a_rule_for_a_group_of_the_server_counts_before_the_default),
 		T(test_policy_uid_minus_one_matches_nothing),
 		T(test_policy_the_overflow_uid_needs_a_rule_of_its_own),
+		T(test_policy_a_server_of_the_overflow_uid_needs_rules),
 		T(test_policy_gid_minus_one_matches_nothing),
 		T(test_policy_no_client_gets_more_than_the_ceiling),
 		T(test_policy_without_rules_for_keys_each_key_may_do_everything),
