@@ -207,14 +207,18 @@ struct search {
 	int named; /* 1: only paths with the word in them */
 };
 
-static int same_mounts(pid_t pid)
+/* Of files ("mnt") or network ("net"): does the process see the same as we do? */
+static int same_namespace(pid_t pid, const char *what)
 {
 	char path[PLACES_PREFIX];
 	struct stat ours, theirs;
 
-	snprintf(path, sizeof path, "/proc/%ld/ns/mnt", (long)pid);
+	snprintf(path, sizeof path, "/proc/%ld/ns/%s", (long)pid, what);
 	/* Unreadable: another user's process; then its paths are taken as they are. */
-	if (stat(path, &theirs) != 0 || stat("/proc/self/ns/mnt", &ours) != 0)
+	if (stat(path, &theirs) != 0)
+		return 1;
+	snprintf(path, sizeof path, "/proc/self/ns/%s", what);
+	if (stat(path, &ours) != 0)
 		return 1;
 	return ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
 }
@@ -309,25 +313,44 @@ int places_has_server(pid_t pid)
 	return found;
 }
 
+/*
+ * Looks through the process's own network; and through ours, where that is another one: a socket
+ * that systemd made for a service without network is in there, and its path is one of ours.
+ */
+static int add_from_tables(struct search *s, pid_t pid)
+{
+	char table[PLACES_PREFIX];
+	int rc;
+
+	snprintf(table, sizeof table, "/proc/%ld/net/unix", (long)pid);
+	rc = each_row(table, add_if_open, s);
+	if (rc == 0 && !same_namespace(pid, "net")) {
+		s->root[0] = '\0';
+		rc = each_row("/proc/net/unix", add_if_open, s);
+	}
+	return rc;
+}
+
 int places_open(struct places *p, pid_t pid)
 {
 	struct search s = {.places = p, .named = 1};
-	char table[PLACES_PREFIX];
+	char root[PLACES_PREFIX] = "";
 	size_t before = p->count;
 
-	if (!same_mounts(pid))
-		snprintf(s.root, sizeof s.root, "/proc/%ld/root", (long)pid);
-	snprintf(table, sizeof table, "/proc/%ld/net/unix", (long)pid);
+	if (!same_namespace(pid, "mnt"))
+		snprintf(root, sizeof root, "/proc/%ld/root", (long)pid);
+	memcpy(s.root, root, sizeof root);
 	int rc = read_inodes(&s, pid);
 	if (rc == 0)
-		rc = each_row(table, add_if_open, &s);
+		rc = add_from_tables(&s, pid);
 	/*
 	 * A path that somebody chose need not have the word in it, but then the process must have
 	 * our thread.
 	 */
 	if (rc == 0 && p->count == before && places_has_server(pid)) {
 		s.named = 0;
-		rc = each_row(table, add_if_open, &s);
+		memcpy(s.root, root, sizeof root);
+		rc = add_from_tables(&s, pid);
 	}
 	free(s.inodes);
 	return rc;
