@@ -242,6 +242,9 @@ no-eval:			## an extension without evaluation: what is in it, and what it refuse
 	@PYSTUCK_WITHOUT=eval tools/run-e2e --build $(BUILD)/no-eval --results $(RESULTS)/no-eval-e2e.xml $(PYTHONS) \
 		-- -k 'test_no_eval or test_dump'
 
+systemd:			## services of a real systemd, booted for the tests (root)
+	@tools/run-systemd --build $(BUILD) --results $(RESULTS)/systemd.xml
+
 ASAN := BUILD=$(BUILD)/asan RESULTS=$(RESULTS) STAGE=asan- CC=gcc SAN=address,undefined OPT='-O1 -g'
 # use_sigaltstack: with gcc 12 a thread that ends is blamed for what the sanitizer's own farewell does on its stack.
 asan: export ASAN_OPTIONS := use_sigaltstack=0:$(ASAN_OPTIONS)
@@ -364,7 +367,7 @@ help:				## this list
 	@echo '           EDITLINE=libedit (readline without the GPL) PAM=no SYSCONFDIR FUZZ_SECONDS V=1'
 
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ)) $(call pyobj,$(PYROOM)))
-.PHONY: no-eval all module modules unit-programs check unit inner e2e asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
+.PHONY: no-eval all module modules unit-programs check unit inner e2e systemd asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
 	fuzz-run compilers bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.
