@@ -19,11 +19,17 @@ struct channel;
 
 /*
  * Takes over fd (closed by channel_free). `limit_in` bounds one incoming message (raised later with channel_limit_in).
- * `handshake` 1: starts with handshake records; 0: plain from the start. NULL: out of memory, fd still the caller's.
+ * `handshake` 1: starts with handshake records; 0: plain from the start. NULL: out of memory or no fd, which is still the
+ * caller's. When the program closes the fd behind our back, whatever file it is then is left alone: sending and receiving end
+ * with PYSTUCK_ECLOSED, and channel_free does not close it.
  */
 struct channel *channel_new(int fd, size_t limit_in, int handshake);
 void channel_free(struct channel *ch);
+/* Closes the fd alone: where another thread, which is not in this process, may have stopped in the middle of its work. */
+void channel_forget(struct channel *ch);
 int channel_fd(const struct channel *ch);
+/* 0 when the program has closed the fd: it may be a file of the program's by now. */
+int channel_has_fd(const struct channel *ch);
 void channel_limit_in(struct channel *ch, size_t limit_in);
 
 /* Handshake records: one whole record (the span lives until the next call), PYSTUCK_EAGAIN, or an error. */
@@ -34,7 +40,8 @@ void channel_seal(struct channel *ch, struct noise_cipher *send, struct noise_ci
 
 /*
  * Reads what the fd has, at most about 64 KiB a call. >0 bytes read; 0: end of file; PYSTUCK_EAGAIN (also when as much has
- * been read as may wait here: call channel_next until it returns 0 first); PYSTUCK_ESYS (errno); PYSTUCK_ENOMEM.
+ * been read as may wait here: call channel_next until it returns 0 first); PYSTUCK_ESYS (errno); PYSTUCK_ENOMEM;
+ * PYSTUCK_ECLOSED.
  */
 int channel_fill(struct channel *ch);
 /*

@@ -52,6 +52,8 @@ int listen_default(struct addr *a, int *per_process, struct diag *d);
 
 /* Closes fd and unlinks the path if this process made it and the file there is still that one. */
 void listen_close(struct listen_socket *s);
+/* The program has closed the fd, which is another file's now or none: removes the dead socket file, leaves the fd alone. */
+void listen_lost(struct listen_socket *s);
 /* In a forked child: closes the fd, touches nothing else. */
 void listen_forget(struct listen_socket *s);
 

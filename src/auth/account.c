@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "account_private.h"
+#include "ownfd.h"
 #include "peercred.h"
 
 /* Where make install puts it: the Makefile says. */
@@ -23,7 +24,7 @@
 #define INSTALL_HINT "install it with make install (it is built where libpam's header is)"
 
 struct account {
-	int fd;
+	struct ownfd fd;
 	int verdict;                         /* PYSTUCK_EAGAIN while there is none */
 	uint8_t bytes[ACCTMSG_ANSWER_MAX + 1]; /* one more, to notice a longer answer */
 	size_t len;
@@ -165,28 +166,33 @@ struct account *account_start(
 	const struct account_helper *h, const struct acctmsg_request *r, struct diag *d)
 {
 	struct account *a = calloc(1, sizeof(*a));
+	int fd = -1;
 	int rc;
 
 	if (a == NULL) {
 		(void)diag_set(d, PYSTUCK_ENOMEM, 0, "out of memory");
 		return NULL;
 	}
-	a->fd = -1;
+	a->fd.fd = -1;
 	a->verdict = PYSTUCK_EAGAIN;
 	switch (h->way) {
 	case ACCOUNT_BY_SOCKET:
-		rc = dial(h->path, &a->fd, d);
+		rc = dial(h->path, &fd, d);
 		break;
 	case ACCOUNT_BY_PROGRAM:
-		rc = account_start_program(h->path, &a->fd, d);
+		rc = account_start_program(h->path, &fd, d);
 		break;
 	default:
 		rc = diag_set(d, PYSTUCK_EINVAL, 0, "there is no PAM helper");
 		break;
 	}
 	if (rc == 0)
-		rc = send_request(a->fd, r, d);
+		rc = send_request(fd, r, d);
+	if (rc == 0 && ownfd_take(&a->fd, fd) != 0)
+		rc = diag_set(d, PYSTUCK_ENOMEM, 0, "out of memory");
 	if (rc != 0) {
+		if (fd >= 0)
+			close(fd);
 		account_free(a);
 		return NULL;
 	}
@@ -195,7 +201,7 @@ struct account *account_start(
 
 int account_fd(const struct account *a)
 {
-	return a->fd;
+	return a->fd.fd;
 }
 
 /* ---- the verdict ----------------------------------------------------------------------------- */
@@ -219,8 +225,12 @@ static int judge(struct account *a)
 /* Reads on. The verdict, or PYSTUCK_EAGAIN. */
 static int read_on(struct account *a)
 {
+	/* What others say to the program is no verdict. */
+	if (!ownfd_is(&a->fd))
+		return diag_set(&a->why, PYSTUCK_EPERM, 0,
+			"the program has closed the connection to the PAM helper");
 	while (a->len < sizeof(a->bytes)) {
-		ssize_t n = recv(a->fd, a->bytes + a->len, sizeof(a->bytes) - a->len, MSG_DONTWAIT);
+		ssize_t n = recv(a->fd.fd, a->bytes + a->len, sizeof(a->bytes) - a->len, MSG_DONTWAIT);
 
 		if (n == 0)
 			return judge(a);
@@ -248,7 +258,6 @@ void account_free(struct account *a)
 {
 	if (a == NULL)
 		return;
-	if (a->fd >= 0)
-		close(a->fd);
+	ownfd_close(&a->fd);
 	free(a);
 }

@@ -27,7 +27,7 @@
 /* The arguments as they came, borrowed; NULL or None: not given. */
 struct given {
 	PyObject *host, *port, *socket, *key, *allow, *mode, *group, *eval, *namespace, *gil_timeout,
-		*max_clients, *pam;
+		*max_clients, *pam, *on_fork;
 };
 
 static int is_given(PyObject *o)
@@ -330,6 +330,23 @@ static int parse_pam(const struct given *g, struct host_request *r)
 	return e ? raise_diag(&d) : 0;
 }
 
+/* What a forked child does. */
+static int parse_fork(const struct given *g, struct host_request *r)
+{
+	if (!is_given(g->on_fork))
+		return 0;
+	if (!PyUnicode_Check(g->on_fork)) {
+		PyErr_Format(PyExc_TypeError, "on_fork must be 'restart' or 'ignore', not %.100s",
+			Py_TYPE(g->on_fork)->tp_name);
+		return -1;
+	}
+	r->ignore_fork = PyUnicode_CompareWithASCIIString(g->on_fork, "ignore") == 0;
+	if (r->ignore_fork || PyUnicode_CompareWithASCIIString(g->on_fork, "restart") == 0)
+		return 0;
+	PyErr_Format(PyExc_ValueError, "on_fork must be 'restart' or 'ignore', not %R", g->on_fork);
+	return -1;
+}
+
 static int parse_namespace(const struct given *g, struct host_request *r)
 {
 	PyObject *copy = NULL;
@@ -359,15 +376,16 @@ static int parse_namespace(const struct given *g, struct host_request *r)
 int args_parse(PyObject *args, PyObject *kwargs, struct host_request *r)
 {
 	static char *names[] = { "host", "port", "socket", "key", "allow", "mode", "group", "eval", "namespace",
-		"gil_timeout", "max_clients", "pam", NULL };
+		"gil_timeout", "max_clients", "pam", "on_fork", NULL };
 	struct given g = { 0 };
 	memset(r, 0, sizeof *r);
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOOOOOOOOO:run_server", names, &g.host, &g.port,
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOOOOOOOOOO:run_server", names, &g.host, &g.port,
 			&g.socket, &g.key, &g.allow, &g.mode, &g.group, &g.eval, &g.namespace,
-			&g.gil_timeout, &g.max_clients, &g.pam))
+			&g.gil_timeout, &g.max_clients, &g.pam, &g.on_fork))
 		return -1;
 	if (parse_place(&g, r) == 0 && parse_allow(&g, r) == 0 && parse_mode(&g, r) == 0 &&
-		parse_limits(&g, r) == 0 && parse_pam(&g, r) == 0 && parse_namespace(&g, r) == 0 && parse_key(&g, r) == 0)
+		parse_limits(&g, r) == 0 && parse_pam(&g, r) == 0 && parse_fork(&g, r) == 0 &&
+		parse_namespace(&g, r) == 0 && parse_key(&g, r) == 0)
 		return 0;
 	host_request_free(r);
 	return -1;

@@ -112,6 +112,7 @@ static void restart_later(void)
 static PyObject *before(PyObject *self, PyObject *none)
 {
 	(void)self, (void)none;
+	host_notice_fork();
 	Py_BEGIN_ALLOW_THREADS
 	host_before_fork();
 	Py_END_ALLOW_THREADS

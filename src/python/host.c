@@ -16,6 +16,7 @@
 #include "gil.h"
 #include "lane.h"
 #include "ours.h"
+#include "ownfd.h"
 #include "server.h"
 
 #define GONE_TRIES 200		/* of 50 us each: 10 ms */
@@ -24,7 +25,7 @@
 
 /*
  * A listener's life: FREE -> OPEN -> FREE; in a forked child OPEN -> WAITING (to be opened under the child's own path) -> OPEN, or
- * OPEN -> GONE (its address is the parent's) -> FREE when closed.
+ * OPEN -> GONE (its address is the parent's, or the child is not to serve) -> FREE when closed.
  */
 enum listener_state { LISTENER_FREE, LISTENER_OPEN, LISTENER_WAITING, LISTENER_GONE };
 
@@ -51,6 +52,49 @@ static struct {
 	int opener_cancel;
 	pthread_cond_t opener_wake;
 } host = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void reset_locks(void)
+{
+	pthread_condattr_t monotonic;
+	pthread_mutex_init(&host.lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&host.opener_wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+/* In a forked child, which has this one thread, GIL held: nothing of the parent's is ours any more. */
+static void become_child(void)
+{
+	reset_locks();
+	host.forks = 0;
+	host.opener_started = 0;
+	if (host.pid == 0)
+		return;
+	host.pid = getpid();
+	ours_forget();
+	eval_forget();
+	lane_forget();
+	gil_forget();
+	if (host.server)
+		server_forget(host.server);
+	host.server = NULL;
+	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++) {
+		struct listener *l = &host.listeners[i];
+		if (l->state == LISTENER_OPEN)
+			l->state = l->per_process && !l->request.ignore_fork ? LISTENER_WAITING : LISTENER_GONE;
+	}
+}
+
+void host_notice_fork(void)
+{
+	if (host.pid == 0 || host.pid == getpid())
+		return;
+	become_child();
+	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
+		if (host.listeners[i].state == LISTENER_WAITING)
+			host.listeners[i].state = LISTENER_GONE;
+}
 
 static struct listener *find(uint32_t id)
 {
@@ -175,11 +219,24 @@ static int settle(struct diag *d)
 	return 0;
 }
 
+/* Once: what a child of a fork that Python does not know of must not keep. */
+static int watch_forks(struct diag *d)
+{
+	static int watched;
+	if (!watched && pthread_atfork(NULL, NULL, ownfd_close_all) != 0)
+		return diag_set(d, PYSTUCK_ENOMEM, 0, "out of memory");
+	watched = 1;
+	return 0;
+}
+
 int host_open(struct host_request *r, uint32_t *id, struct diag *d)
 {
 	int e = 0;
 	pthread_mutex_lock(&host.lock);
 	struct listener *l = find_free();
+	e = watch_forks(d);
+	if (e != 0)
+		goto out;
 	if (host.stopped) {
 		e = diag_set(d, PYSTUCK_EINVAL, 0, "the interpreter is shutting down; it cannot be served any more");
 		goto out;
@@ -376,38 +433,12 @@ void host_after_fork(void)
 	pthread_mutex_unlock(&host.lock);
 }
 
-static void reset_locks(void)
-{
-	pthread_condattr_t monotonic;
-	pthread_mutex_init(&host.lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&host.opener_wake, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-}
-
 void host_after_fork_child(void)
 {
-	reset_locks();
-	host.forks = 0;
-	host.opener_started = 0;
-	if (host.pid == 0)
-		return;
-	host.pid = getpid();
-	ours_forget();
-	eval_forget();
-	lane_forget();
-	gil_forget();
-	if (host.server)
-		server_forget(host.server);
-	host.server = NULL;
-	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++) {
-		struct listener *l = &host.listeners[i];
-		if (l->state == LISTENER_OPEN)
-			l->state = l->per_process ? LISTENER_WAITING : LISTENER_GONE;
-		if (l->state == LISTENER_WAITING)
-			visitor_context_refresh(l->request.context);
-	}
+	become_child();
+	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
+		if (host.listeners[i].state == LISTENER_WAITING)
+			visitor_context_refresh(host.listeners[i].request.context);
 	start_opener();
 }
 

@@ -34,6 +34,7 @@ struct host_request {
 	struct account_helper account;	/* way ACCOUNT_NONE: no account check */
 	unsigned max_clients;
 	unsigned gil_timeout_ms;
+	int ignore_fork;	/* a forked child does not serve, not even under an address of its own */
 	struct visitor_context *context;
 };
 
@@ -57,13 +58,19 @@ struct host_state {
 };
 int host_state(uint32_t id, struct host_state *state);
 
+/*
+ * GIL held; before any of the calls above and below. A C library's fork() runs none of Python's hooks: in its child our fds have been
+ * closed (pthread_atfork), and this notices the rest. The parent's listeners are not the child's; it may open its own.
+ */
+void host_notice_fork(void);
 /* No GIL. Parks all threads of ours that can be, so that the process forks with none; counted, for forks in several threads. */
 void host_before_fork(void);
 /* No GIL. The other half, in the parent, when fork() has returned. */
 void host_after_fork(void);
 /*
  * In the child, GIL held: closes all that was inherited. Listeners whose address has the pid in it are opened again under the
- * new one, a moment later (HOST_CHILD_DELAY_MS), so that a child which only execs or exits leaves nothing behind.
+ * new one (unless ignore_fork), a moment later (HOST_CHILD_DELAY_MS), so that a child which only execs or exits leaves nothing
+ * behind.
  */
 #define HOST_CHILD_DELAY_MS 100
 void host_after_fork_child(void);

@@ -31,6 +31,7 @@ static int server_state(ServerObject *self)
 	struct host_state state = { 0 };
 	int e;
 	uint32_t id = self->id;
+	host_notice_fork();
 	Py_BEGIN_ALLOW_THREADS
 	e = host_state(id, &state);
 	Py_END_ALLOW_THREADS
@@ -71,6 +72,7 @@ static PyObject *server_repr(PyObject *self)
 static void close_by_id(uint32_t id)
 {
 	struct visitor_context *context = NULL;
+	host_notice_fork();
 	Py_BEGIN_ALLOW_THREADS
 	host_close(id, &context);
 	Py_END_ALLOW_THREADS
@@ -146,7 +148,7 @@ static PyType_Spec server_spec = {
 };
 
 PyDoc_STRVAR(run_server_doc, "run_server(host=None, port=None, *, socket=None, key=None, allow=None, "
-	"mode=0o600, group=None, eval=True, namespace=None, gil_timeout=1.0, max_clients=16, pam=False)\n--\n\n"
+	"mode=0o600, group=None, eval=True, namespace=None, gil_timeout=1.0, max_clients=16, pam=False, on_fork='restart')\n--\n\n"
 	"Let `pystuck` look into this process from a shell, and return the Server.\n"
 	"\n"
 	"With no arguments it listens on a Unix socket that only this user and root can use.\n"
@@ -164,6 +166,7 @@ PyDoc_STRVAR(run_server_doc, "run_server(host=None, port=None, *, socket=None, k
 	"max_clients (int): how many may be connected at a time.\n"
 	"pam (bool or path): True: who comes must also pass PAM's account check for the service pystuck; a path: by the\n"
 	"    helper whose socket or program is there.\n"
+	"on_fork (str): 'restart': a forked child whose address has the pid in it serves there; 'ignore': no child does.\n"
 	"\n"
 	"Raises TypeError, ValueError, OSError or PermissionError; the message says what to do.\n"
 	"\n"
@@ -185,6 +188,7 @@ static PyObject *run_server(PyObject *module, PyObject *args, PyObject *kwargs)
 		host_request_free(&request);
 		return NULL;
 	}
+	host_notice_fork();
 	Py_BEGIN_ALLOW_THREADS
 	e = host_open(&request, &id, &d);
 	Py_END_ALLOW_THREADS
@@ -207,6 +211,7 @@ static PyObject *stop_server(PyObject *module, PyObject *none)
 	uint32_t ids[64];
 	size_t n;
 	(void)module, (void)none;
+	host_notice_fork();
 	Py_BEGIN_ALLOW_THREADS
 	n = host_list(ids, sizeof ids / sizeof *ids);
 	Py_END_ALLOW_THREADS

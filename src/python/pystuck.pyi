@@ -49,6 +49,7 @@ def run_server(
     gil_timeout: Optional[float] = 1.0,
     max_clients: Optional[int] = 16,
     pam: Union[bool, _Path, None] = False,
+    on_fork: Optional[Literal["restart", "ignore"]] = "restart",
 ) -> Server:
     """Let ``pystuck`` look into this process from a shell, and return the Server.
 
@@ -66,6 +67,8 @@ def run_server(
     max_clients: how many may be connected at a time.
     pam: True: who comes must also pass PAM's account check for the service ``pystuck`` (/etc/pam.d/pystuck); a path: by the
         helper whose socket or program is there.
+    on_fork: 'restart': a forked child serves at an address of its own, if the address has the pid in it (the default one has,
+        or ``{pid}``); 'ignore': the child closes what it inherited and never serves.
 
     Raises TypeError, ValueError, OSError or PermissionError; the message says what to do.
     """

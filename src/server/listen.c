@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "listen_path.h"
+#include "ownfd.h"
 
 #define BACKLOG 128
 #define LOCK_WAIT_MS                                                                               \
@@ -45,6 +46,15 @@ void listen_close(struct listen_socket *s)
 		close(s->fd);
 	}
 	reset(s);
+}
+
+void listen_lost(struct listen_socket *s)
+{
+	/* Its inode number may be another file's: one that is dead is ours, or was. */
+	if (s->addr.kind == ADDR_UNIX && !s->inherited &&
+		listen_path_look(s->addr.path) == LISTEN_PATH_DEAD)
+		remove_file(s);
+	s->fd = -1;
 }
 
 void listen_forget(struct listen_socket *s)
@@ -179,7 +189,8 @@ static int open_unix(struct listen_socket *s, const struct listen_options *o, st
 	lock = listen_path_lock(o->addr.path, LOCK_WAIT_MS);
 	rc = clear_path(o->addr.path, lock >= 0, d);
 	if (rc == 0) {
-		s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		s->fd = ownfd_raise(
+			socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 		if (s->fd < 0)
 			rc = diag_set(d, PYSTUCK_ESYS, errno, "socket %s: %m", o->addr.path);
 		else
@@ -232,7 +243,8 @@ static int open_tcp(struct listen_socket *s, const struct listen_options *o, str
 	if (rc != 0)
 		return rc;
 	addr_format(&o->addr, text);
-	s->fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	s->fd = ownfd_raise(
+		socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (s->fd >= 0 && bind_tcp(s->fd, &at, len) == 0)
 		return note_port(s, d);
 	if (errno == EADDRINUSE)

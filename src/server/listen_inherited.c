@@ -13,6 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "ownfd.h"
+
 #define FDS_START 3 /* SD_LISTEN_FDS_START */
 #define FDS_MAX 256 /* more than any unit has */
 
@@ -155,6 +157,7 @@ static int take_copy(struct listen_socket *s, int fd, struct diag *d)
 	s->fd = fcntl(fd, F_DUPFD_CLOEXEC, FDS_START);
 	if (s->fd < 0)
 		return diag_set(d, PYSTUCK_ESYS, errno, "inherited fd %d: %m", fd);
+	s->fd = ownfd_raise(s->fd);
 	return 0;
 }
 

@@ -19,10 +19,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "error.h"
 #include "text.h"
+#include "wake.h"
 
 /* Besides the longest answer: what else may be queued, the high-water mark and a message each of an
  * evaluation and of the net thread. */
@@ -45,7 +45,7 @@ struct veto {
 
 struct port {
 	atomic_uint references;
-	int wake_fd;
+	struct ownfd wake;
 
 	pthread_mutex_t lock;
 	pthread_cond_t
@@ -74,14 +74,14 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-struct port *port_new(struct channel *ch, int wake_fd)
+struct port *port_new(struct channel *ch, const struct ownfd *wake)
 {
 	struct port *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
 		return NULL;
 	atomic_init(&p->references, 1);
-	p->wake_fd = wake_fd;
+	p->wake = *wake;
 	p->channel = ch;
 	buf_init(&p->queue, QUEUE_MAX);
 	buf_init(&p->moving, QUEUE_MAX);
@@ -116,17 +116,13 @@ void port_unref(struct port *p)
 	destroy(p);
 }
 
-/* `lock` is held, which also means that the eventfd is still open: ports are closed before it is.
- */
+/* `lock` is held. */
 static void wake(struct port *p)
 {
-	const uint64_t one = 1;
-
 	if (p->woken || p->closed)
 		return;
 	p->woken = 1;
-	/* Only fails when the counter is full, and then the thread is being woken anyway. */
-	(void)!write(p->wake_fd, &one, sizeof(one));
+	(void)wake_call(&p->wake);
 }
 
 /* `lock` is held. Something that the net thread may wait for has come. */
@@ -536,6 +532,6 @@ void port_forget(struct port *p)
 		p->channel = NULL;
 		pthread_mutex_unlock(&p->send);
 	} else if (p->channel != NULL) {
-		close(channel_fd(p->channel));
+		channel_forget(p->channel);
 	}
 }

@@ -6,14 +6,14 @@
 #define PYSTUCK_PORT_PRIVATE_H
 
 #include "channel.h"
+#include "ownfd.h"
 #include "port.h"
 
 /*
- * A port over a channel, with one reference. Takes the channel over (freed by port_close). A byte
- * of work for the net thread is announced by a write to wake_fd, an eventfd that outlives every
- * open port. NULL: out of memory, the channel is still the caller's.
+ * A port over a channel, with one reference. Takes the channel over (freed by port_close). Work
+ * for the net thread is announced by wake_call(wake), which is copied. NULL: out of memory, the channel is still the caller's.
  */
-struct port *port_new(struct channel *ch, int wake_fd);
+struct port *port_new(struct channel *ch, const struct ownfd *wake);
 /*
  * The end: what is queued is dropped, claims fail from now on, port_write lets go, the fd is
  * closed. The port itself lives until its last reference goes. Waits for a worker that is just

@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -72,9 +71,8 @@ struct server *server_new(const struct service *service, struct diag *d)
 		free_memory(s);
 		return NULL;
 	}
-	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (s->wake_fd < 0) {
-		(void)diag_set(d, PYSTUCK_ESYS, errno, "cannot make an eventfd: %m");
+	if (wake_open(&s->wake) != 0) {
+		(void)diag_set(d, PYSTUCK_ESYS, errno, "cannot make a socket pair: %m");
 		free_memory(s);
 		return NULL;
 	}
@@ -122,11 +120,10 @@ int server_resume(struct server *s, struct diag *d)
 /* Tells the thread to end and waits for it, at most until the time is up. 0, or why it goes on. */
 static int ask_to_end(struct server *s)
 {
-	const uint64_t one = 1;
 	struct timespec until;
 
 	atomic_store(&s->stop, 1);
-	if (write(s->wake_fd, &one, sizeof(one)) != sizeof(one))
+	if (wake_call(&s->wake.out) != 0)
 		return EBADF;
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += PARK_S;
@@ -188,7 +185,7 @@ int server_add(
 	if (rc != 0)
 		return rc;
 	l = calloc(1, sizeof(*l));
-	if (l == NULL || server_loop_reserve(s, 1) != 0) {
+	if (l == NULL || server_loop_reserve(s, 1) != 0 || ownfd_take(&l->own, o->socket.fd) != 0) {
 		free(l);
 		return diag_set(d, PYSTUCK_ENOMEM, 0, "out of memory");
 	}
@@ -209,7 +206,7 @@ int server_add(
 		.max_clients = o->max_clients,
 		.gil_timeout_ms = o->gil_timeout_ms,
 		.times = s->times,
-		.wake_fd = s->wake_fd,
+		.wake = s->wake.out,
 	};
 	s->listeners[s->count++] = l;
 	*id = l->id;
@@ -235,6 +232,8 @@ void *server_remove(struct server *s, uint32_t id)
 		(s->count - at - 1) * sizeof(struct listener *));
 	s->count--;
 	/* First no new ones, then goodbye to those who are here. */
+	if (!ownfd_drop(&l->own))
+		listen_lost(&l->socket);
 	listen_close(&l->socket);
 	for (size_t i = 0; i < l->count; i++) {
 		session_goodbye(l->sessions[i], REASON_STOPPING, "the server is going away", now);
@@ -260,7 +259,7 @@ void server_free(struct server *s)
 	server_park(s);
 	while (s->count > 0)
 		(void)server_remove(s, s->listeners[0]->id);
-	close(s->wake_fd);
+	wake_close(&s->wake);
 	free_memory(s);
 }
 
@@ -270,6 +269,8 @@ void server_forget(struct server *s)
 		struct listener *l = s->listeners[i];
 
 		audit_forget(l->door.audit);
+		if (!ownfd_drop(&l->own))
+			l->socket.fd = -1;
 		listen_forget(&l->socket);
 		for (size_t j = 0; j < l->count; j++)
 			session_forget(l->sessions[j]);
@@ -277,7 +278,7 @@ void server_forget(struct server *s)
 		free(l->sessions);
 		free(l);
 	}
-	close(s->wake_fd);
+	wake_close(&s->wake);
 	free_memory(s);
 }
 

@@ -163,7 +163,8 @@ static int after_error(struct listener *l, int sys, uint64_t now)
 /* leaving: clients have hung up of whom not all has been read yet. */
 static void accept_some(struct server *s, struct listener *l, int leaving, uint64_t now)
 {
-	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+	l->broken = !ownfd_is(&l->own);
+	for (int i = 0; i < ACCEPTS_PER_TURN && !l->broken; i++) {
 		/* Nobody is refused for want of a place that is about to be free: first another
 		 * turn. */
 		if (l->door.clients >= l->door.max_clients && (i > 0 || leaving))
@@ -204,7 +205,7 @@ static size_t fill_polls(struct server *s, uint64_t now, uint64_t *next)
 	size_t n = 0;
 
 	*next = UINT64_MAX;
-	add_poll(s, &n, s->wake_broken ? -1 : s->wake_fd, POLLIN, NULL);
+	add_poll(s, &n, s->wake_broken ? -1 : s->wake.in.fd, POLLIN, NULL);
 	for (size_t i = 0; i < s->count; i++) {
 		struct listener *l = s->listeners[i];
 		int paused = l->paused_until > now;
@@ -247,19 +248,16 @@ static int timeout_ms(const struct server *s, uint64_t now, uint64_t next)
 	return ms < INT32_MAX ? (int)ms : INT32_MAX;
 }
 
-/* Reads the eventfd empty. 1 when ports may have something for us. */
+/* Takes the calls. 1 when ports may have something for us. */
 static int was_woken(struct server *s)
 {
-	uint64_t count;
-
 	if ((s->polls[0].revents & POLLNVAL) != 0)
 		s->wake_broken = 1;
 	if (s->wake_broken)
 		return 1;
 	if (s->polls[0].revents == 0)
 		return 0;
-	/* Non-blocking, and one read takes all. */
-	if (read(s->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN && errno != EINTR)
+	if (wake_drain(&s->wake) < 0)
 		s->wake_broken = 1;
 	return 1;
 }

@@ -10,10 +10,12 @@
 
 #include "server.h"
 #include "session.h"
+#include "wake.h"
 
 struct listener {
 	uint32_t id;
 	struct listen_socket socket;
+	struct ownfd own; /* its fd */
 	int broken;            /* somebody has closed our fd: never polled again */
 	uint64_t paused_until; /* no accept before this time */
 	struct policy policy;
@@ -30,7 +32,7 @@ struct server {
 	size_t count;
 	uint32_t last_id;
 
-	int wake_fd; /* an eventfd: ports and server_park call the net thread */
+	struct wake wake; /* ports and server_park call the net thread */
 	int wake_broken;
 	pthread_t thread;
 	int running;
@@ -38,7 +40,7 @@ struct server {
 	atomic_int stop;
 	_Atomic uint64_t turns;
 
-	/* One entry each for wake_fd, the listeners, the sessions, PAM's verdicts; room is made before a session
+	/* One entry each for wake, the listeners, the sessions, PAM's verdicts; room is made before a session
 	 * comes. */
 	struct pollfd *polls;
 	struct session **polled; /* whose entry it is; NULL for the first ones */

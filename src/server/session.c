@@ -254,8 +254,10 @@ uint64_t session_deadline(const struct session *s)
 static int discard(struct session *s)
 {
 	uint8_t bytes[DISCARD];
-	ssize_t n = recv(session_fd(s), bytes, sizeof(bytes), MSG_DONTWAIT);
+	ssize_t n = 0;
 
+	if (channel_has_fd(s->channel))
+		n = recv(session_fd(s), bytes, sizeof(bytes), MSG_DONTWAIT);
 	if (n == 0)
 		s->eof = 1;
 	return n > 0;
@@ -315,7 +317,7 @@ static void settle(struct session *s)
 		return;
 	if (s->eof)
 		session_move(s, SESSION_CLOSED);
-	else if (!s->shut)
+	else if (!s->shut && channel_has_fd(s->channel))
 		s->shut = shutdown(session_fd(s), SHUT_WR) == 0;
 }
 
@@ -396,10 +398,11 @@ struct session *session_new(struct session_door *door, int fd, uint64_t now)
 	struct session *s = calloc(1, sizeof(*s));
 	struct channel *ch = NULL;
 
+	fd = ownfd_raise(fd);
 	if (s != NULL)
 		ch = channel_new(fd, MSG_MAX_HELLO, door->keys != NULL);
 	if (ch != NULL)
-		s->port = port_new(ch, door->wake_fd);
+		s->port = port_new(ch, &door->wake);
 	if (s == NULL || ch == NULL || s->port == NULL) {
 		if (ch != NULL)
 			channel_free(ch); /* closes fd */

@@ -10,6 +10,7 @@
 #include "account.h"
 #include "audit.h"
 #include "keyfile.h"
+#include "ownfd.h"
 #include "policy.h"
 #include "service.h"
 
@@ -44,7 +45,7 @@ struct session_door {
 	struct session_times times;
 	struct audit *audit; /* NULL: none */
 	int audit_required;  /* what cannot be logged is not evaluated */
-	int wake_fd;
+	struct ownfd wake;
 	unsigned clients; /* sessions that are SESSION_OPEN, or about to be: SESSION_ADMIT */
 };
 

@@ -14,6 +14,7 @@
 #include "noise.h"
 #include "peercred.h"
 #include "session_private.h"
+#include "wake.h"
 
 /* A client whose machine is gone gives its place back after about two minutes, without a timer of
  * ours. */
@@ -132,7 +133,6 @@ void session_auth_renew(struct session *s)
 {
 	struct session_door *door = s->door;
 	struct keyring *fresh = NULL;
-	const uint64_t one = 1;
 	struct diag d = {0};
 	int rc = keyfile_again(door->keys, &fresh, &d);
 
@@ -147,8 +147,7 @@ void session_auth_renew(struct session *s)
 	door->keys = fresh;
 	door->keys_turn++;
 	session_audit_keys(s, NULL);
-	/* Only fails when the counter is full, and then the thread is being woken anyway. */
-	(void)!write(door->wake_fd, &one, sizeof(one));
+	(void)wake_call(&door->wake);
 }
 
 /* A client whose HELLO has been read is told why, by the message that is due; a stranger nothing.

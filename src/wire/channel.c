@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "error.h"
 #include "msg.h"
+#include "ownfd.h"
 
 #define FRAME_HEADER 4
 #define RECORD_HEADER 2
@@ -26,7 +26,7 @@
 enum transport { HANDSHAKE, PLAIN, SEALED };
 
 struct channel {
-	int fd;
+	struct ownfd fd;
 	enum transport transport;
 	struct receiving {
 		size_t limit;		/* of one message */
@@ -50,7 +50,10 @@ struct channel *channel_new(int fd, size_t limit_in, int handshake)
 
 	if (ch == NULL)
 		return NULL;
-	ch->fd = fd;
+	if (ownfd_take(&ch->fd, fd) != 0) {
+		free(ch);
+		return NULL;
+	}
 	ch->transport = handshake ? HANDSHAKE : PLAIN;
 	ch->in.chunk = READ_MIN;
 	/* An incomplete message, and the record that brings its rest and others behind it. */
@@ -70,14 +73,23 @@ void channel_free(struct channel *ch)
 	buf_free(&ch->out.queue);
 	noise_cipher_wipe(&ch->in.cipher);
 	noise_cipher_wipe(&ch->out.cipher);
-	if (ch->fd >= 0)
-		close(ch->fd);
+	ownfd_close(&ch->fd);
 	free(ch);
+}
+
+void channel_forget(struct channel *ch)
+{
+	ownfd_close(&ch->fd);
 }
 
 int channel_fd(const struct channel *ch)
 {
-	return ch->fd;
+	return ch->fd.fd;
+}
+
+int channel_has_fd(const struct channel *ch)
+{
+	return ownfd_is(&ch->fd);
 }
 
 void channel_limit_in(struct channel *ch, size_t limit_in)
@@ -203,6 +215,8 @@ int channel_fill(struct channel *ch)
 	int rc;
 
 	settle(in);
+	if (!ownfd_is(&ch->fd))
+		return PYSTUCK_ECLOSED;
 	if (ch->transport == PLAIN)
 		space = room(b, FRAME_HEADER + in->limit);
 	else
@@ -215,7 +229,7 @@ int channel_fill(struct channel *ch)
 	if (rc != 0)
 		return rc;
 	do
-		got = recv(ch->fd, at, space, MSG_DONTWAIT);
+		got = recv(ch->fd.fd, at, space, MSG_DONTWAIT);
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? PYSTUCK_EAGAIN : PYSTUCK_ESYS;
@@ -357,10 +371,10 @@ static size_t send_direct(struct channel *ch, struct span bytes)
 {
 	size_t sent = 0;
 
-	if (bytes.len < DIRECT_MIN || buf_len(&ch->out.queue) > 0)
+	if (bytes.len < DIRECT_MIN || buf_len(&ch->out.queue) > 0 || !ownfd_is(&ch->fd))
 		return 0;
 	while (sent < bytes.len) {
-		ssize_t n = send(ch->fd, bytes.data + sent, bytes.len - sent,
+		ssize_t n = send(ch->fd.fd, bytes.data + sent, bytes.len - sent,
 			MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n > 0)
@@ -449,8 +463,10 @@ int channel_flush(struct channel *ch)
 {
 	struct buf *queue = &ch->out.queue;
 
+	if (buf_len(queue) > 0 && !ownfd_is(&ch->fd))
+		return PYSTUCK_ECLOSED;
 	while (buf_len(queue) > 0) {
-		ssize_t n = send(ch->fd, buf_bytes(queue), buf_len(queue),
+		ssize_t n = send(ch->fd.fd, buf_bytes(queue), buf_len(queue),
 			MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n >= 0)

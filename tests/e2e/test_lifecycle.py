@@ -266,6 +266,8 @@ os.waitpid(pid, 0)
     ("run_server(gil_timeout=0)", "ValueError", "0.001"),
     ("run_server(gil_timeout=float('nan'))", "ValueError", "0.001"),
     ("run_server(max_clients=0)", "ValueError", "max_clients"),
+    ("run_server(on_fork=1)", "TypeError", "'restart' or 'ignore'"),
+    ("run_server(on_fork='serve')", "ValueError", "serve"),
     ("run_server(nonsense=1)", "TypeError", "nonsense"),
     ("run_server(1, 2, 3)", "TypeError", ""),
 ])

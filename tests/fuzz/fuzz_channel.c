@@ -8,6 +8,7 @@
  * LINK: -Wl,--wrap=send -Wl,--wrap=recv
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
@@ -75,9 +76,18 @@ ssize_t __wrap_send(int fd, const void *bytes, size_t n, int flags)
 	return (ssize_t)n;
 }
 
+/* Of no use but to be the channel's own: sending and receiving are wrapped. */
+static int own_fd(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	require(fd >= 0);
+	return fd;
+}
+
 static struct channel *open_channel(size_t limit, int sealed)
 {
-	struct channel *ch = channel_new(-1, limit, sealed);
+	struct channel *ch = channel_new(own_fd(), limit, sealed);
 	struct noise_cipher send = { .nonce = 0 }, receive = { .nonce = 0 };
 
 	require(ch != NULL);
@@ -218,7 +228,7 @@ static void sealed(struct span data, size_t limit, int changed)
 
 static void handshake(struct span data, size_t limit)
 {
-	struct channel *ch = channel_new(-1, limit, 1);
+	struct channel *ch = channel_new(own_fd(), limit, 1);
 	struct span record;
 	int rc;
 

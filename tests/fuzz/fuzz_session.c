@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "../../src/server/port_private.h"
 #include "../../src/server/session.h"
+#include "../../src/server/wake.h"
 #include "channel.h"
 #include "noise.h"
 
@@ -327,14 +327,13 @@ static void begin(uint8_t how)
 {
 	static const char *const roles[] = {"eval", "eval", "locals", "stacks"};
 	static struct keyring *keys;
-	static int wake_fd = -1;
+	static struct wake wake;
 	int fds[2];
 
 	if (keys == NULL) {
 		require(noise_init() == 0);
 		keys = keyfile_parse(span_text(KEY_LINE), "fuzz", NULL);
-		wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		require(keys != NULL && wake_fd >= 0);
+		require(keys != NULL && wake_open(&wake) == 0);
 	}
 	memset(&service, 0, sizeof(service));
 	world.transport = (enum transport)(how % 3);
@@ -350,7 +349,7 @@ static void begin(uint8_t how)
 		.keys = world.transport == PLAIN ? NULL : keys,
 		.max_clients = 1,
 		.gil_timeout_ms = 1000,
-		.wake_fd = wake_fd,
+		.wake = wake.out,
 		.times = {.stranger_ms = 5000, .stall_ms = 30000, .linger_ms = 1000}};
 	require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
 	world.session = session_new(&world.door, fds[0], world.now);

@@ -5,16 +5,16 @@
 #ifndef TEST_SESSION_RIG_H
 #define TEST_SESSION_RIG_H
 
-#include <sys/eventfd.h>
-
 #include "../../src/server/port_private.h"
 #include "../../src/server/session.h"
+#include "../../src/server/wake.h"
 #include "service_rig.h"
 
 #define MS 1000000ull
 
 static struct policy policy;
 static struct session_door door;
+static struct wake wake;
 static struct session *session;
 static struct channel *client;
 static uint64_t now;
@@ -24,15 +24,17 @@ MAYBE_UNUSED static int setup(void **state)
 	(void)state;
 	now = rig_now();
 	policy_init(&policy, geteuid(), 65534);
+	if (wake_open(&wake) != 0)
+		return -1;
 	door = (struct session_door){.service = &fake_service,
 		.policy = &policy,
 		.max_clients = 4,
 		.gil_timeout_ms = 1000,
-		.wake_fd = eventfd(0, EFD_NONBLOCK),
+		.wake = wake.out,
 		.times = {.stranger_ms = 5000, .stall_ms = 30000, .linger_ms = 1000}};
 	session = NULL;
 	client = NULL;
-	return door.wake_fd < 0;
+	return 0;
 }
 
 MAYBE_UNUSED static int teardown(void **state)
@@ -40,7 +42,7 @@ MAYBE_UNUSED static int teardown(void **state)
 	(void)state;
 	session_free(session);
 	channel_free(client);
-	close(door.wake_fd);
+	wake_close(&wake);
 	fake_reset();
 	assert_int_equal(door.clients, 0);
 	return 0;

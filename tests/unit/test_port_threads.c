@@ -14,7 +14,7 @@ static void *net_main(void *arg)
 {
 	(void)arg;
 	while (!atomic_load(&stop)) {
-		struct pollfd p[2] = {{.fd = wake_fd, .events = POLLIN},
+		struct pollfd p[2] = {{.fd = wake.in.fd, .events = POLLIN},
 			{.fd = fds[0], .events = blocked() ? POLLOUT : 0}};
 
 		(void)poll(p, 2, PATIENCE_MS);
@@ -34,10 +34,8 @@ static void start_net(void)
 
 static void end_net(void)
 {
-	const uint64_t one = 1;
-
 	atomic_store(&stop, 1);
-	assert_int_equal(write(wake_fd, &one, sizeof(one)), sizeof(one));
+	assert_int_equal(wake_call(&wake.out), 0);
 	assert_int_equal(pthread_join(net, NULL), 0);
 }
 
@@ -206,7 +204,7 @@ static void test_port_close_in_the_middle_of_everything(void **state)
 		for (size_t i = 0; i < 2; i++)
 			assert_int_equal(pthread_join(workers[i], NULL), 0);
 		channel_free(client);
-		close(wake_fd);
+		wake_close(&wake);
 		assert_int_equal(setup(state), 0);
 	}
 }

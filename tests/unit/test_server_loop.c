@@ -334,7 +334,7 @@ static void test_server_does_not_spin_when_its_listener_is_closed_behind_its_bac
 
 	(void)state;
 	add_unix("a.sock", NULL);
-	other = options.socket.fd;
+	other = server->listeners[0]->socket.fd;
 	add_unix("b.sock", NULL);
 	serve();
 	ch = dial("b.sock");
@@ -351,7 +351,7 @@ static void test_server_does_not_spin_when_its_listener_is_closed_behind_its_bac
 	fake_await(&fake.closes, 1);
 }
 
-static void test_server_can_be_parked_when_its_eventfd_is_closed_behind_its_back(void **state)
+static void test_server_can_be_parked_when_its_own_fds_are_closed_behind_its_back(void **state)
 {
 	struct channel *ch;
 	uint64_t turns;
@@ -362,7 +362,8 @@ static void test_server_can_be_parked_when_its_eventfd_is_closed_behind_its_back
 	ch = dial("a.sock");
 	greet(ch);
 	server_park(server);
-	close(server->wake_fd);
+	close(server->wake.in.fd);
+	close(server->wake.out.fd);
 	serve();
 	asks(ch, 1);
 	turns = server_turns(server);
@@ -374,7 +375,6 @@ static void test_server_can_be_parked_when_its_eventfd_is_closed_behind_its_back
 	channel_free(ch);
 	fake_await(&fake.closes, 1);
 	server_park(server);
-	server->wake_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
 }
 
 int main(void)
@@ -392,7 +392,7 @@ int main(void)
 		T(test_server_serves_its_clients_while_there_are_no_fds),
 		T(test_server_a_connection_that_fails_is_not_the_listeners_fault),
 		T(test_server_does_not_spin_when_its_listener_is_closed_behind_its_back),
-		T(test_server_can_be_parked_when_its_eventfd_is_closed_behind_its_back),
+		T(test_server_can_be_parked_when_its_own_fds_are_closed_behind_its_back),
 	};
 
 	alarm(110);

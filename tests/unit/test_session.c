@@ -383,7 +383,7 @@ static void test_session_an_evaluation_that_comes_right_after_a_result_is_not_on
 	hears_nothing();
 	assert_int_equal(session_events(session) & POLLIN, 0);
 	port_done(fake.port, PORT_EVAL, 1);
-	assert_int_equal(rig_poll(door.wake_fd, POLLIN, 0), POLLIN);
+	assert_int_equal(rig_poll(wake.in.fd, POLLIN, 0), POLLIN);
 	turn();
 	hears_result(2);
 }
@@ -402,7 +402,7 @@ static void test_session_dumps_wait_for_each_other(void **state)
 		fake_answer_dump(fake.port, id, DUMP_HOW_GIL);
 		hears_dump(id, DUMP_HOW_GIL);
 		port_done(fake.port, PORT_DUMP, id);
-		assert_int_equal(rig_poll(door.wake_fd, POLLIN, 0), POLLIN);
+		assert_int_equal(rig_poll(wake.in.fd, POLLIN, 0), POLLIN);
 		turn();
 		assert_int_equal(fake.dumps, id < 4 ? (int)id + 1 : 4);
 	}

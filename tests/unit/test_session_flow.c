@@ -256,7 +256,7 @@ static void test_session_a_client_that_says_no_more_gets_its_answers_and_the_end
 	assert_int_equal(session_events(session), 0);
 	fake_answer_dump(fake.port, 1, DUMP_HOW_GIL);
 	port_done(fake.port, PORT_DUMP, 1);
-	assert_int_equal(rig_poll(door.wake_fd, POLLIN, 0), POLLIN);
+	assert_int_equal(rig_poll(wake.in.fd, POLLIN, 0), POLLIN);
 	turn();
 	assert_int_equal(fake.dumps, 2);
 	fake_answer_dump(fake.port, 3, DUMP_HOW_GIL);

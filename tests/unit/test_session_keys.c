@@ -4,10 +4,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 #include "../../src/server/session.h"
+#include "../../src/server/wake.h"
 #include "audit.h"
 #include "service_rig.h"
 
@@ -17,6 +17,7 @@ static char directory[] = "/tmp/pystuck-test-XXXXXX";
 static char path[64];
 static struct policy policy;
 static struct session_door door;
+static struct wake wake;
 static struct session *sessions[CLIENTS];
 static struct channel *clients[CLIENTS];
 static uint64_t now;
@@ -76,16 +77,18 @@ static int setup(void **state)
 		return -1;
 	policy_init(&policy, geteuid(), 65534);
 	KEYS("eval", "locals", "stacks");
+	if (wake_open(&wake) != 0)
+		return -1;
 	door = (struct session_door){.service = &fake_service,
 		.policy = &policy,
 		.keys = keyfile_load(path, NULL),
 		.audit = audit_call("test", note, NULL),
 		.max_clients = 4,
 		.gil_timeout_ms = 1000,
-		.wake_fd = eventfd(0, EFD_NONBLOCK),
+		.wake = wake.out,
 		.times = {.stranger_ms = 5000, .stall_ms = 30000, .linger_ms = 1000}};
 	keys_lines = 0;
-	return door.wake_fd < 0 || door.keys == NULL || door.audit == NULL;
+	return door.keys == NULL || door.audit == NULL;
 }
 
 static void hang_up(size_t i)
@@ -103,7 +106,7 @@ static int teardown(void **state)
 		hang_up(i);
 	keyring_free(door.keys);
 	audit_free(door.audit);
-	close(door.wake_fd);
+	wake_close(&wake);
 	unlink(path);
 	fake_reset();
 	assert_int_equal(door.clients, 0);
@@ -119,12 +122,10 @@ static void turn(size_t i)
 	session_run(sessions[i], revents, now);
 }
 
-/* Does what the net thread does when the eventfd calls it. Returns whether it was called. */
+/* Does what the net thread does when it is called. Returns whether it was called. */
 static int turn_all_if_called(void)
 {
-	uint64_t count;
-
-	if (read(door.wake_fd, &count, sizeof(count)) < 0)
+	if (wake_drain(&wake) <= 0)
 		return 0;
 	for (size_t i = 0; i < CLIENTS; i++)
 		if (sessions[i] != NULL)
