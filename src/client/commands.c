@@ -3,10 +3,12 @@
  */
 #include "commands.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "dump.h"
 #include "print.h"
+#include "signals.h"
 
 struct command {
 	const char *name;
@@ -27,6 +29,39 @@ static const char help[] =
 	"  Ctrl-C                    clear the input, or interrupt what runs\n"
 	"  Ctrl-R, up, down          the history; Tab indents\n";
 
+/* Signals that came while the stacks were waited for. 0: go on waiting. */
+static int on_signals(const struct commands_context *x)
+{
+	int sig;
+
+	while ((sig = signals_take()) != 0) {
+		if (signals_are_fatal(sig)) {
+			*x->sig = sig;
+			return COMMANDS_SIGNAL;
+		}
+		if (sig == SIGTSTP)
+			signals_stop();
+		if (sig == SIGINT && connect_abandon(x->c, x->id) == 0)
+			return COMMANDS_INTERRUPTED;
+	}
+	return 0;
+}
+
+static int await(const struct commands_context *x, struct dump *dump, struct diag *d)
+{
+	int64_t deadline = connect_clock() + x->timeout_ms;
+
+	for (;;) {
+		int rc = dump_await(x->c, x->id, dump, deadline, signals_fd(), d);
+
+		if (rc != DUMP_STOPPED)
+			return rc;
+		rc = on_signals(x);
+		if (rc != 0)
+			return rc;
+	}
+}
+
 /*
  * Asks for the stacks and shows them with `print`. A refusal is said; it does not end the session.
  */
@@ -38,7 +73,7 @@ static int show(const struct commands_context *x, uint8_t flags,
 
 	dump_init(&dump);
 	if (rc == 0)
-		rc = dump_await(x->c, x->id, &dump, connect_clock() + x->timeout_ms, d);
+		rc = await(x, &dump, d);
 	if (rc == 0) {
 		print_caveats(&dump);
 		print(x->out, &dump, x->color);

@@ -8,6 +8,8 @@
 #include "out.h"
 
 #define COMMANDS_QUIT 1
+#define COMMANDS_INTERRUPTED 2 /* by Ctrl-C: the prompt comes back */
+#define COMMANDS_SIGNAL 3      /* a fatal one came: *sig says which */
 
 struct commands_context {
 	struct connection *c;
@@ -15,11 +17,12 @@ struct commands_context {
 	int color;
 	int64_t timeout_ms;
 	uint32_t id; /* for a request, if the command makes one */
+	int *sig;
 };
 
 /*
  * Runs a line that begins with % or is exit, quit, exit(), quit(), without spaces around it. 0;
- * COMMANDS_QUIT; or an error after which the connection is of no more use.
+ * one of COMMANDS_*; or an error after which the connection is of no more use.
  */
 int commands_run(const struct commands_context *x, const char *line, struct diag *d);
 

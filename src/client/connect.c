@@ -25,6 +25,8 @@ struct connection {
 	char where[ADDR_TEXT];
 	struct buf welcome_bytes; /* the spans of `welcome` point in here */
 	struct msg_welcome welcome;
+	uint32_t abandoned[CONNECT_ABANDON_MAX]; /* dumps that nobody waits for */
+	size_t abandoned_count;
 	int over; /* the error that ended it: nothing more is sent or read */
 };
 
@@ -173,7 +175,50 @@ static int goodbye(struct connection *c, const struct msg_bye *bye, struct diag 
 		said(text, bye->text));
 }
 
-int connect_next(struct connection *c, struct msg *m, struct diag *d)
+int connect_abandon(struct connection *c, uint32_t id)
+{
+	if (c->abandoned_count == CONNECT_ABANDON_MAX)
+		return PYSTUCK_EAGAIN;
+	c->abandoned[c->abandoned_count++] = id;
+	return 0;
+}
+
+/* Ends the wait for an abandoned dump. 1 when there was one with this id. */
+static int settle_abandoned(struct connection *c, uint32_t id)
+{
+	for (size_t i = 0; i < c->abandoned_count; i++) {
+		if (c->abandoned[i] == id) {
+			c->abandoned[i] = c->abandoned[--c->abandoned_count];
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* Is the message a part of the answer to an abandoned dump? The server answers dumps in their
+ * order. */
+static int is_abandoned(struct connection *c, const struct msg *m)
+{
+	if (c->abandoned_count == 0)
+		return 0;
+	switch (m->type) {
+	case MSG_DUMP_BEGIN:
+	case MSG_DUMP_CODE:
+	case MSG_DUMP_SOURCE:
+	case MSG_DUMP_THREAD:
+	case MSG_DUMP_LOCAL:
+		return 1;
+	case MSG_DUMP_END:
+		(void)settle_abandoned(c, m->dump_end.id);
+		return 1;
+	case MSG_ERROR:
+		return settle_abandoned(c, m->error.id);
+	default:
+		return 0;
+	}
+}
+
+static int next_message(struct connection *c, struct msg *m, struct diag *d)
 {
 	struct span bytes;
 
@@ -204,6 +249,16 @@ int connect_next(struct connection *c, struct msg *m, struct diag *d)
 	if (m->type == MSG_BYE)
 		return goodbye(c, &m->bye, d);
 	return 1;
+}
+
+int connect_next(struct connection *c, struct msg *m, struct diag *d)
+{
+	int rc;
+
+	do
+		rc = next_message(c, m, d);
+	while (rc == 1 && is_abandoned(c, m));
+	return rc;
 }
 
 int connect_receive(

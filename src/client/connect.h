@@ -65,6 +65,12 @@ const struct addr *connect_address(const struct connection *c);
  */
 int connect_next(struct connection *c, struct msg *m, struct diag *d);
 /*
+ * Nobody waits any more for the answer to the DUMP `id`: connect_next passes over it when it comes,
+ * before the answer to any later one. 0, or PYSTUCK_EAGAIN: too many are owed already.
+ */
+#define CONNECT_ABANDON_MAX 8
+int connect_abandon(struct connection *c, uint32_t id);
+/*
  * Waits until there is something for connect_next (1), one of `count` other fds is ready (0; their
  * revents say), or the deadline has passed (PYSTUCK_ETIME, d untouched). EINTR is 0 as well. Sends
  * what is queued meanwhile.

@@ -352,14 +352,38 @@ static int request_failed(const struct msg_error *e, struct diag *d)
 	return diag_set(d, PYSTUCK_ECLOSED, 0, "no stacks (%s): %s", reason_name(e->reason), text);
 }
 
-int dump_await(
-	struct connection *c, uint32_t id, struct dump *dump, int64_t deadline, struct diag *d)
+/* connect_receive, which also ends when stop_fd is readable. */
+static int receive(
+	struct connection *c, struct msg *m, int64_t deadline, int stop_fd, struct diag *d)
+{
+	struct pollfd stop = {.fd = stop_fd, .events = POLLIN};
+
+	while (stop_fd >= 0) {
+		int rc = connect_next(c, m, d);
+
+		if (rc != 0)
+			return rc;
+		rc = connect_wait(c, &stop, 1, deadline, d);
+		if (stop.revents != 0)
+			return 0;
+		if (rc == PYSTUCK_ETIME)
+			break; /* which says so */
+		if (rc < 0)
+			return rc;
+	}
+	return connect_receive(c, m, deadline, "stacks", d);
+}
+
+int dump_await(struct connection *c, uint32_t id, struct dump *dump, int64_t deadline, int stop_fd,
+	struct diag *d)
 {
 	struct msg m;
 
 	for (;;) {
-		int rc = connect_receive(c, &m, deadline, "stacks", d);
+		int rc = receive(c, &m, deadline, stop_fd, d);
 
+		if (rc == 0)
+			return DUMP_STOPPED;
 		if (rc == PYSTUCK_ECLOSED && dump->begun)
 			return diag_set(d, PYSTUCK_ETRUNC, 0,
 				"connection lost in the middle of the answer");

@@ -80,9 +80,11 @@ int dump_accept(struct dump *dump, const struct msg *m);
 int dump_ask(struct connection *c, uint32_t id, uint8_t flags, struct diag *d);
 /*
  * Waits for the answer to the request `id`. 0, PYSTUCK_EPERM (the role does not allow it), or an
- * error of the connection.
+ * error of the connection. DUMP_STOPPED when `stop_fd` (-1: none) is readable: to go on, call it
+ * again; not to, clear the dump and connect_abandon the request.
  */
-int dump_await(
-	struct connection *c, uint32_t id, struct dump *dump, int64_t deadline, struct diag *d);
+#define DUMP_STOPPED 1
+int dump_await(struct connection *c, uint32_t id, struct dump *dump, int64_t deadline, int stop_fd,
+	struct diag *d);
 
 #endif

@@ -22,17 +22,20 @@ static int no_memory(struct diag *d)
 	return diag_set(d, PYSTUCK_ENOMEM, 0, "%s", error_text(PYSTUCK_ENOMEM));
 }
 
+static int nobody(struct diag *d)
+{
+	return diag_set(d, PYSTUCK_ENOENT, 0,
+		"no server on this machine that you may reach: the program must have called "
+		"pystuck.run_server(); over TCP name its host and port");
+}
+
 static int dial_all(struct servers *s, struct diag *d)
 {
 	struct places places = {0};
 	int rc = places_all(&places) != 0 ? no_memory(d) : servers_dial(s, &places, d);
 
 	places_free(&places);
-	if (rc == 0 && s->count == 0)
-		return diag_set(d, PYSTUCK_ENOENT, 0,
-			"no server on this machine that you may reach: the program must have "
-			"called pystuck.run_server(); over TCP name its host and port");
-	return rc;
+	return rc == 0 && s->count == 0 ? nobody(d) : rc;
 }
 
 /* Only servers that answer can be chosen. */
@@ -86,7 +89,7 @@ static long ask_number(size_t count)
 	}
 }
 
-static int choose(const struct servers *s, int may_ask, size_t *chosen, struct diag *d)
+static int choose(struct servers *s, int may_ask, size_t *chosen, struct diag *d)
 {
 	struct out err;
 	long n = -1;
@@ -130,7 +133,7 @@ int find_one(struct addr *a, int *fd, int may_ask, struct diag *d)
 			"no server of yours on this machine (pystuck --list shows those of others; "
 			"name one with --socket)");
 	else if (s.count > 1) {
-		servers_ask(&s, may_ask);
+		servers_ask(&s);
 		rc = choose_answering(&s, may_ask, &chosen, d);
 	}
 	if (rc != 0 || chosen >= s.count)
@@ -159,7 +162,7 @@ static void keep_those_of(struct servers *s, const struct procs *of)
  * open, but the kernel says for each socket that we may reach whose it is. (For one that systemd
  * made, the server itself says it.)
  */
-static int dial_hidden(struct servers *s, const struct procs *of, int on_terminal, struct diag *d)
+static int dial_hidden(struct servers *s, const struct procs *of, struct diag *d)
 {
 	struct places places = {0};
 	int rc = places_all(&places);
@@ -169,7 +172,7 @@ static int dial_hidden(struct servers *s, const struct procs *of, int on_termina
 	rc = rc != 0 ? no_memory(d) : servers_dial(s, &places, d);
 	places_free(&places);
 	if (rc == 0) {
-		servers_ask(s, on_terminal);
+		servers_ask(s);
 		keep_those_of(s, of);
 	}
 	return rc;
@@ -226,9 +229,9 @@ static int find_of(
 	if (rc == 0 && places.count > 1) {
 		rc = servers_dial(&s, &places, d);
 		if (rc == 0)
-			servers_ask(&s, may_ask);
+			servers_ask(&s);
 	} else if (rc == 0 && hidden) {
-		rc = dial_hidden(&s, of, may_ask, d);
+		rc = dial_hidden(&s, of, d);
 	}
 	if (rc == 0 && s.count == 0)
 		rc = nothing_found(of, hidden, what, d);
@@ -281,8 +284,12 @@ int find_list(struct out *o, struct diag *d)
 	int rc = dial_all(&s, d);
 
 	if (rc == 0) {
-		servers_ask(&s, isatty(o->fd));
-		servers_print(o, &s, 0);
+		servers_ask(&s);
+		servers_drop_foreign(&s);
+		if (s.count == 0)
+			rc = nobody(d);
+		else
+			servers_print(o, &s, 0);
 	}
 	servers_free(&s);
 	return rc;

@@ -193,7 +193,7 @@ static int show_stacks(struct client *cl)
 	int rc, status = STATUS_DONE;
 
 	dump_init(&dump);
-	rc = dump_await(cl->c, ID_DUMP, &dump, connect_clock() + o->timeout_ms, &d);
+	rc = dump_await(cl->c, ID_DUMP, &dump, connect_clock() + o->timeout_ms, -1, &d);
 	if (rc != 0) {
 		status = status_fail(&d, o->timeout_ms);
 		goto out;

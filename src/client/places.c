@@ -175,6 +175,37 @@ static int add_environment(struct places *p)
 	return add_directory(p, dir, "");
 }
 
+/* A directory that servers make for their sockets: "pystuck", "pystuck-1000". */
+static int is_usual_directory(const char *name, size_t len)
+{
+	size_t word = sizeof PLACES_WORD - 1;
+
+	if (len < word || memcmp(name, PLACES_WORD, word) != 0)
+		return 0;
+	return len == word || (name[word] == '-' && len > word + 1 &&
+				      strspn(name + word + 1, "0123456789") == len - word - 1);
+}
+
+int places_is_usual(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *said = getenv("PYSTUCK_SOCKET");
+	const char *directory = slash;
+	size_t len, suffix = sizeof PLACES_SUFFIX - 1;
+
+	if (said != NULL && strcmp(said, path) == 0)
+		return 1;
+	if (slash == NULL)
+		return 0;
+	if (strcmp(slash + 1, PLACES_WORD PLACES_SUFFIX) == 0)
+		return 1;
+	len = strlen(slash + 1);
+	if (len <= suffix || strcmp(slash + 1 + len - suffix, PLACES_SUFFIX) != 0)
+		return 0;
+	while (directory > path && directory[-1] != '/')
+		directory--;
+	return is_usual_directory(directory, (size_t)(slash - directory));
+}
+
 int places_all(struct places *p)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");

@@ -30,6 +30,11 @@ int places_all(struct places *p);
 int places_open(struct places *p, pid_t pid);
 /* Those with "pystuck" in their path in the network that a process sees. 0 or PYSTUCK_ENOMEM. */
 int places_named(struct places *p, pid_t pid);
+/*
+ * 1 when servers listen at such a path unless somebody says another: pystuck/NAME.sock, pystuck-UID/NAME.sock, pystuck.sock, or
+ * what $PYSTUCK_SOCKET says.
+ */
+int places_is_usual(const char *path);
 /* 1 when one of the process's threads is a server's. Every user may know. */
 int places_has_server(pid_t pid);
 

@@ -379,6 +379,7 @@ static void run_command(struct repl *r, char *line)
 		.color = r->o->color,
 		.timeout_ms = r->o->dump_timeout_ms,
 		.id = r->next_id++,
+		.sig = &r->sig,
 	};
 	struct diag d = {0};
 	char *text = trimmed(line);
@@ -389,6 +390,10 @@ static void run_command(struct repl *r, char *line)
 	on_idle(r);
 	if (rc == COMMANDS_QUIT)
 		finish(r, STATUS_DONE);
+	else if (rc == COMMANDS_INTERRUPTED)
+		on_interrupted(r);
+	else if (rc == COMMANDS_SIGNAL)
+		finish(r, STATUS_LOST);
 	else if (rc < 0)
 		fail(r, &d);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "dial.h"
@@ -16,7 +17,7 @@
 #include "text.h"
 
 #define SERVERS_ANSWER_MS 500 /* the server's thread answers at once, whatever the program does */
-#define SERVERS_COMMAND 48    /* bytes of a command line in a table on a terminal */
+#define SERVERS_COMMAND 20    /* columns that a command line has at least */
 #define SERVERS_NUMBER 64
 
 void servers_free(struct servers *s)
@@ -74,7 +75,7 @@ static void fill_unit(struct server *s)
 		TEXT_LINE);
 }
 
-static void fill_cells(struct server *s, size_t command_size)
+static void fill_cells(struct server *s)
 {
 	const struct msg_welcome *w = s->c != NULL ? connect_peer(s->c) : NULL;
 	char age[PRINT_AGE];
@@ -97,11 +98,11 @@ static void fill_cells(struct server *s, size_t command_size)
 	}
 	text_copy(s->cells[COL_PYTHON], SERVERS_CELL / 4, w->python, TEXT_LINE);
 	snprintf(s->cells[COL_UP], SERVERS_CELL, "%s", print_age(age, w->started_ns));
-	print_command(s->cells[COL_COMMAND], command_size, w->command);
+	print_command(s->cells[COL_COMMAND], sizeof s->cells[0], w->command);
 }
 
 /* HELLO to all of them, then one wait for each with a common deadline. */
-void servers_ask(struct servers *s, int on_terminal)
+void servers_ask(struct servers *s)
 {
 	int64_t deadline;
 	struct diag d;
@@ -125,10 +126,25 @@ void servers_ask(struct servers *s, int on_terminal)
 
 		one->answered = rc == 0;
 		one->refused = rc == PYSTUCK_EPERM;
-		fill_cells(one, on_terminal ? SERVERS_COMMAND : sizeof one->cells[0]);
+		one->foreign = rc == PYSTUCK_EFORMAT;
+		fill_cells(one);
 		connect_close(one->c);
 		one->c = NULL;
 	}
+}
+
+void servers_drop_foreign(struct servers *s)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->count; i++) {
+		const struct server *one = &s->at[i];
+
+		if (one->answered || one->refused ||
+			(!one->foreign && places_is_usual(one->addr.path)))
+			s->at[kept++] = *one;
+	}
+	s->count = kept;
 }
 
 /* Columns on a terminal: one for each character, however many bytes it has. */
@@ -159,6 +175,39 @@ static void print_row(struct out *o, const char *const cells[COLUMNS], const siz
 	out_text(o, "\n");
 }
 
+/* Cuts a text to so many columns, with dots at its end. */
+static void cut(char *text, size_t columns)
+{
+	size_t n = 0;
+	char *dots = text;
+
+	for (char *at = text; *at != '\0'; at++) {
+		if (((unsigned char)*at & 0xc0) == 0x80)
+			continue;
+		if (n == columns - 3)
+			dots = at;
+		if (n++ == columns) {
+			memcpy(dots, "...", 4);
+			return;
+		}
+	}
+}
+
+/* How many columns command lines have, where o is a terminal and all else has its widths; 0: any.
+ */
+static size_t command_columns(const struct out *o, const size_t widths[COLUMNS], size_t indent)
+{
+	struct winsize size;
+	size_t used = indent;
+
+	if (ioctl(o->fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+		return 0;
+	for (size_t c = 0; c < COLUMNS; c++)
+		if (c != COL_COMMAND && widths[c] > 0)
+			used += widths[c] + 2;
+	return used + SERVERS_COMMAND < size.ws_col ? size.ws_col - used : SERVERS_COMMAND;
+}
+
 static int has_units(const struct servers *s)
 {
 	for (size_t i = 0; i < s->count; i++)
@@ -167,7 +216,7 @@ static int has_units(const struct servers *s)
 	return 0;
 }
 
-void servers_print(struct out *o, const struct servers *s, int numbered)
+void servers_print(struct out *o, struct servers *s, int numbered)
 {
 	static const char *const titles[COLUMNS] = {
 		"PID", "USER", "UNIT", "PYTHON", "UP", "COMMAND", "SOCKET"};
@@ -182,6 +231,11 @@ void servers_print(struct out *o, const struct servers *s, int numbered)
 	}
 	if (!has_units(s))
 		widths[COL_UNIT] = 0;
+	size_t most = command_columns(o, widths, numbered ? 6 : 0);
+	for (size_t i = 0; most > 0 && widths[COL_COMMAND] > most && i < s->count; i++)
+		cut(s->at[i].cells[COL_COMMAND], most);
+	if (most > 0 && widths[COL_COMMAND] > most)
+		widths[COL_COMMAND] = most;
 	out_text(o, numbered ? "      " : "");
 	print_row(o, titles, widths);
 	for (size_t i = 0; i < s->count; i++) {

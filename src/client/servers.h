@@ -32,7 +32,7 @@ struct server {
 	uid_t uid;
 	pid_t pid; /* the kernel's word; once it has answered, that of its owner */
 	struct connection *c;
-	int answered, refused;
+	int answered, refused, foreign;
 	char cells[COLUMNS][ADDR_TEXT];
 };
 
@@ -48,8 +48,16 @@ void servers_free(struct servers *s);
  */
 int servers_dial(struct servers *s, const struct places *places, struct diag *d);
 /* Asks all of them who they are, fills their cells, and closes the connections. */
-void servers_ask(struct servers *s, int on_terminal);
-/* The table; `numbered` puts a number for the choice before each line. */
-void servers_print(struct out *o, const struct servers *s, int numbered);
+void servers_ask(struct servers *s);
+/*
+ * Leaves out whoever is no server of pystuck: what answered with something else, and what did not
+ * answer and is not where servers are (places_is_usual).
+ */
+void servers_drop_foreign(struct servers *s);
+/*
+ * The table; `numbered` puts a number for the choice before each line. On a terminal command lines
+ * are cut to what its width leaves them.
+ */
+void servers_print(struct out *o, struct servers *s, int numbered);
 
 #endif

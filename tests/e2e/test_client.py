@@ -12,7 +12,7 @@ import time
 import pytest
 
 import fake_server as fake
-from conftest import CLIENT, PATIENCE, ROOT
+from conftest import CLIENT, PATIENCE, ROOT, wait_until
 from fake_server import FakeServer, answer_dump, greet, until_closed
 from repl import PROMPT, Repl
 
@@ -120,6 +120,43 @@ def test_no_field_writes_a_control_byte_into_the_list(place, tmp_path):
         done = run("--list", env={"XDG_RUNTIME_DIR": str(runtime)})
     assert done.returncode == 0 and raw_bytes(done.stdout) == [], done
     assert b"a\\x1b[31m" in done.stdout
+
+
+def test_the_list_leaves_out_sockets_that_are_none_of_ours(tmp_path):
+    """A path with our name in it is not enough; a server that does not answer where servers are is shown as such."""
+    here = tmp_path / "my-pystuck-notes"
+    usual = tmp_path / "pystuck"
+    here.mkdir(mode=0o700)
+    usual.mkdir(mode=0o700)
+
+    def other(peer):
+        peer.connection.sendall(b"SSH-2.0-other\r\n")
+        until_closed(peer)
+
+    with FakeServer(here / "silent.sock", until_closed), FakeServer(here / "other.sock", other), \
+            FakeServer(usual / "7.sock", until_closed), FakeServer(usual / "8.sock", other), \
+            FakeServer(here / "named.sock", until_closed), FakeServer(here / "ours.sock", lambda p: (greet(p), until_closed(p))):
+        def listed():
+            done = run("--list", env={"PYSTUCK_SOCKET": str(here / "named.sock")})
+            rows = {line.split()[-1]: line for line in done.stdout.decode().splitlines() if str(tmp_path) in line}
+            assert set(rows) - {str(here / "ours.sock")} == {str(usual / "7.sock"), str(here / "named.sock")}, done
+            assert "(no answer)" in rows[str(usual / "7.sock")]
+            return rows.get(str(here / "ours.sock"))
+        # It has half a second to answer, which may be too little on a busy machine.
+        assert "(no answer)" not in wait_until(listed, "the server that answers is listed")
+
+
+def test_the_list_fits_the_terminal(tmp_path):
+    directory = tmp_path / "pystuck"
+    directory.mkdir(mode=0o700)
+    with FakeServer(directory / "1.sock", lambda p: (greet(p, command="python3\0" + "\u00e9" * 400), until_closed(p))):
+        def row():
+            with Repl("--list", home=tmp_path, columns=220, wait=False) as listing:
+                assert listing.wait() == 0
+                rows = [line for line in listing.text().splitlines() if str(directory) in line]
+            assert len(rows) == 1 and len(rows[0]) <= 220, rows
+            return "(no answer)" not in rows[0] and rows[0]
+        assert "\u00e9..." in wait_until(row, "the server answers in time")
 
 
 def test_the_prompt_shows_no_control_byte_and_takes_only_blanks_as_indentation(place, tmp_path):

@@ -31,6 +31,34 @@ def repl(program, tmp_path):
         yield session
 
 
+def test_ctrl_c_while_the_stacks_are_waited_for_gives_the_prompt_back(one_python, start, tmp_path):
+    program = start(one_python, """
+import sys, ctypes, pystuck
+pystuck.run_server(gil_timeout=600)
+print("READY", flush=True)
+for _ in range(2):
+    sys.stdin.readline()
+    print("WEDGED", flush=True)
+    ctypes.PyDLL(None).read(0, ctypes.create_string_buffer(1), 1)  # holds the GIL until the test writes
+    print("FREE", flush=True)
+sys.stdin.read()
+""")
+    with Repl("--socket", program.socket, "--no-stacks", "--timeout", "600", home=tmp_path) as repl:
+        program.say("")
+        program.out.until("WEDGED")
+        for _ in range(3):
+            repl.send("%stacks\r")
+            repl.expect(r"%stacks *\n")
+            repl.send("\x03")
+            repl.expect(PROMPT)
+        program.say("")
+        program.out.until("FREE")
+        # What was given up comes now, and is nobody's answer.
+        assert repl.ask("40 + 2").endswith("42")
+        assert "MainThread" in repl.ask("%stacks")
+        assert repl.ask("40 + 3").endswith("43")
+
+
 def test_stacks_first_then_the_prompt(program, tmp_path):
     with Repl("--socket", program.socket, home=tmp_path, wait=False) as repl:
         _, text = repl.expect(PROMPT)
