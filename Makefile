@@ -104,7 +104,7 @@ link_line = $(shell sed -n 's/^.* LINK: //p' $(1))
 more_obj = $(call obj,$(shell sed -n 's/^.* SOURCES: //p' $(1)))
 
 MODULE := $(BUILD)/python/pystuck/__init__$(PY_SUFFIX)
-PACKAGE := $(MODULE) $(BUILD)/python/pystuck/__init__.pyi $(BUILD)/python/pystuck/py.typed
+PACKAGE := $(MODULE) $(BUILD)/python/pystuck/__init__.pyi $(BUILD)/python/pystuck/__main__.py $(BUILD)/python/pystuck/py.typed
 UNITS := $(wildcard systemd/*.socket systemd/*.service) \
 	$(patsubst systemd/%.in,$(BUILD)/systemd/%,$(wildcard systemd/*.in))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT))
@@ -174,6 +174,9 @@ $(MODULE): $(call pyobj,$(PYLINK)) $(LOW) $(if $(SODIUM_SONAME),$(call obj,$(LAZ
 		-o $@ $(filter-out %/addr_port.o,$(filter %.o,$^)) $(LIBS) -ldl
 
 $(BUILD)/python/pystuck/__init__.pyi: src/python/pystuck.pyi
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+$(BUILD)/python/pystuck/__main__.py: src/python/__main__.py
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
 $(BUILD)/python/pystuck/py.typed:
@@ -336,6 +339,7 @@ install: all $(UNITS)		## PREFIX (/usr/local), DESTDIR, PYTHON_SITE, SYSTEMDUNIT
 	umask 022 && install -d $(BIN_DIR) $(SITE_DIR) $(DOC_DIR)
 	install -m 755 $(BUILD)/pystuck $(BIN_DIR)/pystuck
 	install -m 644 $(PACKAGE) $(SITE_DIR)
+	install -m 644 src/python/pystuck.pth $(SITE_DIR).pth
 	install -m 644 $(DOCS) $(DOC_DIR)
 	umask 022 && install -d $(UNIT_DIR) $(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(TMPFILESDIR) $(SHARE_DIR)
 	install -m 644 $(UNITS) $(UNIT_DIR)
@@ -348,7 +352,7 @@ install: all $(UNITS)		## PREFIX (/usr/local), DESTDIR, PYTHON_SITE, SYSTEMDUNIT
 	umask 022 && for page in $(MANS); do install -d $(MAN_DIR)/man$${page##*.} && \
 		install -m 644 $$page $(MAN_DIR)/man$${page##*.}/ || exit 1; done
 uninstall:			## takes away what install put there, with the same variables
-	rm -f $(BIN_DIR)/pystuck $(addprefix $(SITE_DIR)/,$(notdir $(PACKAGE)))
+	rm -f $(BIN_DIR)/pystuck $(SITE_DIR).pth $(addprefix $(SITE_DIR)/,$(notdir $(PACKAGE)))
 	rm -f $(addprefix $(DOC_DIR)/,$(notdir $(DOCS)))
 	for page in $(MANS); do rm -f $(MAN_DIR)/man$${page##*.}/$${page##*/}; done
 	rm -f $(addprefix $(UNIT_DIR)/,$(notdir $(UNITS))) $(SHARE_DIR)/pystuck.conf

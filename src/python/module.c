@@ -174,13 +174,12 @@ PyDoc_STRVAR(run_server_doc, "run_server(host=None, port=None, *, socket=None, k
 	">>> pystuck.run_server()                                                   # doctest: +SKIP\n"
 	"<pystuck.Server listening at /run/user/1000/pystuck/4242.sock>");
 
-static PyObject *run_server(PyObject *module, PyObject *args, PyObject *kwargs)
+static PyObject *open_server(PyObject *args, PyObject *kwargs)
 {
 	struct host_request request;
 	struct diag d = { 0 };
 	uint32_t id = 0;
 	int e;
-	(void)module;
 	if (fork_hooks() != 0 || args_parse(args, kwargs, &request) != 0)
 		return NULL;
 	ServerObject *server = PyObject_New(ServerObject, server_type);
@@ -203,6 +202,56 @@ static PyObject *run_server(PyObject *module, PyObject *args, PyObject *kwargs)
 	return (PyObject *)server;
 }
 
+/*
+ * The server that the environment asked for ($PYSTUCK, python -m pystuck), or 0. A program that calls run_server() itself says itself
+ * how it wants to be served, and may well say the same address: then that one is instead of this.
+ */
+static uint32_t automatic;
+
+static PyObject *activate(PyObject *module, PyObject *none)
+{
+	PyObject *nothing = PyTuple_New(0);
+	PyObject *server = NULL;
+	(void)module, (void)none;
+	if (automatic) {
+		Py_XDECREF(nothing);
+		Py_RETURN_NONE;
+	}
+	if (nothing)
+		server = open_server(nothing, NULL);
+	Py_XDECREF(nothing);
+	if (!server)
+		return NULL;
+	automatic = ((ServerObject *)server)->id;
+	Py_DECREF(server);
+	Py_RETURN_NONE;
+}
+
+/* With an exception set, which stays. */
+static void activate_again(PyObject *module)
+{
+	PyObject *type, *value, *trace, *done;
+	PyErr_Fetch(&type, &value, &trace);
+	done = activate(module, NULL);
+	Py_XDECREF(done);
+	PyErr_Restore(type, value, trace);
+}
+
+static PyObject *run_server(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+	uint32_t instead = automatic;
+	automatic = 0;
+	if (instead)
+		close_by_id(instead);
+	PyObject *server = open_server(args, kwargs);
+	if (!server && instead)
+		activate_again(module);
+	return server;
+}
+
+PyDoc_STRVAR(activate_doc, "_activate()\n--\n\n"
+	"What $PYSTUCK=1 and `python -m pystuck` do: run_server(), until the program calls it itself.");
+
 PyDoc_STRVAR(stop_server_doc, "stop_server()\n--\n\n"
 	"Close every Server of this process. Does nothing when there is none.");
 
@@ -223,6 +272,7 @@ static PyObject *stop_server(PyObject *module, PyObject *none)
 static PyMethodDef methods[] = {
 	{ "run_server", (PyCFunction)(void (*)(void))run_server, METH_VARARGS | METH_KEYWORDS, run_server_doc },
 	{ "stop_server", stop_server, METH_NOARGS, stop_server_doc },
+	{ "_activate", activate, METH_NOARGS, activate_doc },
 	{ NULL, NULL, 0, NULL },
 };
 
