@@ -146,23 +146,39 @@ out:
 	return rc;
 }
 
-/* What is left out, and closed: servers of other processes. */
-static void keep_those_of(struct servers *s, const struct procs *of)
+/*
+ * Closes and leaves out what is of other processes by the kernel's word. Sockets of root stay if
+ * `roots`: systemd makes them for services, and only the server can say which one it is.
+ */
+static void keep_those_of(struct servers *s, const struct procs *of, int roots)
 {
 	size_t kept = 0;
 
+	for (size_t i = 0; i < s->count; i++) {
+		const struct server *one = &s->at[i];
+
+		if (procs_has(of, one->pid) || (roots && one->uid == 0))
+			s->at[kept++] = *one;
+		else if (one->fd >= 0)
+			close(one->fd);
+	}
+	s->count = kept;
+}
+
+static int has_one_of(const struct servers *s, const struct procs *of)
+{
 	for (size_t i = 0; i < s->count; i++)
 		if (procs_has(of, s->at[i].pid))
-			s->at[kept++] = s->at[i];
-	s->count = kept;
+			return 1;
+	return 0;
 }
 
 /*
  * The servers of processes that belong to another user: nobody may look which sockets they have
- * open, but the kernel says for each socket that we may reach whose it is. (For one that systemd
- * made, the server itself says it.)
+ * open, but the kernel says for each socket that we may reach whose it is. Only where it names none
+ * of them those of root are asked, since whoever is asked has it in the log. *asked: they were.
  */
-static int dial_hidden(struct servers *s, const struct procs *of, struct diag *d)
+static int dial_hidden(struct servers *s, const struct procs *of, int *asked, struct diag *d)
 {
 	struct places places = {0};
 	int rc = places_all(&places);
@@ -171,11 +187,15 @@ static int dial_hidden(struct servers *s, const struct procs *of, struct diag *d
 		rc = places_named(&places, of->at[i]);
 	rc = rc != 0 ? no_memory(d) : servers_dial(s, &places, d);
 	places_free(&places);
-	if (rc == 0) {
+	if (rc != 0)
+		return rc;
+	*asked = !has_one_of(s, of);
+	keep_those_of(s, of, *asked);
+	if (*asked) {
 		servers_ask(s);
-		keep_those_of(s, of);
+		keep_those_of(s, of, 0);
 	}
-	return rc;
+	return 0;
 }
 
 /* What the processes listen on, as far as that can be seen; *hidden: one of them belongs to
@@ -213,56 +233,62 @@ static int nothing_found(const struct procs *of, int hidden, const char *what, s
 		"%s has no pystuck server: it must have called pystuck.run_server()", what);
 }
 
-/* One of the servers of these processes: its address in *a. */
-static int find_of(
-	struct addr *a, const struct procs *of, const char *what, int may_ask, struct diag *d)
+/* One of the servers of these processes: its address in *a, and *fd if it is dialled already. */
+static int find_of(struct addr *a, int *fd, const struct procs *of, const char *what, int may_ask,
+	struct diag *d)
 {
 	struct places places = {0};
 	struct servers s = {0};
 	size_t chosen = 0;
-	int hidden = 0, rc = open_places(&places, of, &hidden, d);
+	int hidden = 0, asked = 0, rc = open_places(&places, of, &hidden, d);
 
+	*fd = -1;
 	if (rc == 0 && places.count == 1) {
 		*a = places.at[0]; /* whatever it is, connecting says it best */
 		goto out;
 	}
-	if (rc == 0 && places.count > 1) {
+	if (rc == 0 && places.count > 1)
 		rc = servers_dial(&s, &places, d);
-		if (rc == 0)
-			servers_ask(&s);
-	} else if (rc == 0 && hidden) {
-		rc = dial_hidden(&s, of, d);
-	}
+	else if (rc == 0 && hidden)
+		rc = dial_hidden(&s, of, &asked, d);
 	if (rc == 0 && s.count == 0)
 		rc = nothing_found(of, hidden, what, d);
-	else if (rc == 0 && s.count > 1)
+	if (rc == 0 && s.count > 1) {
+		if (!asked)
+			servers_ask(&s);
 		rc = choose_answering(&s, may_ask, &chosen, d);
-	if (rc == 0 && chosen < s.count)
+	}
+	if (rc == 0 && chosen < s.count) {
 		*a = s.at[chosen].addr;
+		*fd = s.at[chosen].fd;
+		s.at[chosen].fd = -1;
+	}
 out:
 	places_free(&places);
 	servers_free(&s);
 	return rc;
 }
 
-int find_pid(struct addr *a, pid_t pid, int may_ask, struct diag *d)
+int find_pid(struct addr *a, int *fd, pid_t pid, int may_ask, struct diag *d)
 {
 	char what[FIND_WHAT], proc[FIND_WHAT];
 	struct procs of = {.at = &pid, .count = 1};
 
+	*fd = -1;
 	snprintf(proc, sizeof proc, "/proc/%ld", (long)pid);
 	if (access(proc, F_OK) != 0)
 		return diag_set(d, PYSTUCK_ENOENT, 0, "there is no process %ld", (long)pid);
 	snprintf(what, sizeof what, "process %ld", (long)pid);
-	return find_of(a, &of, what, may_ask, d);
+	return find_of(a, fd, &of, what, may_ask, d);
 }
 
-int find_unit(struct addr *a, const char *unit, int may_ask, struct diag *d)
+int find_unit(struct addr *a, int *fd, const char *unit, int may_ask, struct diag *d)
 {
 	char name[PROCS_UNIT], what[PROCS_UNIT + FIND_WHAT];
 	struct procs of = {0};
 	int rc = procs_unit_name(name, unit, d);
 
+	*fd = -1;
 	if (rc != 0)
 		return rc;
 	rc = procs_of_unit(&of, name);
@@ -273,7 +299,7 @@ int find_unit(struct addr *a, const char *unit, int may_ask, struct diag *d)
 		rc = diag_set(d, PYSTUCK_ENOENT, 0, "no unit %s is running (systemctl status %s)",
 			name, name);
 	else
-		rc = find_of(a, &of, what, may_ask, d);
+		rc = find_of(a, fd, &of, what, may_ask, d);
 	procs_free(&of);
 	return rc;
 }

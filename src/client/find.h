@@ -20,13 +20,13 @@
 int find_one(struct addr *a, int *fd, int may_ask, struct diag *d);
 
 /*
- * The address of the server of a process, or of a unit of systemd ("app" means app.service, "app@"
- * any of its instances), also when another user runs it and its socket may be reached. Of several
- * that answer the user chooses, as with find_one. PYSTUCK_ENOENT no such process or unit, or no
- * server; PYSTUCK_EPERM, PYSTUCK_EINVAL.
+ * The address of the server of a process, and an fd if it is dialled already (else -1), or of a
+ * unit of systemd ("app" means app.service, "app@" any of its instances), also when another user
+ * runs it and its socket may be reached. Of several that answer the user chooses, as with find_one.
+ * PYSTUCK_ENOENT no such process or unit, or no server; PYSTUCK_EPERM, PYSTUCK_EINVAL.
  */
-int find_pid(struct addr *a, pid_t pid, int may_ask, struct diag *d);
-int find_unit(struct addr *a, const char *unit, int may_ask, struct diag *d);
+int find_pid(struct addr *a, int *fd, pid_t pid, int may_ask, struct diag *d);
+int find_unit(struct addr *a, int *fd, const char *unit, int may_ask, struct diag *d);
 
 /* The table of --list. 0, or PYSTUCK_ENOENT with a sentence. */
 int find_list(struct out *o, struct diag *d);

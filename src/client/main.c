@@ -85,9 +85,9 @@ static int locate(const struct client *cl, struct addr *a, int *fd, struct diag 
 	if (o->socket != NULL)
 		return addr_unix(a, o->socket, d);
 	if (o->pid != 0)
-		return find_pid(a, o->pid, may_ask, d);
+		return find_pid(a, fd, o->pid, may_ask, d);
 	if (o->unit != NULL)
-		return find_unit(a, o->unit, may_ask, d);
+		return find_unit(a, fd, o->unit, may_ask, d);
 	return find_one(a, fd, may_ask, d);
 }
 

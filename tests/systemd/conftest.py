@@ -101,4 +101,3 @@ def service(machine):
         machine.run("systemctl", "reset-failed")
         for file in (name, *files):
             (machine.root / UNITS / file).unlink(missing_ok=True)
-    machine.run("systemctl", "daemon-reload")

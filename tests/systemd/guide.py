@@ -34,7 +34,7 @@ def commands(name, prompt="# "):
 
 
 def follow(machine, name, user=None, prompt="# ", check=True):
-    """Does what the block says: subprocess.CompletedProcess."""
-    done = machine.run("sh", "-eu", user=user, check=False, input=commands(name, prompt))
+    """Does what the block says: subprocess.CompletedProcess. It may have to build all."""
+    done = machine.run("sh", "-eu", user=user, check=False, patience=300, input=commands(name, prompt))
     assert not check or done.returncode == 0, f"{name}: status {done.returncode}\n{done.stdout}{done.stderr}"
     return done

@@ -92,15 +92,15 @@ class Machine:
         become = ("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--inh-caps=-all") if user else ()
         # With the compiler of the build, what is built already is taken.
         compiler = [f"{name}={os.environ[name]}" for name in ("CC", "CFLAGS", "LDFLAGS", "OPT") if name in os.environ]
-        return ["nsenter", f"--target={self.leader}", "--all", "--wd=/", "env", "-i", "HOME=/nonexistent", "LANG=C.UTF-8", "TERM=dumb",
+        return ["nsenter", f"--target={self.leader}", "--all", "env", "--chdir=/", "-i", "HOME=/nonexistent", "LANG=C.UTF-8", "TERM=dumb",
                 "PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin", *compiler, *become, *map(str, args)]
 
-    def run(self, *args, user=None, check=True, **kwargs):
+    def run(self, *args, user=None, check=True, patience=PATIENCE, **kwargs):
         """A command in the machine: subprocess.CompletedProcess with text."""
         kwargs.setdefault("stdin", subprocess.DEVNULL)
         if "input" in kwargs:
             del kwargs["stdin"]
-        done = subprocess.run(self.command(*args, user=user), capture_output=True, text=True, timeout=PATIENCE, **kwargs)
+        done = subprocess.run(self.command(*args, user=user), capture_output=True, text=True, timeout=patience, **kwargs)
         if check and done.returncode != 0:
             raise AssertionError(f"{' '.join(map(str, args))}: status {done.returncode}\n{done.stdout}{done.stderr}")
         return done
