@@ -150,6 +150,7 @@ def test_a_list_to_choose_from_on_a_terminal(start, one_python, tmp_path):
 
 def test_pid_finds_a_socket_in_any_place(start, one_python, client):
     program = start(one_python, IDLE.replace("run_server()", "run_server(socket='anywhere.at.all')"))
+    assert client("--socket", program.directory / "anywhere.at.all", "-c", "1+1").out == "2\n", "now its thread has its name"
     assert client("--pid", program.pid, "-c", "modules.os.getpid()").out == f"{program.pid}\n"
 
 

@@ -189,6 +189,7 @@ def test_a_unit_is_found_by_its_name(machine, service):
 
 def test_a_unit_with_its_socket_in_an_unusual_place_is_found(machine, service):
     service("odd.service", "User=app\nPrivateNetwork=yes\nRuntimeDirectory=elsewhere/deep", {"socket": "/run/elsewhere/deep/any.where"})
+    assert machine.pystuck("--socket", "/run/elsewhere/deep/any.where", "-c", "1+1").stdout == "2\n", "now its thread has its name"
     assert machine.pystuck("--unit", "odd", "-c", "1+1").stdout == "2\n"
 
 
@@ -214,6 +215,7 @@ def test_a_unit_that_does_not_run_or_has_no_server_is_said(machine, service):
     assert done.returncode == 3 and "unit none.service has no pystuck server" in done.stderr, done
     machine.run("systemctl", "stop", "none.service")
     service("closed.service", "User=app\nRuntimeDirectory=closed")
+    assert machine.pystuck("--unit", "closed", "-c", "1+1").stdout == "2\n", "now its thread has its name"
     done = machine.pystuck("--unit", "closed", user="mallory")
     assert done.returncode == 4 and "unit closed.service has a pystuck server, but none of the sockets" in done.stderr, done
 
