@@ -100,6 +100,16 @@ def drop_in(machine, **settings):
     return text
 
 
+def test_the_drop_in_needs_no_change_in_the_program(machine, service):
+    machine.write("/opt/test/unchanged.py", "import time\ndef untouched():\n    time.sleep(1e6)\nuntouched()\n")
+    service("unchanged.service", f"{HARDENED}\nDynamicUser=yes\nType=exec\nExecStart=\nExecStart=/usr/bin/python3 /opt/test/unchanged.py",
+            files={"unchanged.service.d/pystuck.conf": drop_in(machine)})
+    machine.run("sh", "-c", "until test -S /run/unchanged/pystuck.sock; do sleep 0.05; done")
+    done = machine.pystuck("--unit", "unchanged", "--no-repl")
+    assert done.returncode == 0 and "in untouched" in done.stdout, done
+    assert machine.pystuck("--unit", "unchanged", user="alice").returncode == 4
+
+
 def test_with_the_drop_in_a_group_can_be_let_in(machine, service):
     service("grouped.service", "User=app", {"mode": 0o660, "group": "ops", "allow": OPS},
             {"grouped.service.d/pystuck.conf": drop_in(machine, SupplementaryGroups="ops")})
