@@ -27,7 +27,7 @@
 /* The arguments as they came, borrowed; NULL or None: not given. */
 struct given {
 	PyObject *host, *port, *socket, *key, *allow, *mode, *group, *eval, *namespace, *gil_timeout,
-		*max_clients, *pam, *on_fork;
+		*max_clients, *pam, *on_fork, *audit, *audit_required;
 };
 
 static int is_given(PyObject *o)
@@ -347,6 +347,46 @@ static int parse_fork(const struct given *g, struct host_request *r)
 	return -1;
 }
 
+static int parse_audit_required(const struct given *g, struct host_request *r)
+{
+	if (g->audit_required && !PyBool_Check(g->audit_required)) {
+		PyErr_Format(PyExc_TypeError, "audit_required must be True or False, not %.100s",
+			Py_TYPE(g->audit_required)->tp_name);
+		return -1;
+	}
+	r->audit_required = g->audit_required == Py_True;
+	if (r->audit_required && r->audit == HOST_AUDIT_NONE) {
+		PyErr_SetString(PyExc_ValueError, "audit_required=True needs a log: say audit='syslog' or a function");
+		return -1;
+	}
+	if (r->audit_required && r->audit == HOST_AUDIT_AUTO)
+		r->audit = HOST_AUDIT_SYSLOG;
+	return 0;
+}
+
+/* Left out, or `...`: as the place has it. */
+static int parse_audit(const struct given *g, struct host_request *r)
+{
+	PyObject *o = g->audit;
+	if (o == Py_None) {
+		r->audit = HOST_AUDIT_NONE;
+	} else if (o && PyUnicode_Check(o)) {
+		if (PyUnicode_CompareWithASCIIString(o, "syslog") != 0) {
+			PyErr_Format(PyExc_ValueError, "audit must be 'syslog', a function or None, not %R", o);
+			return -1;
+		}
+		r->audit = HOST_AUDIT_SYSLOG;
+	} else if (o && o != Py_Ellipsis) {
+		if (!PyCallable_Check(o)) {
+			PyErr_Format(PyExc_TypeError, "audit must be 'syslog', a function or None, not %.100s",
+				Py_TYPE(o)->tp_name);
+			return -1;
+		}
+		r->audit = HOST_AUDIT_CALL;
+	}
+	return parse_audit_required(g, r);
+}
+
 static int parse_namespace(const struct given *g, struct host_request *r)
 {
 	PyObject *copy = NULL;
@@ -365,7 +405,7 @@ static int parse_namespace(const struct given *g, struct host_request *r)
 		if (!(copy = PyDict_Copy(g->namespace)))
 			return -1;
 	}
-	r->context = visitor_context_new(copy);
+	r->context = visitor_context_new(copy, r->audit == HOST_AUDIT_CALL ? g->audit : NULL);
 	Py_XDECREF(copy);
 	if (r->context)
 		return 0;
@@ -376,15 +416,15 @@ static int parse_namespace(const struct given *g, struct host_request *r)
 int args_parse(PyObject *args, PyObject *kwargs, struct host_request *r)
 {
 	static char *names[] = { "host", "port", "socket", "key", "allow", "mode", "group", "eval", "namespace",
-		"gil_timeout", "max_clients", "pam", "on_fork", NULL };
+		"gil_timeout", "max_clients", "pam", "on_fork", "audit", "audit_required", NULL };
 	struct given g = { 0 };
 	memset(r, 0, sizeof *r);
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOOOOOOOOOO:run_server", names, &g.host, &g.port,
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOOOOOOOOOOOO:run_server", names, &g.host, &g.port,
 			&g.socket, &g.key, &g.allow, &g.mode, &g.group, &g.eval, &g.namespace,
-			&g.gil_timeout, &g.max_clients, &g.pam, &g.on_fork))
+			&g.gil_timeout, &g.max_clients, &g.pam, &g.on_fork, &g.audit, &g.audit_required))
 		return -1;
 	if (parse_place(&g, r) == 0 && parse_allow(&g, r) == 0 && parse_mode(&g, r) == 0 &&
-		parse_limits(&g, r) == 0 && parse_pam(&g, r) == 0 && parse_fork(&g, r) == 0 &&
+		parse_limits(&g, r) == 0 && parse_pam(&g, r) == 0 && parse_fork(&g, r) == 0 && parse_audit(&g, r) == 0 &&
 		parse_namespace(&g, r) == 0 && parse_key(&g, r) == 0)
 		return 0;
 	host_request_free(r);

@@ -170,6 +170,28 @@ static int add_credential(struct server_listener_options *o, struct diag *d)
 		o->socket.addr.host, (unsigned)o->socket.addr.port);
 }
 
+/* systemd says so to its services, and to what they start. */
+static int in_service(void)
+{
+	return secure_getenv("JOURNAL_STREAM") != NULL || secure_getenv("INVOCATION_ID") != NULL;
+}
+
+/* 0 with o->audit made, or NULL where nothing is to be logged. */
+static int add_audit(struct server_listener_options *o, const struct host_request *r, struct diag *d)
+{
+	char listener[ADDR_TEXT];
+	enum host_audit to = r->audit;
+	if (to == HOST_AUDIT_AUTO)
+		to = o->socket.addr.kind == ADDR_TCP || o->socket.inherited || in_service() ? HOST_AUDIT_SYSLOG
+			: HOST_AUDIT_NONE;
+	o->audit_required = r->audit_required;
+	if (to == HOST_AUDIT_NONE)
+		return 0;
+	addr_format(&o->socket.addr, listener);
+	o->audit = to == HOST_AUDIT_CALL ? visitor_context_audit(r->context, listener) : audit_syslog(listener);
+	return o->audit ? 0 : diag_set(d, PYSTUCK_ENOMEM, 0, "out of memory");
+}
+
 /* Opens what l->request says and hands it to the parked server. */
 static int open_listener(struct listener *l, struct diag *d)
 {
@@ -182,10 +204,13 @@ static int open_listener(struct listener *l, struct diag *d)
 	l->addr = o.socket.addr;
 	e = add_credential(&o, d);
 	if (!e)
+		e = add_audit(&o, &l->request, d);
+	if (!e)
 		e = server_add(host.server, &o, &l->server_id, d);
 	if (e) {
 		if (o.keys != l->request.keys)
 			keyring_free(o.keys);
+		audit_free(o.audit);
 		listen_close(&o.socket);
 		return e;
 	}

@@ -20,6 +20,14 @@ enum host_place {
 	HOST_TCP,		/* `host`, `port`, `keys` */
 };
 
+/* Where the audit log goes. */
+enum host_audit {
+	HOST_AUDIT_AUTO,	/* to the system's log on TCP and in a service of systemd, else nowhere */
+	HOST_AUDIT_NONE,
+	HOST_AUDIT_SYSLOG,
+	HOST_AUDIT_CALL,	/* to the function of `context` */
+};
+
 /* What run_server() was asked for; kept, so that a forked child can do the same again. */
 struct host_request {
 	enum host_place place;
@@ -32,6 +40,8 @@ struct host_request {
 	struct policy policy;
 	struct keyring *keys;
 	struct account_helper account;	/* way ACCOUNT_NONE: no account check */
+	enum host_audit audit;
+	int audit_required;	/* what cannot be logged is not evaluated */
 	unsigned max_clients;
 	unsigned gil_timeout_ms;
 	int ignore_fork;	/* a forked child does not serve, not even under an address of its own */

@@ -148,7 +148,8 @@ static PyType_Spec server_spec = {
 };
 
 PyDoc_STRVAR(run_server_doc, "run_server(host=None, port=None, *, socket=None, key=None, allow=None, "
-	"mode=0o600, group=None, eval=True, namespace=None, gil_timeout=1.0, max_clients=16, pam=False, on_fork='restart')\n--\n\n"
+	"mode=0o600, group=None, eval=True, namespace=None, gil_timeout=1.0, max_clients=16, pam=False, on_fork='restart', "
+	"audit=..., audit_required=False)\n--\n\n"
 	"Let `pystuck` look into this process from a shell, and return the Server.\n"
 	"\n"
 	"With no arguments it listens on a Unix socket that only this user and root can use.\n"
@@ -167,6 +168,10 @@ PyDoc_STRVAR(run_server_doc, "run_server(host=None, port=None, *, socket=None, k
 	"pam (bool or path): True: who comes must also pass PAM's account check for the service pystuck; a path: by the\n"
 	"    helper whose socket or program is there.\n"
 	"on_fork (str): 'restart': a forked child whose address has the pid in it serves there; 'ignore': no child does.\n"
+	"audit ('syslog', function or None): who is told of connections, refusals, roles, evaluations and ends. 'syslog':\n"
+	"    the journal, else /dev/log; the default on TCP and in a service of systemd, else it is None: nobody. A function\n"
+	"    is called with a dict for each event, on a thread of pystuck's; see the stub file for its keys.\n"
+	"audit_required (bool): True: what could not be logged is not evaluated.\n"
 	"\n"
 	"Raises TypeError, ValueError, OSError or PermissionError; the message says what to do.\n"
 	"\n"

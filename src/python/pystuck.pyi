@@ -5,7 +5,7 @@ In the program: ``import pystuck; pystuck.run_server()``. From a shell: ``pystuc
 
 import os
 from types import TracebackType
-from typing import Any, Dict, Literal, Optional, Tuple, Type, Union, final
+from typing import Any, Callable, Dict, Literal, Optional, Tuple, Type, Union, final
 
 __version__: str
 
@@ -50,6 +50,8 @@ def run_server(
     max_clients: Optional[int] = 16,
     pam: Union[bool, _Path, None] = False,
     on_fork: Optional[Literal["restart", "ignore"]] = "restart",
+    audit: Union[Literal["syslog"], Callable[[Dict[str, Any]], object], None] = ...,
+    audit_required: bool = False,
 ) -> Server:
     """Let ``pystuck`` look into this process from a shell, and return the Server.
 
@@ -69,6 +71,16 @@ def run_server(
         helper whose socket or program is there.
     on_fork: 'restart': a forked child serves at an address of its own, if the address has the pid in it (the default one has,
         or ``{pid}``); 'ignore': the child closes what it inherited and never serves.
+    audit: who is told of connections, refusals, roles, evaluations and ends. 'syslog': the journal, else /dev/log; the
+        default on TCP and in a service of systemd. None: nobody; the default elsewhere. A function: it is called with
+        one dict for each event, one at a time, on a thread of pystuck's. Its keys, each None where there is nothing to say:
+        time (float, seconds since the epoch), action ('connect', 'refuse', 'open', 'deny', 'eval', 'veto', 'late',
+        'disconnect', 'keys', 'lost'), message (all of it in one line), session, uid, pid (int), key, role, address, listener,
+        reason (str), source (str, cut after 4096 bytes), source_bytes (int), source_blake2b (str, hex, of the whole source
+        where it was cut), duration (float, seconds), evals, dumps, lost (int). All text is free of control characters
+        (but for newlines and tabs in source). At most 256 events wait; what is over that is counted and told by 'lost'.
+        The first exception it raises goes to sys.unraisablehook, further ones nowhere.
+    audit_required: True: what could not be logged (the log is full, or nobody is there) is not evaluated.
 
     Raises TypeError, ValueError, OSError or PermissionError; the message says what to do.
     """

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "admit.h"
+#include "auditor.h"
 #include "dump.h"
 #include "eval.h"
 #include "version.h"
@@ -20,6 +21,7 @@
 
 struct visitor_context {
 	PyObject *namespace;
+	struct auditor *auditor;	/* NULL: the program has no audit function */
 	struct msg_welcome welcome;
 	char python[32];
 	char command[COMMAND_MAX];
@@ -98,13 +100,17 @@ void visitor_context_refresh(struct visitor_context *c)
 		w->command.len--;	/* NULs stand between the arguments, the kernel has one behind them too */
 }
 
-struct visitor_context *visitor_context_new(PyObject *namespace)
+struct visitor_context *visitor_context_new(PyObject *namespace, PyObject *audit)
 {
 	struct visitor_context *c = calloc(1, sizeof *c);
 	if (!c)
 		return NULL;
 	snprintf(c->python, sizeof c->python, "%.*s", (int)strcspn(Py_GetVersion(), " "), Py_GetVersion());
 	visitor_context_refresh(c);
+	if (audit && !(c->auditor = auditor_new(audit))) {
+		free(c);
+		return NULL;
+	}
 	c->namespace = Py_XNewRef(namespace);
 	return c;
 }
@@ -114,7 +120,13 @@ void visitor_context_free(struct visitor_context *c)
 	if (!c)
 		return;
 	Py_XDECREF(c->namespace);
+	auditor_free(c->auditor);
 	free(c);
+}
+
+struct audit *visitor_context_audit(struct visitor_context *c, const char *listener)
+{
+	return audit_call(listener, auditor_put, c->auditor);
 }
 
 static void *visitor_open(void *listener, const struct service_client *who, struct port *port)

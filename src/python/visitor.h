@@ -7,6 +7,7 @@
 
 #include <Python.h>
 
+#include "audit.h"
 #include "service.h"
 
 extern const struct service visitor_service;
@@ -14,8 +15,13 @@ extern const struct service visitor_service;
 /* What a listener hands to its visitors; the context of server.h. */
 struct visitor_context;
 
-/* `namespace` is a dict (a reference is taken) or NULL. GIL held. NULL: no memory, no exception set. */
-struct visitor_context *visitor_context_new(PyObject *namespace);
+/*
+ * `namespace` is a dict, `audit` a function that is called with each event; references are taken; either may be NULL. GIL held.
+ * NULL: no memory, no exception set.
+ */
+struct visitor_context *visitor_context_new(PyObject *namespace, PyObject *audit);
+/* No GIL. A log to the function that was given, for a listener at this address; the context outlives it. NULL: no memory. */
+struct audit *visitor_context_audit(struct visitor_context *c, const char *listener);
 /* Notes pid and start time of this process; again in a forked child. */
 void visitor_context_refresh(struct visitor_context *c);
 /* GIL held; after the listener has been removed. NULL is fine. */
