@@ -44,7 +44,7 @@ static struct audit *new_audit(const char *listener)
 		return NULL;
 	audit_text_init();
 	(void)snprintf(a->listener, sizeof(a->listener), "%s", listener);
-	a->log.fd = -1;
+	a->log.own.fd = -1;
 	return a;
 }
 

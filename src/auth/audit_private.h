@@ -5,6 +5,7 @@
 #define PYSTUCK_AUDIT_PRIVATE_H
 
 #include "audit.h"
+#include "ownfd.h"
 
 #define AUDIT_JOURNAL "/run/systemd/journal/socket"
 #define AUDIT_DEVLOG "/dev/log"
@@ -28,9 +29,7 @@ int audit_text_syslog(struct buf *b, const struct audit_event *e, pid_t pid);
 enum audit_protocol { AUDIT_NOBODY = 0, AUDIT_JOURNALD, AUDIT_SYSLOGD };
 struct audit_syslog {
 	const char *journal, *devlog; /* paths; tests have their own */
-	int fd;			      /* -1: none */
-	dev_t device;		      /* of fd, to know it again: the program may close ours and get its number */
-	ino_t inode;
+	struct ownfd own;	      /* the program may close ours and get its number */
 	enum audit_protocol protocol;
 };
 void audit_syslog_init(struct audit_syslog *log, const char *journal, const char *devlog);

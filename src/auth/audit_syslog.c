@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -15,38 +14,23 @@
 
 void audit_syslog_init(struct audit_syslog *log, const char *journal, const char *devlog)
 {
-	*log = (struct audit_syslog){.journal = journal, .devlog = devlog, .fd = -1};
-}
-
-/* The program may have closed our fd and have something else at its number now. */
-static int is_ours(const struct audit_syslog *log)
-{
-	struct stat st;
-
-	return log->fd >= 0 && fstat(log->fd, &st) == 0 && S_ISSOCK(st.st_mode) &&
-	       st.st_dev == log->device && st.st_ino == log->inode;
+	*log = (struct audit_syslog){.journal = journal, .devlog = devlog, .own = {.fd = -1}};
 }
 
 void audit_syslog_close(struct audit_syslog *log)
 {
-	if (is_ours(log))
-		close(log->fd);
-	log->fd = -1;
+	ownfd_close(&log->own);
 	log->protocol = AUDIT_NOBODY;
 }
 
 /* Takes fd over. */
 static int keep(struct audit_syslog *log, int fd, enum audit_protocol protocol)
 {
-	struct stat st;
-
-	if (fstat(fd, &st) != 0) {
+	fd = ownfd_raise(fd);
+	if (ownfd_take(&log->own, fd) != 0) {
 		close(fd);
 		return PYSTUCK_ECLOSED;
 	}
-	log->fd = fd;
-	log->device = st.st_dev;
-	log->inode = st.st_ino;
 	log->protocol = protocol;
 	return 0;
 }
@@ -93,7 +77,7 @@ static int send_once(const struct audit_syslog *log, const struct buf *b)
 	ssize_t n;
 
 	do {
-		n = send(log->fd, buf_bytes(b), buf_len(b), MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send(log->own.fd, buf_bytes(b), buf_len(b), MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? errno : 0;
 }
@@ -121,7 +105,7 @@ int audit_syslog_send(struct audit_syslog *log, const struct audit_event *e)
 {
 	int rc = PYSTUCK_ECLOSED;
 
-	if (is_ours(log))
+	if (ownfd_is(&log->own))
 		rc = send_event(log, e, AUDIT_SOURCE_MAX);
 	/* The daemon has been started anew, or for the first time. */
 	if (rc == PYSTUCK_ECLOSED && open_any(log) == 0)

@@ -335,18 +335,18 @@ static void test_audit_never_writes_into_or_closes_what_has_its_number_now(void 
 	hears(j, "open");
 	/* The program closes all fds and opens a socket of its own at our number. */
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
-	assert_int_equal(dup2(pair[0], log.fd), log.fd);
+	assert_int_equal(dup2(pair[0], log.own.fd), log.own.fd);
 	close(pair[0]);
-	pair[0] = log.fd;
+	pair[0] = log.own.fd;
 	assert_int_equal(audit_syslog_send(&log, &e), 0);
 	hears(j, "open");
-	assert_int_not_equal(log.fd, pair[0]);
+	assert_int_not_equal(log.own.fd, pair[0]);
 	assert_int_equal(recv(pair[1], &byte, 1, MSG_DONTWAIT), -1);
 	assert_int_equal(errno, EAGAIN);
 	/* The same once more, and then the end. */
-	assert_int_equal(dup2(pair[0], log.fd), log.fd);
+	assert_int_equal(dup2(pair[0], log.own.fd), log.own.fd);
 	close(pair[0]);
-	pair[0] = log.fd;
+	pair[0] = log.own.fd;
 	audit_syslog_close(&log);
 	assert_int_not_equal(fcntl(pair[0], F_GETFD), -1);
 	close(pair[0]);
@@ -367,7 +367,7 @@ static void test_audit_an_event_that_is_too_big_goes_without_its_source(void **s
 	audit_syslog_init(&log, journal, devlog);
 	assert_int_equal(audit_syslog_send(&log, &e), 0);
 	(void)hear(j);
-	assert_int_equal(setsockopt(log.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+	assert_int_equal(setsockopt(log.own.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
 	e.source = (struct span){source, sizeof(source)};
 	assert_int_equal(audit_syslog_send(&log, &e), 0);
 	text = hear(j);
@@ -387,7 +387,7 @@ static void test_audit_the_fd_is_close_on_exec_and_gone_afterwards(void **state)
 	(void)state;
 	audit_syslog_init(&log, journal, devlog);
 	assert_int_equal(audit_syslog_send(&log, &e), 0);
-	fd = log.fd;
+	fd = log.own.fd;
 	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	assert_true((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
 	audit_syslog_close(&log);
