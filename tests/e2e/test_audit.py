@@ -249,12 +249,12 @@ def test_a_function_that_raises_is_told_of_once_and_nobody_else_is_bothered(pyth
 
 
 def test_a_function_may_call_pystuck_and_fork(python, start, ask):
-    body = ("print('CALL', repr(pystuck.run_server(socket='%s/more-{pid}.sock' % event['listener'].rsplit('/', 1)[0], audit=None))"
-            " if event['action'] == 'open' else 0, flush=True)\n"
+    body = ("say('CALL', repr(pystuck.run_server(socket='%s/more-{pid}.sock' % event['listener'].rsplit('/', 1)[0], audit=None))"
+            " if event['action'] == 'open' else '0')\n"
             "    if event['action'] == 'disconnect':\n"
             "        import os\n"
             "        pid = os.fork()\n"
-            "        if pid: print('CHILD', os.waitpid(pid, 0)[1], flush=True)")
+            "        if pid: say('CHILD', str(os.waitpid(pid, 0)[1]))")
     program = called(start, python, body)
     assert ask(program, "1+1").out == "2\n"
     program.out.until("CALL <pystuck.Server listening")
@@ -272,7 +272,7 @@ def test_a_forked_child_tells_the_function_itself(one_python, start, ask):
     assert ask(program, "1+1").out == "2\n"
     for action in ("connect", "open", "eval", "disconnect"):
         assert event(program, action)["lost"] == program.pid
-    program.say("import os; pid = os.fork(); pid and print('PID', pid, flush=True)")
+    program.say("import os; pid = os.fork(); pid and sys.stdout.write('PID %d\\n' % pid)")
     child = int(program.out.until(r"PID (\d+)")[1])
     path = program.socket.replace(str(program.pid), str(child))
     wait_until(lambda: os.path.exists(path), "the child's socket")
@@ -382,7 +382,7 @@ print("PORT", server.address[1] if isinstance(server.address, tuple) else 0, flu
 print("READY", flush=True)
 for line in sys.stdin:
     exec(line)
-    print("DONE", flush=True)
+    sys.stdout.write("DONE\\n")
 """
 
 
@@ -480,7 +480,7 @@ def test_a_daemon_that_is_started_anew_is_found_again(one_python, start, log):
 
 def test_a_forked_child_logs_by_itself(one_python, start, log):
     program = logged(start, one_python, log.serve("socket"))
-    program.say("import os; pid = os.fork(); pid and print('PID', pid, flush=True)")
+    program.say("import os; pid = os.fork(); pid and sys.stdout.write('PID %d\\n' % pid)")
     child = int(program.out.until(r"PID (\d+)")[1])
     path = program.socket.replace(str(program.pid), str(child))
     try:
