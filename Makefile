@@ -285,6 +285,10 @@ compilers:			## everything with gcc and with clang, the client with libedit; war
 	@for cc in gcc clang; do $(MAKE) --no-print-directory BUILD=$(BUILD)/$$cc CC=$$cc \
 		all unit-programs || exit 1; done
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/libedit EDITLINE=libedit $(BUILD)/libedit/pystuck
+storm: modules			## 10,000 forks and 1,000 exits of each kind with clients at work, on every interpreter (hours)
+	@rm -f $(BUILD)/results/storm.txt; mkdir -p $(BUILD)/results; STORM_ROUNDS=$${STORM_ROUNDS:-10000} \
+	E2E_SECONDS=$${E2E_SECONDS:-86400} tools/run-e2e --build $(BUILD) --results $(BUILD)/results/storm.xml \
+	$(PYTHONS) -- -k test_storm; status=$$?; cat $(BUILD)/results/storm.txt; exit $$status
 bench: modules			## side by side with the peers
 	@bench/run
 check-versions:			## end to end on Debian sid's Pythons, in a chroot (root, Debian)
@@ -372,7 +376,7 @@ help:				## this list
 
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ)) $(call pyobj,$(PYROOM)))
 .PHONY: no-eval all module modules unit-programs check unit inner e2e systemd asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
-	fuzz-run compilers bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
+	fuzz-run compilers storm bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.
 .SECONDARY: $(call obj,$(UNIT) $(FUZZ))

@@ -20,7 +20,8 @@
 #include "server.h"
 
 #define GONE_TRIES 200		/* of 50 us each: 10 ms */
-#define STOP_MS 100		/* how long exit waits for evaluations, and again for the courier */
+#define STOP_MS 80		/* how long exit waits for our threads, all of them together */
+#define STOP_LEAST_MS 20	/* of these, for each kind of them */
 #define SYSTEMD_NAME "pystuck"	/* FileDescriptorName= of a socket unit that is ours */
 
 /*
@@ -469,6 +470,15 @@ void host_after_fork_child(void)
 
 /* --- exit -------------------------------------------------------------------------------------------------------- */
 
+/* Milliseconds until then, less what the `others` that are still to be stopped may need; never less than one of them gets. */
+static int time_left(uint64_t until, int others)
+{
+	uint64_t now = gil_now_ns();
+	int ms = until > now ? (int)((until - now) / 1000000u) : 0;
+	ms -= others * STOP_LEAST_MS;
+	return ms > STOP_LEAST_MS ? ms : STOP_LEAST_MS;
+}
+
 void host_stop(void)
 {
 	if (host.pid != 0 && host.pid != getpid())
@@ -487,7 +497,8 @@ void host_stop(void)
 		if (host.listeners[i].state != LISTENER_FREE)
 			host.listeners[i].state = LISTENER_GONE;
 	pthread_mutex_unlock(&host.lock);
-	eval_stop(STOP_MS);
-	lane_stop(STOP_MS);
-	gil_stop(STOP_MS);
+	uint64_t until = gil_now_ns() + STOP_MS * 1000000u;
+	eval_stop(time_left(until, 2));
+	lane_stop(time_left(until, 1));
+	gil_stop(time_left(until, 0));
 }
