@@ -18,6 +18,18 @@ HERE = Path(__file__).resolve().parent
 PATIENCE = 60  # seconds, for any one step
 
 
+def wait_until(condition, what):
+    """Polls a condition that others bring about; its value."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {PATIENCE} s: {what}")
+        time.sleep(0.05)
+
+
 class NotHere(Exception):
     """This cannot be done on this machine."""
 

@@ -3,6 +3,7 @@
 import pytest
 
 from guide import follow
+from machine import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,23 @@ def test_any_other_user_cannot_reach_the_service_of_the_guide(app):
     assert done.returncode == 4 and done.stdout == "", done
     done = app.pystuck("--socket", "/run/pystuck/app.sock", "--no-repl", user="mallory")
     assert done.returncode == 4 and done.stdout == "" and "uid" in done.stderr, done
+
+
+def says(app, text, user, word):
+    uid = app.run("id", "-u", user).stdout.strip()
+    return [line for line in text.splitlines() if f"uid {uid}" in line and word in line]
+
+
+def journal(app):
+    app.run("journalctl", "--sync")
+    return follow(app, "journal").stdout
+
+
+def test_the_journal_tells_about_both(app):
+    look(app, "alice")
+    look(app, "mallory")
+    wait_until(lambda: says(app, journal(app), "alice", "open") and says(app, journal(app), "mallory", "refuse"), "both in the journal")
+    assert not says(app, journal(app), "mallory", "open")
 
 
 def test_the_service_of_the_guide_is_hardened(app):
