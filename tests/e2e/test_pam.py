@@ -556,3 +556,35 @@ def test_who_half_closes_after_hello_is_still_answered(played, serve):
         peer.shutdown(socket.SHUT_WR)
         first = peer.recv(5)
         assert first[4:5] == b"\x40", first  # WELCOME
+
+
+# ---- all together ---------------------------------------------------------------------------------
+
+ACCESS = Path("/etc/security/access.conf")
+HAS_RULES = ACCESS.exists() and any(line.strip() and not line.startswith("#") for line in ACCESS.read_text().splitlines())
+
+
+@needs_helper
+@pytest.mark.skipif(not ACCESS.exists() or HAS_RULES, reason="this machine's access.conf is missing or has rules")
+def test_the_example_service_file_lets_in_where_access_conf_has_no_rule(pam, serve, ask):
+    shutil.copy(Path(__file__).parents[2] / "pam" / "pystuck", pam.services / "pystuck")
+    program = serve(pam.program)
+    assert ask(program, "1+1").out == "2\n"
+
+
+@needs_helper
+def test_a_forked_child_asks_too(pam, serve, client):
+    program = serve(pam.program, after="""
+child = os.fork()
+if child:
+    print("CHILD", child, flush=True)
+""")
+    child = program.out.until(r"CHILD (\d+)").group(1)
+    path = program.directory / "pystuck" / f"{child}.sock"
+    try:
+        wait_until(path.exists, "the child listens")
+        assert client("--socket", path, "-c", "1+1").out == "2\n"
+        pam.module("code", 6)
+        assert client("--socket", path, "-c", "1+1").status == 4
+    finally:
+        os.kill(int(child), signal.SIGKILL)

@@ -16,11 +16,12 @@ void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 
 /* What fails the next time it is called. */
-static enum { NOTHING, SOCKET, SEND, SEND_HALF, SHUTDOWN, CALLOC } failing;
+enum { NOTHING, SOCKET, SEND, SEND_HALF, SHUTDOWN, CALLOC };
+static int failing;
 
 static int fails(int what)
 {
-	if ((int)failing != what)
+	if (failing != what)
 		return 0;
 	failing = NOTHING;
 	errno = what == CALLOC ? ENOMEM : EMFILE;
