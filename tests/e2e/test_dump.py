@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import wait_until
+from conftest import PATIENCE, wait_until
 
 THREADS = """
 import sys, threading, time, os, select, subprocess
@@ -162,7 +162,7 @@ deep(900)
     assert len([f for f in answer["threads"][0]["frames"] if f["function"] == "deep"]) == 901
 
 
-def test_a_dump_near_the_limit_is_whole_and_beyond_it_says_what_is_missing(one_python, start, dump, client):
+def test_a_dump_near_the_limit_is_whole_and_beyond_it_says_what_is_missing(one_python, start, client):
     # Each frame has a code object of its own, whose names are some 5 KiB: of 48 MiB nine threads take 44, twelve too many.
     program = start(one_python, """
 import sys, threading, pystuck
@@ -189,20 +189,24 @@ def more(first, last):
         ready.acquire()
 
 more(0, 9)
-pystuck.run_server()
+pystuck.run_server(gil_timeout=100)
 print("READY", flush=True)
 sys.stdin.readline()
 more(9, 12)
 print("MORE", flush=True)
 sys.stdin.read()
 """)
-    whole = dump(program)
+    def ask():
+        return client("--socket", program.socket, "--json", "--timeout", 5 * PATIENCE, patience=5 * PATIENCE)
+    answer = ask()
+    assert answer.status == 0, (answer.status, answer.err)
+    whole = answer.json
     chains = [t for t in whole["threads"] if len(t["frames"]) > 1000]
     assert len(chains) == 9 and whole["omitted_threads"] == 0 and len(whole["threads"]) == 10
     assert len({f["function"] for t in chains for f in t["frames"] if f["function"].startswith("nnn")}) == 9000
     program.say("")
     program.out.until("MORE")
-    answer = client("--socket", program.socket, "--json")
+    answer = ask()
     assert answer.status == 5, (answer.status, answer.err)
     cut = answer.json
     chains = [t for t in cut["threads"] if len(t["frames"]) > 1000]
