@@ -5,12 +5,15 @@ What lives here: forks of every kind, fds, environments and interpreters. What d
 (test_lifecycle.py), servers without a line of code (test_activation.py), thousands of forks and exits (test_storm.py).
 """
 
+import contextlib
 import os
 import signal
+import subprocess
 
 import pytest
 
-from conftest import wait_until
+from conftest import BUILD, PATIENCE, program_env, wait_until
+from test_access import needs_root
 
 SERVES = """
 import os, sys, pystuck
@@ -25,7 +28,10 @@ def own_path(program, pid):
 
 def sockets_of(pid):
     """The listening and connected sockets that a process has."""
-    links = (os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
+    links = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
     return [link for link in links if link.startswith("socket:")]
 
 
@@ -187,7 +193,6 @@ def work(n):
 
 if __name__ == "__main__":
     server = pystuck.run_server()
-    directory = os.path.dirname(server.address)
     if {executor}:
         from concurrent.futures import ProcessPoolExecutor
         with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context({method!r})) as pool:
@@ -198,7 +203,6 @@ if __name__ == "__main__":
             pool.close()
             pool.join()
     assert [n for n, _, _ in got] == [n * n for n in range(20)]
-    assert os.listdir(directory) == [os.path.basename(server.address)], os.listdir(directory)
     print("READY", flush=True)
     sys.stdin.read()
 """
@@ -206,7 +210,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("executor", [False, True], ids=["multiprocessing", "concurrent.futures"])
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_pools_of_processes_work_and_leave_no_socket_behind(python, start, client, method, executor):
+def test_pools_of_processes_work_and_leave_no_server_behind(python, start, client, method, executor):
     # concurrent.futures has a thread of its own when it forks: that warning is Python's, and not about us.
     options = () if executor and method == "fork" else ("-W", "error")
     program = start(python, POOLS.format(method=method, executor=executor), args=options)
@@ -215,7 +219,10 @@ def test_pools_of_processes_work_and_leave_no_socket_behind(python, start, clien
     assert program.wait() == 0
     if options:
         assert program.stderr() == ""
-    assert files_beside(program) == []
+    # A worker that lived for long had a socket, and ended by os._exit: nobody answers there.
+    for name in files_beside(program):
+        assert name != os.path.basename(program.socket)
+        assert client("--socket", os.path.join(os.path.dirname(program.socket), name)).status == 3
 
 
 WORKER = """
@@ -257,3 +264,143 @@ def test_each_forked_worker_has_a_server_and_takes_it_away(python, start, client
         assert client("--socket", own_path(program, pid)).status == 3
     listed = client("--list", env={"XDG_RUNTIME_DIR": str(program.directory)})
     assert str(program.pid) in listed.out and not any(str(pid) in listed.out for pid in workers), listed
+
+
+# ---- environments and interpreters --------------------------------------------------------------
+
+ODD = {
+    "no-stdout": "sys.stdout = None; sys.stderr = None; sys.stdin = None",
+    "switchinterval-short": "sys.setswitchinterval(1e-6)",
+    "switchinterval-long": "sys.setswitchinterval(10)",
+    "modules-replaced": "import types\nfor name in ('os', 'signal', 'socket', 'pystuck', 'traceback', 'linecache'):\n"
+                        "    sys.modules[name] = types.ModuleType(name)",
+    "modules-gone": "for name in ('traceback', 'linecache', 'pystuck'): sys.modules.pop(name, None)",
+    "modules-nonsense": "for name in ('traceback', 'linecache', 'asyncio'): sys.modules[name] = None",
+    "recursion-limit": "sys.setrecursionlimit(60)",
+    "trace": "sys.settrace(lambda *a: None)",
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_program_that_changes_its_interpreter_is_served_all_the_same(python, start, client, odd):
+    program = start(python, SERVES + f"""
+import os
+{ODD[odd]}
+os.read(0, 1)
+os.write(2, b"ends")
+""")
+    wait_until(lambda: client("--socket", program.socket, "-c", "6*7").out == "42\n", "an evaluation")
+    stacks = client("--socket", program.socket, "--no-repl")
+    assert stacks.status in (0, 5) and "program.py" in stacks.out, stacks
+    program.say("")
+    assert program.wait() == 0
+    assert program.stderr() == "ends"
+
+
+@pytest.mark.parametrize("options", [("-O",), ("-OO",), ("-X", "dev"), ("-X", "importtime"), ("-B", "-s"), ("-b", "-W", "error")])
+def test_it_works_however_python_was_started(python, start, client, options):
+    program = start(python, SERVES + "sys.stdin.read()\n", args=options)
+    assert client("--socket", program.socket, "-c", "6*7").out == "42\n"
+    assert client("--socket", program.socket, "--no-repl").status == 0
+    program.process.stdin.close()
+    assert program.wait() == 0
+
+
+def test_it_works_without_site_and_without_the_environment(python, start, client):
+    script = f"import sys; sys.path.insert(0, {str(BUILD / 'python')!r})\n" + SERVES + "sys.stdin.read()\n"
+    program = start(python, script, args=("-I", "-S"))
+    assert client("--socket", program.socket, "-c", "6*7").out == "42\n"
+    program.process.stdin.close()
+    assert program.wait() == 0 and program.stderr() == ""
+
+
+def test_code_without_a_source_file_has_its_place_in_the_stacks(python, start, client):
+    program = start(python, SERVES + """
+exec(compile("def frozen(): sys.stdin.read()\\nfrozen()", "<frozen app>", "exec"))
+""")
+    wait_until(lambda: '"<frozen app>", line 1, in frozen' in client("--socket", program.socket, "--no-repl").out, "the stack")
+
+
+@needs_root
+def test_a_program_that_gives_up_root_is_served_as_before(python, start, client):
+    program = start(python, SERVES + """
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+print("DROPPED", flush=True)
+sys.stdin.readline()
+pystuck.stop_server()
+print("STOPPED", flush=True)
+sys.stdin.readline()
+""")
+    program.out.until("DROPPED")
+    assert client("--socket", program.socket, "-c", "modules.os.getuid()").out == "65534\n"
+    program.say("")
+    program.out.until("STOPPED")
+    program.say("")
+    assert program.wait() == 0 and program.stderr() == ""
+
+
+@needs_root
+def test_a_program_that_goes_into_a_chroot_is_served_as_before(python, start, client, tmp_path):
+    jail = tmp_path / "jail"
+    jail.mkdir()
+    program = start(python, SERVES + f"""
+os.chroot({str(jail)!r}); os.chdir("/")
+print("INSIDE", flush=True)
+sys.stdin.readline()
+sys.exit(7)
+""")
+    program.out.until("INSIDE")
+    assert client("--socket", program.socket, "-c", "6*7").out == "42\n"
+    assert client("--socket", program.socket, "--no-repl").status in (0, 5)
+    program.say("")
+    assert program.wait() == 7 and program.stderr() == ""
+
+
+EMBEDS = r"""
+#include <Python.h>
+static int one_life(int n)
+{
+	Py_Initialize();
+	int failed = PyRun_SimpleString(
+		"import os, sys, pystuck\n"
+		"server = pystuck.run_server()\n"
+		"print('SERVES', server.address, flush=True)\n"
+		"os.read(0, 1)\n");
+	if (Py_FinalizeEx() != 0 || failed)
+		return 1;
+	printf("FINALIZED %d\n", n);
+	fflush(stdout);
+	return 0;
+}
+int main(void)
+{
+	return one_life(1) != 0;
+}
+"""
+
+
+def test_an_interpreter_inside_a_c_program_is_served_and_finalized(python, tmp_path, client):
+    ask = ("import sysconfig as s; v = s.get_config_var; print(s.get_paths()['include'], v('LIBDIR'), v('LIBPL'), "
+           "'python' + v('LDVERSION'), v('LIBS') or '', v('SYSLIBS') or '')")
+    include, libdir, libpl, name, *libs = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True,
+                                                         timeout=PATIENCE).stdout.split()
+    source, program = tmp_path / "embeds.c", tmp_path / "embeds"
+    source.write_text(EMBEDS)
+    built = subprocess.run(["cc", "-o", program, source, "-I", include, "-L", libdir, "-L", libpl, f"-Wl,-rpath,{libdir}",
+                            "-rdynamic", f"-l{name}", *libs, "-lm"], capture_output=True, text=True, timeout=6 * PATIENCE)
+    if built.returncode != 0:
+        pytest.skip("this Python comes without a library to link with")
+    tmp_path.chmod(0o700)
+    home = subprocess.run([python, "-c", "import sys; print(sys.base_prefix)"], capture_output=True, text=True, check=True,
+                          timeout=PATIENCE).stdout.strip()
+    embedded = subprocess.Popen([program], env=program_env(tmp_path, {"PYTHONHOME": home}), stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        path = embedded.stdout.readline().split()[1]
+        assert client("--socket", path, "-c", "6*7").out == "42\n"
+        out, err = embedded.communicate("x", timeout=PATIENCE)
+        assert (embedded.returncode, out, err) == (0, "FINALIZED 1\n", "")
+        assert not os.path.exists(path)
+    finally:
+        embedded.kill()
+        embedded.wait()
