@@ -100,7 +100,7 @@ ENDINGS = {
     "SystemExit": ("sys.exit(3)", "", 3, True),
     "exception": ("sys.stderr = open(os.devnull, 'w'); 1/0", "", 1, True),
     "SIGTERM": ("signal.pause()", "", -signal.SIGTERM, False),
-    "SIGTERM-handled": ("while True: signal.pause()", HANDLED, 5, True),
+    "SIGTERM-handled": ("import time\nwhile True: time.sleep(0.01)", HANDLED, 5, True),
     "_exit": ("os._exit(4)", "", 4, False),
 }
 MOMENTS = {
