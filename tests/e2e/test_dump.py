@@ -4,6 +4,7 @@ import datetime
 import json
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -131,9 +132,11 @@ sys.stdin.read()
     assert dump(program)["how"] == "gil"
     program.say("")
     program.out.until("WEDGED")
+    one_byte = re.compile(r"\d+ 0x0 0x[0-9a-f]+ 0x1 ")  # read(0, ..., 1)
+    wait_until(lambda: one_byte.match(Path(f"/proc/{program.pid}/syscall").read_text()), "the main thread reads with the GIL")
     began = time.monotonic()
     answer = client("--socket", program.socket)
-    assert answer.status == 5 and time.monotonic() - began < 5, answer
+    assert answer.status == 5 and time.monotonic() - began < PATIENCE, answer
     assert "GIL" in answer.out + answer.err
     refused = client("--socket", program.socket, "-c", "1+1")
     assert refused.status not in (0, 1) and "GIL" in refused.err, refused
