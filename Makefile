@@ -7,7 +7,7 @@ PKG_CONFIG ?= pkg-config
 PREFIX ?= /usr/local
 BUILD ?= build
 V ?= 0
-OPT ?= -O2 -g
+OPT ?= -Os -g
 SAN ?=
 FUZZ_SECONDS ?= 600
 CLANG_TIDY ?= clang-tidy
@@ -186,6 +186,11 @@ $(BUILD)/python/pystuck/py.typed:
 $(BUILD)/obj/src/client/%.o: src/client/%.c $(STAMP) | $(MISSING)
 	@mkdir -p $(@D)
 	$(call say,CC $<)$(CC) $(CFLAGS_ALL) $(EDIT_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Small by default, since all of it is in other people's memory; fast where the GIL is held or a whole dump goes through.
+FAST := $(call pyobj,$(addprefix src/python/,frames.c names.c lines.c pytext.c answer.c waits.c)) $(call obj,$(addprefix src/, \
+	wire/msg.c wire/buf.c wire/text.c wire/channel.c wire/noise.c client/dump.c client/print.c client/json.c))
+$(if $(filter -Os,$(OPT)),$(FAST)): OPT += -O2
 
 # NDEBUG: the assertions in Python's own headers would end the program that we are a guest of.
 $(BUILD)/obj/python$(PY_SUFFIX)/%.o: src/python/%.c $(STAMP) | $(MISSING) $(PY_MISSING)
