@@ -157,22 +157,30 @@ static int take_queue(struct port *p)
 	return taken;
 }
 
-/* `send` is held, not `lock`. Notes how far sending has come. */
+/*
+ * `send` is held, not `lock`. Notes how far sending has come. Calls the net thread only for what has changed: its own look at an
+ * idle port must not call it again.
+ */
 static void note_sent(struct port *p, int rc)
 {
 	size_t pending = channel_pending(p->channel);
+	size_t before, after;
+	int lost;
 
 	pthread_mutex_lock(&p->lock);
+	before = load(p);
 	if (pending < p->moved)
 		p->moved_ns = now_ns();
 	p->moved = pending;
+	after = load(p);
 	p->blocked = rc == PYSTUCK_EAGAIN;
-	if (rc != 0 && rc != PYSTUCK_EAGAIN)
+	lost = !p->lost && rc != 0 && rc != PYSTUCK_EAGAIN;
+	if (lost)
 		p->lost = 1;
-	if (load(p) < PORT_HIGH_WATER || p->lost) {
+	if (after < PORT_HIGH_WATER || p->lost)
 		pthread_cond_broadcast(&p->room);
+	if (lost || (before >= PORT_HIGH_WATER && after < PORT_HIGH_WATER) || (before > 0 && after == 0))
 		eased(p);
-	}
 	pthread_mutex_unlock(&p->lock);
 }
 

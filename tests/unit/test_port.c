@@ -299,6 +299,24 @@ static void test_port_an_evaluation_is_ending_from_its_last_message_on(void **st
 	assert_int_equal(port_request(port, PORT_EVAL), PORT_FREE);
 }
 
+/* Else a net thread that waits for something would call itself, again and again. */
+static void test_port_does_not_call_the_net_thread_for_its_own_look_at_an_idle_port(void **state)
+{
+	(void)state;
+	(void)port_pump(port);
+	(void)wakes();
+	port_watch(port);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(port_pump(port), 0);
+		assert_int_equal(wakes(), 0);
+	}
+	/* What it watches for still calls it. */
+	port_expect(port, PORT_EVAL, 1, UINT64_MAX);
+	assert_int_equal(port_claim(port, PORT_EVAL, 1), 0);
+	port_done(port, PORT_EVAL, 1);
+	assert_int_equal(wakes(), 1);
+}
+
 static void test_port_detach_frees_a_claimed_request_at_once(void **state)
 {
 	(void)state;
@@ -348,6 +366,7 @@ int main(void)
 		T(test_port_a_claimed_request_is_never_late),
 		T(test_port_claims_fail_when_the_client_is_gone),
 		T(test_port_an_evaluation_is_ending_from_its_last_message_on),
+		T(test_port_does_not_call_the_net_thread_for_its_own_look_at_an_idle_port),
 		T(test_port_detach_frees_a_claimed_request_at_once),
 		T(test_port_detach_before_the_claim_lets_it_run_and_frees_it_then),
 	};
