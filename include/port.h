@@ -24,7 +24,7 @@ void port_unref(struct port *p);
 /*
  * Queues a message and, where that is possible without waiting, sends it at once from the calling thread. Never waits and may
  * go over the high-water mark: for answers whose size is bounded by the request. 0, PYSTUCK_ECLOSED, PYSTUCK_ENOMEM,
- * PYSTUCK_ETOOBIG.
+ * PYSTUCK_ETOOBIG. A MSG_ERROR that cannot be queued ends the connection, so that no client waits for an answer for ever.
  */
 int port_answer(struct port *p, const struct msg *m);
 /* The same for a run of frames made by channel_frame: a whole dump goes in one call. */

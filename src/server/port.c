@@ -133,6 +133,14 @@ static void eased(struct port *p)
 	p->watched = 0;
 }
 
+/* `lock` is held. Nothing can be said to the client any more: the net thread is to end the session. */
+static void lose(struct port *p)
+{
+	p->lost = 1;
+	pthread_cond_broadcast(&p->room);
+	wake(p);
+}
+
 /* `lock` is held. */
 static size_t load(const struct port *p)
 {
@@ -307,6 +315,9 @@ static int answer(struct port *p, const struct msg *m, struct span frames)
 	blocked = p->blocked;
 	if (m != NULL)
 		note_last(p, m);
+	/* The last thing that could be said about a request: nobody is to wait for an answer that never comes. */
+	if (rc != 0 && m != NULL && m->type == MSG_ERROR && !p->closed && !p->lost)
+		lose(p);
 	pthread_mutex_unlock(&p->lock);
 	/* A socket that is full is the net thread's to poll. */
 	if (rc == 0 && !blocked)
