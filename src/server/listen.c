@@ -119,8 +119,13 @@ static int note_file(struct listen_socket *s, struct stat *st, struct diag *d)
 {
 	const char *path = s->addr.path;
 
-	if (lstat(path, st) != 0)
-		return diag_set(d, PYSTUCK_ESYS, errno, "socket %s: %m", path);
+	if (lstat(path, st) != 0) {
+		int rc = diag_set(d, PYSTUCK_ESYS, errno, "socket %s: %m", path);
+
+		/* Nobody but root and us can have put another one in its place since bind. */
+		(void)unlink(path);
+		return rc;
+	}
 	if (!S_ISSOCK(st->st_mode) || st->st_uid != geteuid())
 		return diag_set(d, PYSTUCK_EUNSAFE, 0,
 			"socket %s: something else has taken its place", path);
