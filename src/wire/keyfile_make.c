@@ -169,13 +169,12 @@ static int check_room(
 	return 0;
 }
 
-/* What was there before stays there: only if the one write was cut short, its part is taken back.
- */
+/* What was there before stays there, and nothing else: if the line is not on the disk in whole, it is taken back. */
 static int append_line(int fd, const char *line, size_t len)
 {
 	struct stat st;
 	ssize_t n;
-	int sys;
+	int sys = 0;
 
 	if (fstat(fd, &st))
 		return errno;
@@ -184,10 +183,13 @@ static int append_line(int fd, const char *line, size_t len)
 	do
 		n = write(fd, line, len);
 	while (n < 0 && errno == EINTR);
-	if (n == (ssize_t)len)
-		return fsync(fd) ? errno : 0;
-	sys = n < 0 ? errno : ENOSPC;
-	if (n > 0 && ftruncate(fd, st.st_size))
+	if (n < 0)
+		return errno;
+	if (n < (ssize_t)len)
+		sys = ENOSPC;
+	else if (fsync(fd))
+		sys = errno;
+	if (sys && ftruncate(fd, st.st_size))
 		sys = errno;
 	return sys;
 }
