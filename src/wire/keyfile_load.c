@@ -179,17 +179,24 @@ static int same_stamp(const struct stamp *a, const struct stamp *b)
 	       same_time(a->modified, b->modified) && same_time(a->changed, b->changed);
 }
 
-/* The program may change its working directory: the file is to be found again all the same. */
-static void note_path(struct keyring *ring, const char *path)
+/*
+ * The program may change its working directory: the file is to be found again all the same. A ring that could not be would keep
+ * keys that have been taken out of the file: rather none.
+ */
+static int note_path(struct keyring *ring, const char *path, struct diag *d)
 {
-	char here[PATH_MAX] = "";
-	int n;
+	char here[PATH_MAX] = "", shown[KEYFILE_SHOWN];
+	int n = -1;
+	int sys;
 
-	if (path[0] != '/' && !getcwd(here, sizeof here))
-		return;
-	n = snprintf(ring->path, sizeof ring->path, "%s%s%s", here, here[0] ? "/" : "", path);
-	if (n >= (int)sizeof ring->path)
-		ring->path[0] = '\0';
+	if (path[0] == '/' || getcwd(here, sizeof here))
+		n = snprintf(ring->path, sizeof ring->path, "%s%s%s", here, here[0] ? "/" : "", path);
+	if (n >= 0 && n < (int)sizeof ring->path)
+		return 0;
+	sys = n < 0 ? errno : ENAMETOOLONG;
+	text_copy(shown, sizeof shown, span_text(path), TEXT_LINE);
+	return diag_set(d, PYSTUCK_ESYS, sys,
+		"key file %s: cannot be found again from here: %s; give its absolute path", shown, strerror(sys));
 }
 
 /* *stamp is set as soon as there is a file to have one. */
@@ -223,10 +230,12 @@ struct keyring *keyfile_load(const char *path, struct diag *d)
 	struct stamp stamp = {0};
 	struct keyring *ring = load(path, &stamp, d);
 
-	if (ring) {
-		ring->stamp = stamp;
-		note_path(ring, path);
+	if (ring && note_path(ring, path, d) != 0) {
+		keyring_free(ring);
+		return NULL;
 	}
+	if (ring)
+		ring->stamp = stamp;
 	return ring;
 }
 
