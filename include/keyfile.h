@@ -52,7 +52,8 @@ struct keyring *keyfile_parse(struct span text, const char *name, struct diag *d
  *
  * 0: the same keys, or another ring than one of keyfile_load; 1: *fresh is a ring with other keys, names or roles: the caller
  * uses it from here on and frees `ring`; or an error of keyfile_load: `ring` stays what it is. Each state of the file is
- * complained about once: then it is 0 until the file changes again.
+ * complained about once: then it is 0 until the file changes again. What may be no fault of the file (PYSTUCK_ENOMEM,
+ * PYSTUCK_ESYS) is tried again at each call all the same.
  */
 int keyfile_again(struct keyring *ring, struct keyring **fresh, struct diag *d);
 
@@ -65,7 +66,7 @@ int keyfile_create(const char *path, const char *key_name, const char *role, str
 /*
  * Adds a fresh key to a file that keyfile_load takes: one write at its end, synced. Who reads it meanwhile finds the old keys,
  * the new ones too, or a line that is cut short and refused. PYSTUCK_EINVAL also when the name is in the file already,
- * PYSTUCK_ETOOBIG when there is no room for another key.
+ * PYSTUCK_ETOOBIG when there is no room for another key. After an error the file is what it was.
  */
 int keyfile_append(const char *path, const char *key_name, const char *role, struct diag *d);
 

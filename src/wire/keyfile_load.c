@@ -280,6 +280,9 @@ int keyfile_again(struct keyring *ring, struct keyring **fresh, struct diag *d)
 		/* What cannot be opened (a link, another user's file) has only this stamp. */
 		same = same_stamp(&seen, &ring->stamp);
 		ring->stamp = seen;
+		/* No memory, no fds: it says nothing of the file, and a key that was taken out of it is to go. */
+		if (why.code == PYSTUCK_ENOMEM || why.code == PYSTUCK_ESYS)
+			ring->stamp.settled = 0;
 		if (same)
 			return 0;
 		if (d)
