@@ -379,10 +379,10 @@ help:				## this list
 	@echo '           SYSTEMDUNITDIR SYSUSERSDIR TMPFILESDIR (below PREFIX/lib)'
 	@echo '           EDITLINE=libedit (readline without the GPL) PAM=no SYSCONFDIR FUZZ_SECONDS V=1'
 
--include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ)) $(call pyobj,$(PYROOM)))
+-include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ) tests/unit/faults.c) $(call pyobj,$(PYROOM)))
 .PHONY: no-eval all module modules unit-programs check unit inner e2e systemd asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
 	fuzz-run compilers storm bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.
-.SECONDARY: $(call obj,$(UNIT) $(FUZZ))
+.SECONDARY: $(call obj,$(UNIT) $(FUZZ) tests/unit/faults.c)
 .DELETE_ON_ERROR:
