@@ -189,7 +189,7 @@ $(BUILD)/obj/src/client/%.o: src/client/%.c $(STAMP) | $(MISSING)
 
 # Small by default, since all of it is in other people's memory; fast where the GIL is held or a whole dump goes through.
 FAST := $(call pyobj,$(addprefix src/python/,frames.c names.c lines.c pytext.c answer.c waits.c)) $(call obj,$(addprefix src/, \
-	wire/msg.c wire/buf.c wire/text.c wire/channel.c wire/noise.c client/dump.c client/print.c client/json.c))
+	wire/msg.c wire/buf.c wire/text.c wire/channel.c wire/noise.c client/dump.c client/print.c client/json.c)) $(call obj,$(UNIT))
 $(if $(filter -Os,$(OPT)),$(FAST)): OPT += -O2
 
 # NDEBUG: the assertions in Python's own headers would end the program that we are a guest of.
