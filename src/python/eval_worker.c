@@ -13,6 +13,7 @@
 
 #include "compat_eval.h"
 #include "error.h"
+#include "forkgate.h"
 #include "text.h"
 #include "threading.h"
 
@@ -274,7 +275,9 @@ static void *worker_main(void *arg)
 	struct eval_request *r;
 
 	self = w;
+	forkgate_enter();
 	w->state = PyThreadState_New(PyInterpreterState_Main());
+	forkgate_leave();
 	w->ident = PyThread_get_thread_ident();
 	while ((r = next_request(w)) != NULL) {
 		if (w->state != NULL)

@@ -14,6 +14,7 @@
 
 #include "eval.h"
 #include "gil.h"
+#include "forkgate.h"
 #include "lane.h"
 #include "ours.h"
 #include "ownfd.h"
@@ -68,6 +69,7 @@ static void reset_locks(void)
 static void become_child(void)
 {
 	reset_locks();
+	forkgate_forget();
 	host.forks = 0;
 	host.opener_started = 0;
 	if (host.pid == 0)
@@ -392,6 +394,7 @@ void host_before_fork(void)
 	if (host.forks++ == 0)
 		park_all();
 	pthread_mutex_unlock(&host.lock);
+	forkgate_close();	/* those that evaluate are not parked */
 }
 
 /* Opens the listeners that wait; those whose path is taken or not to be had are gone. */
@@ -457,6 +460,7 @@ void host_after_fork(void)
 	if (host.forks == 0)
 		start_opener();
 	pthread_mutex_unlock(&host.lock);
+	forkgate_open();
 }
 
 void host_after_fork_child(void)

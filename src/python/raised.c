@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "compat_eval.h"
+#include "forkgate.h"
 
 #define SOURCES_MAX 1000            /* cells whose source is kept */
 #define SOURCE_CHARS_MAX (4u << 20) /* of all of them */
@@ -103,7 +104,7 @@ static PyObject *cache_entry(PyObject *file, PyObject *source)
 /* linecache.cache, a new reference; NULL with an exception. */
 static PyObject *line_cache(void)
 {
-	PyObject *linecache = PyImport_ImportModule("linecache");
+	PyObject *linecache = forkgate_import("linecache");
 	PyObject *cache = linecache != NULL ? PyObject_GetAttrString(linecache, "cache") : NULL;
 
 	Py_XDECREF(linecache);
@@ -151,7 +152,7 @@ static void take_lines(PyObject *cache, struct raised_sources *s)
 
 static PyObject *format_exception(PyObject *raised)
 {
-	PyObject *traceback = PyImport_ImportModule("traceback");
+	PyObject *traceback = forkgate_import("traceback");
 	PyObject *format =
 		traceback != NULL ? PyObject_GetAttrString(traceback, "format_exception") : NULL;
 	PyObject *trace = PyException_GetTraceback(raised);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "compat.h"
+#include "forkgate.h"
 
 /* Borrowed; NULL: not imported. */
 static PyObject *find_module(void)
@@ -126,7 +127,7 @@ void threading_import(void)
 
 	if (find_module() != NULL || compat_main_ident() == PyThread_get_thread_ident())
 		return;
-	module = PyImport_ImportModule("threading");
+	module = forkgate_import("threading");
 	if (module != NULL && PyModule_Check(module))
 		hand_to_main(module);
 	Py_XDECREF(module);

@@ -32,9 +32,9 @@ static void test_server_serves_a_tcp_client_with_the_key(void **state)
 	greet(ch);
 	for (uint32_t id = 1; id < 100; id++)
 		asks(ch, id);
-	assert_non_null(strstr(fake.who.text, "key key0 from 127.0.0.1:"));
 	channel_free(ch);
 	fake_await(&fake.closes, 1);
+	assert_non_null(strstr(fake.who.text, "key key0 from 127.0.0.1:"));
 }
 
 static void test_server_serves_many_listeners_with_one_thread(void **state)
@@ -77,9 +77,9 @@ static void test_server_answers_late_requests_by_the_clock(void **state)
 	say(ch, rig_dump(1, 0));
 	rig_hear(ch, &m, MSG_DUMP_BEGIN);
 	assert_int_equal(m.dump_begin.how, DUMP_HOW_OS);
-	assert_true(fake.waited_us >= 30000);
 	channel_free(ch);
 	fake_await(&fake.closes, 1);
+	assert_true(fake.waited_us >= 30000);
 }
 
 static void *late_worker(void *arg)
