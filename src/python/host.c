@@ -437,7 +437,7 @@ static void *opener_main(void *arg)
 	return NULL;
 }
 
-/* The lock is held, or this is the only thread. */
+/* The lock is held: the opener, too, says whether it runs. */
 static void start_opener(void)
 {
 	int waiting = 0;
@@ -469,7 +469,9 @@ void host_after_fork_child(void)
 	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
 		if (host.listeners[i].state == LISTENER_WAITING)
 			visitor_context_refresh(host.listeners[i].request.context);
+	pthread_mutex_lock(&host.lock);
 	start_opener();
+	pthread_mutex_unlock(&host.lock);
 }
 
 /* --- exit -------------------------------------------------------------------------------------------------------- */
