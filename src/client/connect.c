@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -345,6 +346,21 @@ const struct addr *connect_address(const struct connection *c)
 	return &c->addr;
 }
 
+/*
+ * Was the connection closed before our first message was read, as a server does that is flooded? Who has read it, and found the
+ * key wrong, closes without a reset. `rc` is what channel_fill said at the end.
+ */
+static int was_pushed_out(const struct connection *c, int rc)
+{
+	int error = 0;
+	socklen_t len = sizeof error;
+
+	if (rc == PYSTUCK_ESYS || channel_pending(c->channel) > 0)
+		return 1;
+	return getsockopt(channel_fd(c->channel), SOL_SOCKET, SO_ERROR, &error, &len) == 0 &&
+	       error != 0;
+}
+
 /* The server is silent until the key is proved, and then answers with exactly one record. */
 static int handshake_reply(
 	struct connection *c, struct span *record, int64_t deadline, struct diag *d)
@@ -363,10 +379,14 @@ static int handshake_reply(
 		if (rc != PYSTUCK_EAGAIN && channel_partial(c->channel))
 			return diag_set(
 				d, PYSTUCK_EFORMAT, 0, "%s: not a pystuck server", c->where);
-		if (rc != PYSTUCK_EAGAIN)
-			return diag_set(d, PYSTUCK_EAUTH, 0,
+		if (rc != PYSTUCK_EAGAIN) {
+			int pushed_out = was_pushed_out(c, rc);
+
+			diag_set(d, PYSTUCK_EAUTH, 0,
 				"%s: not authenticated: wrong key, or it is not a pystuck server",
 				c->where);
+			return pushed_out ? PYSTUCK_ECLOSED : PYSTUCK_EAUTH;
+		}
 		rc = connect_wait(c, NULL, 0, deadline, d);
 		if (rc == PYSTUCK_ETIME)
 			return diag_set(d, rc, 0,

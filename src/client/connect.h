@@ -32,7 +32,8 @@ struct keyring *connect_keys(const char *path, struct diag *d);
 /*
  * Makes a connection of a dialled fd (dial.h), which it takes over, also on an error. On TCP the
  * handshake with `key` (NOISE_KEY bytes) comes first: PYSTUCK_EAUTH wrong key, PYSTUCK_EFORMAT no
- * pystuck server, PYSTUCK_ETIME. `key` stays the caller's and is needed no longer; NULL on a Unix
+ * pystuck server, PYSTUCK_ETIME, PYSTUCK_ECLOSED (d says PYSTUCK_EAUTH): closed before the key was
+ * looked at, as in a flood; worth another try. `key` stays the caller's and is needed no longer; NULL on a Unix
  * socket.
  */
 int connect_open(struct connection **c, int fd, const struct addr *a, const uint8_t *key,

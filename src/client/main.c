@@ -3,6 +3,7 @@
  * open the prompt. The parts are in the files beside it.
  */
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,8 @@
 #include "version.h"
 
 #define MAIN_KEY_NAME "default"
+#define KEY_TRIES 6     /* of one key, where the server is flooded */
+#define KEY_PAUSE_MS 10 /* in between: a flood is not made worse */
 
 /* Request ids: any numbers, as long as they differ. */
 enum { ID_DUMP = 1, ID_EVAL = 2, ID_PROMPT = 3 };
@@ -92,6 +95,25 @@ static int locate(const struct client *cl, struct addr *a, int *fd, struct diag 
 }
 
 /*
+ * Connects with this key. A server that strangers flood may have to push a connection out before it
+ * has looked at the key: a few tries.
+ */
+static int try_key(struct client *cl, const struct addr *a, const uint8_t *key, int64_t deadline,
+	struct diag *d)
+{
+	int rc = PYSTUCK_ECLOSED;
+
+	for (int try = 0; rc == PYSTUCK_ECLOSED && try < KEY_TRIES; try++) {
+		if (try > 0)
+			poll(NULL, 0, KEY_PAUSE_MS);
+		int fd = dial_open(a, deadline, NULL, NULL, d);
+
+		rc = fd < 0 ? fd : connect_open(&cl->c, fd, a, key, deadline, d);
+	}
+	return rc == PYSTUCK_ECLOSED ? PYSTUCK_EAUTH : rc;
+}
+
+/*
  * The key that was named, or one after the other until the server knows one: it gives each
  * connection one try, and does not say which keys it has.
  */
@@ -102,13 +124,10 @@ static int try_keys(struct client *cl, const struct addr *a, const struct keyrin
 	int tried = 0, rc = PYSTUCK_EAUTH;
 
 	for (size_t i = 0; rc == PYSTUCK_EAUTH && i < keyring_count(keys); i++) {
-		int fd;
-
 		if (name != NULL && strcmp(keyring_name(keys, i), name) != 0)
 			continue;
 		tried++;
-		fd = dial_open(a, deadline, NULL, NULL, d);
-		rc = fd < 0 ? fd : connect_open(&cl->c, fd, a, keyring_key(keys, i), deadline, d);
+		rc = try_key(cl, a, keyring_key(keys, i), deadline, d);
 	}
 	if (tried == 0)
 		return diag_set(d, PYSTUCK_EINVAL, 0, "key file %s: has no key \"%s\"", path, name);

@@ -15,7 +15,7 @@
 #include "listen_path.h"
 #include "ownfd.h"
 
-#define BACKLOG 128
+#define BACKLOG 1024 /* a tenth of a second of a flood: past it TCP makes who belongs wait a second */
 #define LOCK_WAIT_MS                                                                               \
 	1000 /* for another server that is just making its socket in this directory                \
 	      */

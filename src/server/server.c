@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "replays.h"
 #include "server_private.h"
 
 #define STACK_FIRST                                                                                \
@@ -208,6 +209,8 @@ int server_add(
 		.times = s->times,
 		.wake = s->wake.out,
 	};
+	/* Without memory for it replays cost more, and gain as little. */
+	l->door.replays = o->keys != NULL ? replays_new() : NULL;
 	s->listeners[s->count++] = l;
 	*id = l->id;
 	return 0;
@@ -242,6 +245,7 @@ void *server_remove(struct server *s, uint32_t id)
 	context = l->door.context;
 	audit_free(l->door.audit);
 	keyring_free(l->door.keys);
+	replays_free(l->door.replays);
 	free(l->sessions);
 	free(l);
 	return context;
@@ -275,6 +279,7 @@ void server_forget(struct server *s)
 		for (size_t j = 0; j < l->count; j++)
 			session_forget(l->sessions[j]);
 		keyring_forget(l->door.keys);
+		replays_free(l->door.replays);
 		free(l->sessions);
 		free(l);
 	}

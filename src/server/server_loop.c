@@ -3,6 +3,7 @@
  * do. Starting and stopping it, and the listeners' coming and going, are server.c's.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -87,30 +88,47 @@ static void push_out(struct listener *l, size_t i, uint64_t now)
 	drop(l, i);
 }
 
+/* How much speaks for somebody who is not in yet; -1: is in. */
+static int standing(const struct session *session)
+{
+	switch (session_state(session)) {
+	case SESSION_OPEN:
+	case SESSION_ADMIT:
+		return -1;
+	case SESSION_ACCOUNT:
+		return 2;
+	case SESSION_HELLO:
+		return session_role(session) != ROLE_NONE;
+	default:
+		return 0;
+	}
+}
+
 /*
- * Closing sessions count as strangers: what they leave behind is bounded in the same way. Those
- * about whom PAM is asked count too, but have a role: the others go first, so that a flood cannot
- * keep out who belongs while PAM takes its time.
+ * Closing sessions count as strangers: what they leave behind is bounded in the same way. Of those
+ * with the least standing the oldest goes: first who has proved nothing or has no role, then who
+ * has a role and has yet to say HELLO, last those about whom PAM is asked. So a flood pushes itself
+ * out, and not who belongs while his answer is on its way.
  */
 static void make_room_for_stranger(struct listener *l, uint64_t now)
 {
 	size_t strangers = 0;
-	size_t oldest = l->count;
-	size_t oldest_asked = l->count;
+	size_t out = 0;
+	int least = INT_MAX;
 
-	for (size_t i = l->count; i > 0; i--) {
-		enum session_state state = session_state(l->sessions[i - 1]);
+	for (size_t i = 0; i < l->count; i++) {
+		int has = standing(l->sessions[i]);
 
-		if (state == SESSION_OPEN || state == SESSION_ADMIT)
+		if (has < 0)
 			continue;
-		if (state == SESSION_ACCOUNT)
-			oldest_asked = i - 1;
-		else
-			oldest = i - 1;
 		strangers++;
+		if (has < least) {
+			least = has;
+			out = i;
+		}
 	}
 	if (strangers >= SERVER_STRANGERS_MAX)
-		push_out(l, oldest < l->count ? oldest : oldest_asked, now);
+		push_out(l, out, now);
 }
 
 static void welcome(struct server *s, struct listener *l, int fd, uint64_t now)

@@ -449,6 +449,11 @@ enum session_state session_state(const struct session *s)
 	return s->state;
 }
 
+enum role session_role(const struct session *s)
+{
+	return s->who.role;
+}
+
 int session_fd(const struct session *s)
 {
 	return s->channel != NULL ? channel_fd(s->channel) : -1;

@@ -38,6 +38,7 @@ struct session_door {
 	void *context;
 	const struct policy *policy;
 	struct keyring *keys; /* NULL: a Unix socket. Replaced when their file has changed */
+	struct replays *replays; /* first messages that have been used up; may be NULL */
 	unsigned keys_turn;   /* counts these changes, so that each session notices */
 	const struct account_helper *account; /* who is asked about each client; NULL: nobody */
 	unsigned max_clients;
@@ -62,6 +63,8 @@ void session_free(struct session *s);
 void session_forget(struct session *s);
 
 enum session_state session_state(const struct session *s);
+/* That the rules give so far: ROLE_NONE before anything is known. */
+enum role session_role(const struct session *s);
 int session_fd(const struct session *s);       /* -1 when closed */
 int session_account_fd(const struct session *s); /* the helper's, to poll for POLLIN; else -1 */
 short session_events(const struct session *s); /* to poll for */

@@ -13,6 +13,7 @@
 #include "addr.h"
 #include "noise.h"
 #include "peercred.h"
+#include "replays.h"
 #include "session_private.h"
 #include "wake.h"
 
@@ -85,6 +86,14 @@ static void peer_name(int fd, char out[static ADDR_TEXT])
 
 void session_auth_tcp(struct session *s)
 {
+	if (s->door->audit != NULL)
+		peer_name(channel_fd(s->channel), s->address);
+	session_audit_connect(s);
+}
+
+/* Comforts of a long session, and not for strangers: without them all works, only later. */
+static void set_options(int fd)
+{
 	static const struct {
 		int level, option, value;
 	} options[] = {
@@ -94,12 +103,7 @@ void session_auth_tcp(struct session *s)
 		{IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S},
 		{IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT},
 	};
-	int fd = channel_fd(s->channel);
 
-	if (s->door->audit != NULL)
-		peer_name(fd, s->address);
-	session_audit_connect(s);
-	/* Comforts: without them all works, only later. */
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		(void)setsockopt(fd, options[i].level, options[i].option, &options[i].value,
 			sizeof(options[i].value));
@@ -222,9 +226,15 @@ static int shake(struct session *s, struct span first)
 	int rc;
 
 	memset(&hs, 0, sizeof(hs));
+	if (replays_has(s->door->replays, first.data)) {
+		session_why(s, "a recorded first message, played again");
+		return PYSTUCK_EAUTH;
+	}
 	session_auth_renew(s);
 	key = find_key(s->door->keys, first, &hs);
 	rc = key < 0 ? PYSTUCK_EAUTH : 0;
+	if (rc == 0)
+		replays_note(s->door->replays, first.data);
 	if (rc == 0)
 		rc = noise_write(&hs, NULL, 0, second, sizeof(second), &len);
 	if (rc == 0)
@@ -234,6 +244,7 @@ static int shake(struct session *s, struct span first)
 	if (rc == 0) {
 		channel_seal(s->channel, &send, &receive);
 		note_key(s, (size_t)key);
+		set_options(channel_fd(s->channel));
 	}
 	noise_wipe(&hs);
 	return rc;

@@ -82,6 +82,32 @@ static void test_server_a_silent_flood_leaves_room_for_who_belongs(void **state)
 	fake_await(&fake.closes, 2);
 }
 
+/* Their HELLO may be on its way, for as long as it takes: only others like them push them out. */
+static void test_server_a_flood_pushes_out_nobody_who_has_proved_a_key(void **state)
+{
+	struct channel *proved[9];
+	int fds[100];
+
+	(void)state;
+	add_tcp();
+	serve();
+	for (int i = 0; i < 8; i++)
+		proved[i] = dial_tcp();
+	for (int i = 0; i < 100; i++)
+		fds[i] = dial_tcp_fd();
+	/* Who came last is looked at last: by then all have been. */
+	proved[8] = dial_tcp();
+	assert_int_equal(count_of(SESSION_HELLO), 9);
+	assert_int_equal(count_of(SESSION_HANDSHAKE), SERVER_STRANGERS_MAX - 9);
+	for (int i = 0; i < 9; i++)
+		greet(proved[i]);
+	for (int i = 0; i < 100; i++)
+		close(fds[i]);
+	for (int i = 0; i < 9; i++)
+		channel_free(proved[i]);
+	fake_await(&fake.closes, 9);
+}
+
 static void test_server_silent_and_slow_strangers_are_cut_off_by_the_clock(void **state)
 {
 	const struct session_times times = {.stranger_ms = 150, .stall_ms = 1000, .linger_ms = 100};
@@ -382,6 +408,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_server_past_the_cap_the_oldest_stranger_goes),
 		T(test_server_a_silent_flood_leaves_room_for_who_belongs),
+		T(test_server_a_flood_pushes_out_nobody_who_has_proved_a_key),
 		T(test_server_silent_and_slow_strangers_are_cut_off_by_the_clock),
 		T(test_server_a_reader_that_does_not_read_is_cut_off_and_its_worker_let_go),
 		T(test_server_a_reader_gets_all_of_a_long_output),

@@ -2,6 +2,7 @@
  * test_session_auth.c: the handshake, seen from the server: silent until the key is proved, and a
  * stranger until the first record has verified. Over a socketpair; the test is the net thread.
  */
+#include "../../src/server/replays.h"
 #include "../../src/server/session.h"
 #include "../../src/server/wake.h"
 #include "service_rig.h"
@@ -284,6 +285,43 @@ static void test_session_auth_a_replayed_first_message_gains_nothing(void **stat
 	assert_memory_not_equal(answers[0], answers[1], sizeof(answers[0]));
 }
 
+static void test_session_auth_a_replayed_first_message_costs_no_cryptography(void **state)
+{
+	struct noise_handshake hs;
+	uint8_t first[2 + NOISE_MESSAGE];
+
+	(void)state;
+	door.replays = replays_new();
+	assert_non_null(door.replays);
+	make_first(&hs, 0, first);
+	dial();
+	put(first, sizeof(first));
+	turn();
+	assert_int_equal(rig_shake_end(&hs, client), 0);
+	hang_up();
+	for (int i = 0; i < 3; i++) {
+		dial();
+		put(first, sizeof(first));
+		turn();
+		closed_in_silence();
+		hang_up();
+	}
+	/* Who has the key comes in as before. */
+	shake(0);
+	assert_int_equal(session_state(session), SESSION_HELLO);
+	/* What nobody with a key has made is not noted. */
+	make_first(&hs, 1, first);
+	first[40] ^= 1;
+	hang_up();
+	dial();
+	put(first, sizeof(first));
+	turn();
+	closed_in_silence();
+	assert_false(replays_has(door.replays, first + 2));
+	replays_free(door.replays);
+	door.replays = NULL;
+}
+
 static void test_session_auth_a_proved_key_that_stays_silent_is_cut_off(void **state)
 {
 	(void)state;
@@ -437,6 +475,7 @@ int main(void)
 		T(test_session_auth_foreign_protocols_get_no_byte),
 		T(test_session_auth_plain_messages_get_no_byte),
 		T(test_session_auth_a_replayed_first_message_gains_nothing),
+		T(test_session_auth_a_replayed_first_message_costs_no_cryptography),
 		T(test_session_auth_a_proved_key_that_stays_silent_is_cut_off),
 		T(test_session_auth_any_flipped_bit_of_the_hello_closes),
 		T(test_session_auth_cut_at_every_byte_nobody_is_let_in),
