@@ -158,6 +158,15 @@ $(BUILD)/tests/pam_trouble.so: $(BUILD)/obj/tests/pam/pam_trouble.o
 	@mkdir -p $(@D)
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -shared -o $@ $^ -lpam
 
+# What attacks and crowds a program: make flood, crowd, soak, and the short forms among the end-to-end tests.
+LOADERS := $(BUILD)/tests/flood $(BUILD)/tests/crowd
+$(BUILD)/tests/flood: $(BUILD)/obj/tests/load/flood.o
+	@mkdir -p $(@D)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -o $@ $^
+$(BUILD)/tests/crowd: $(BUILD)/obj/tests/load/crowd.o $(call obj,$(WIRE))
+	@mkdir -p $(@D)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
 # Where the extension looks for the helper; made again when make install says another PREFIX.
 ifneq ($(filter-out clean help uninstall,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(file <$(BUILD)/pam-dir),$(PAM_DIR))
@@ -228,6 +237,7 @@ RUN_E2E = tools/run-e2e --build $(BUILD) --results $(RESULTS)/$(STAGE)e2e.xml
 # One interpreter for each ABI is enough to build for: PYTHONS="python3.10 ..." narrows the choice.
 PYTHONS ?= $(shell tools/pythons)
 unit-programs: $(UNIT_BIN)
+load-programs: $(LOADERS)
 modules: $(BUILD)/pystuck
 	@for python in $$(tools/pythons --abi $(PYTHONS)); do \
 		$(MAKE) --no-print-directory PYTHON=$$python module || exit 1; done
@@ -241,7 +251,7 @@ unit: $(UNIT_BIN)		## the C tests (cmocka)
 	@$(RUN_UNIT) $(UNIT_BIN)
 inner:				## the dump code inside Python, on every interpreter found
 	@tools/run-python --results $(RESULTS)/$(STAGE)inner.counts $(PYTHONS)
-e2e: modules $(PAM_TESTS)	## real programs and the real client (pytest), on every interpreter found
+e2e: modules $(PAM_TESTS) $(LOADERS)	## real programs and the real client (pytest), on every interpreter found
 	@$(RUN_E2E) $(PYTHONS) $(E2E_LAST)
 
 no-eval:			## an extension without evaluation: what is in it, and what it refuses
@@ -262,14 +272,14 @@ asan:				## both under AddressSanitizer and UBSan
 ASAN_E2E := tools/run-e2e --preload libasan.so --build $(BUILD)/asan \
 	--results $(RESULTS)/asan-e2e.xml
 # What takes longest there, and shows by repetition what other tests have shown once. ASAN_WITHOUT= leaves nothing out.
-ASAN_WITHOUT ?= not test_storm and not test_properties and not 65536
+ASAN_WITHOUT ?= not test_storm and not test_load and not test_properties and not 65536
 valgrind: $(UNIT_BIN) module	## the C tests and the story of the README under valgrind
 	@status=0; $(RUN_UNIT:unit.counts=valgrind.counts) --timeout 600 --under '$(VALGRIND)' \
 	$(filter-out %/$(VALGRIND_WITHOUT),$(UNIT_BIN)) || status=1; \
 	$(VALGRIND_E2E) -k test_story || status=1; exit $$status
 # Three thousand faults take minutes under it; the sanitizers see them all. VALGRIND_WITHOUT= runs them too.
 VALGRIND_WITHOUT ?= test_faults_%
-valgrind-e2e: module		## all end-to-end tests under valgrind: an hour
+valgrind-e2e: module $(LOADERS)	## all end-to-end tests under valgrind: an hour
 	@$(VALGRIND_E2E)
 VALGRIND_E2E = PYSTUCK_PATIENCE=120 E2E_SECONDS=7200 tools/run-e2e --valgrind --build $(BUILD) \
 	--results $(RESULTS)/valgrind-e2e.xml $(PYTHON) --
@@ -282,6 +292,24 @@ TSAN_BIN = $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard $(addprefix tes
 	channel*.c port*.c server*.c session*.c)))
 tsan-run: $(TSAN_BIN)
 	@$(RUN_UNIT) --under 'setarch -R' $(TSAN_BIN)
+tsan-e2e: $(LOADERS)		## a program with the extension under ThreadSanitizer: stacks, evaluations, a crowd
+	@$(MAKE) --no-print-directory $(TSAN) $(BUILD)/tsan/pystuck module
+	@PYSTUCK_LOAD=$(abspath $(BUILD)/tests) PYSTUCK_PATIENCE=60 tools/run-e2e --tsan --build $(BUILD)/tsan \
+		--results $(RESULTS)/tsan-e2e.xml $(PYTHON) -- -k '$(TSAN_E2E)'
+# Left out: what forks (the sanitizer cannot follow), what counts threads or memory (it has some of its own), and what is long.
+TSAN_E2E := test_story or test_of_a_crowd or (test_eval and not test_eval_guest and not fork and not gigabyte)
+
+# ---- attacks and load ---------------------------------------------------------------------------
+
+RUN_LOAD = PYSTUCK_BUILD=$(BUILD) PYSTUCK_PYTHONS=$(PYTHON) $$(tools/pythons --pytest) tests/load/load.py
+flood: module $(BUILD)/pystuck $(LOADERS)	## strangers, 10,000 a second, FLOOD_SECONDS (60) of each kind: who belongs is served
+	@$(RUN_LOAD) flood
+crowd: module $(BUILD)/pystuck $(LOADERS)	## 16 clients, 100 dumps a second each, for CROWD_SECONDS (60)
+	@$(RUN_LOAD) crowd
+soak: module $(BUILD)/pystuck $(LOADERS)	## SOAK_SECONDS (3600) of sessions that come and go: fds, threads, memory stay flat
+	@$(RUN_LOAD) soak
+bench-flood: module $(LOADERS)	## what a flood costs the program, side by side with none
+	@$(RUN_LOAD:tests/load/load.py=bench/flood.py)
 
 FUZZING := BUILD=$(BUILD)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined OPT='-O1 -g'
 fuzz:				## every fuzzer, FUZZ_SECONDS (600) each
@@ -383,10 +411,12 @@ help:				## this list
 	@echo
 	@echo 'Variables: PYTHON CC CFLAGS LDFLAGS OPT SAN BUILD PREFIX DESTDIR PYTHON_SITE'
 	@echo '           SYSTEMDUNITDIR SYSUSERSDIR TMPFILESDIR (below PREFIX/lib)'
-	@echo '           EDITLINE=libedit (readline without the GPL) PAM=no SYSCONFDIR FUZZ_SECONDS V=1'
+	@echo '           EDITLINE=libedit (readline without the GPL) PAM=no SYSCONFDIR FUZZ_SECONDS FLOOD_SECONDS V=1'
 
--include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ) tests/unit/faults.c) $(call pyobj,$(PYROOM)))
-.PHONY: lint-quick no-eval all module modules unit-programs check unit inner e2e systemd asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
+-include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ) tests/unit/faults.c $(wildcard tests/load/*.c)) \
+	$(call pyobj,$(PYROOM)))
+.PHONY: lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
+	systemd asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
 	fuzz-run compilers storm bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.
