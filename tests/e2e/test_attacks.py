@@ -521,6 +521,20 @@ def test_a_program_can_be_profiled_after_an_evaluation(python, start, ask):
     assert program.out.until(r"PROFILED (\w+)").group(1) == "True"
 
 
+def interrupt(session, request_id):
+    """As one who presses Ctrl-C again: Python drops an exception that it raises in a weak reference's callback."""
+    for _ in range(20):
+        session.send(Message("INTERRUPT", id=request_id))
+        session.transport.sock.settimeout(1)
+        try:
+            return session.finish(request_id)
+        except TimeoutError:
+            pass
+        finally:
+            session.transport.sock.settimeout(PATIENCE)
+    pytest.fail("it is not interrupted")
+
+
 def test_an_interrupt_hits_the_evaluation_and_none_of_the_threads_that_it_starts(python, start):
     """Up to 3.11 a thread that is being started bears the id of its starter for a moment."""
     program = start(python, IDLE)
@@ -529,8 +543,7 @@ def test_an_interrupt_hits_the_evaluation_and_none_of_the_threads_that_it_starts
             request = session.make_eval("print('on')\nimport threading\nwhile True: threading.Thread(target=int).start()")
             session.send(request)
             session.wait("OUTPUT", id=request.id)
-            session.send(Message("INTERRUPT", id=request.id))
-            assert session.finish(request.id).status == INTERRUPTED
+            assert interrupt(session, request.id).status == INTERRUPTED
     assert ends_well(program)
 
 
