@@ -19,7 +19,8 @@
 #define FIRST_THREADS 64u
 #define FIRST_FRAMES 1024u
 #define FIRST_CODES 64u
-#define FETCH_THREADS 4u               /* so many threads ahead memory is asked for */
+#define TOUCH_THREADS 8u               /* so many chains of frames are followed side by side, */
+#define TOUCH_FRAMES 128u              /* each so far */
 #define FILE_CACHE 64u                 /* recently copied file names; a power of two */
 #define REMEMBERED_FRAMES_MAX 1000000u /* room is made beforehand for at most so many */
 
@@ -215,22 +216,26 @@ static int add_frame(struct frames *f, PyCodeObject *code, int32_t offset, struc
 }
 
 /*
- * The walk waits for memory more than for anything else. Frames of one thread lie behind each
- * other, the innermost last (3.11+): what comes next is asked for early. An address where nothing
- * is does no harm here.
+ * The walk waits for memory more than for anything else, and each chain of frames tells only step by
+ * step where the next one lies. So some threads' chains are followed side by side beforehand, which
+ * waits for many at a time and leaves in the cache what the walk then reads.
  */
 #define CACHE_LINE 64u
-static void fetch_ahead(const compat_frame *fr)
+static void touch_frames(const struct frames_thread *threads, uint32_t count)
 {
-	__builtin_prefetch((const void *)((uintptr_t)fr - 4 * CACHE_LINE));
-	__builtin_prefetch((const void *)((uintptr_t)fr - 6 * CACHE_LINE));
-}
+	const compat_frame *at[TOUCH_THREADS];
+	uint32_t live = 0;
 
-/* The first frames of a thread that is walked soon. */
-static void fetch_top(const compat_frame *fr)
-{
-	for (uintptr_t line = 0; line <= 4; line++)
-		__builtin_prefetch((const void *)((uintptr_t)fr + (line - 3) * CACHE_LINE));
+	for (uint32_t i = 0; i < count; i++)
+		if (threads[i].top != NULL)
+			at[live++] = threads[i].top;
+	for (uint32_t deep = 0; live > 0 && deep < TOUCH_FRAMES; deep++)
+		for (uint32_t i = 0; i < live; i++) {
+			__builtin_prefetch((const char *)at[i] + CACHE_LINE);
+			at[i] = compat_back(at[i]);
+			if (at[i] == NULL)
+				at[i--] = at[--live];
+		}
 }
 
 /*
@@ -249,7 +254,6 @@ static void walk_thread(
 		fr = compat_back(fr), walked++) {
 		PyCodeObject *code = compat_code(fr);
 
-		fetch_ahead(fr);
 		if (code == NULL)
 			continue;
 		offset = compat_offset(fr, code, &complete);
@@ -384,8 +388,10 @@ int frames_collect(
 		return rc;
 	order_threads(f);
 	for (uint32_t i = 0; i < f->thread_count; i++) {
-		if (i + FETCH_THREADS < f->thread_count)
-			fetch_top(f->threads[i + FETCH_THREADS].top);
+		uint32_t left = f->thread_count - i;
+
+		if (i % TOUCH_THREADS == 0)
+			touch_frames(&f->threads[i], left < TOUCH_THREADS ? left : TOUCH_THREADS);
 		walk_thread(f, &f->threads[i], most, &cache);
 	}
 	drop_unborn(f);

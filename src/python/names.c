@@ -45,9 +45,13 @@ static PyObject *active_threads(void)
 	return active != NULL && PyDict_CheckExact(active) ? active : NULL;
 }
 
-/* Which attributes of a class's instances are stored in them; most threads are of one class. */
+/*
+ * A class of threads, of which most programs have one: its name, copied once, and which attributes
+ * are stored in its instances.
+ */
 struct plain {
 	const PyTypeObject *type;
+	struct pytext_ref class_name;
 	int name, daemonic, native_id;
 };
 
@@ -63,26 +67,28 @@ static int is_plain(PyTypeObject *type, PyObject *name)
 	       Py_TYPE(in_type) == &PyMemberDescr_Type;
 }
 
-static void look_at_type(struct plain *plain, PyTypeObject *type)
+/* "Thread" for both Thread and package.Thread. */
+static void read_class(struct frames *f, struct plain *plain, const PyTypeObject *type)
+{
+	const char *dot = strrchr(type->tp_name, '.');
+	struct span text =
+		span_text(dot != NULL && dot[1] != '\0' ? dot + 1 : type->tp_name);
+
+	text.len = text_whole(text, FRAMES_NAME_MAX);
+	if (pytext_bytes(&f->text, text.data, text.len, &plain->class_name) != 0)
+		f->cut = 1;
+}
+
+static void look_at_type(struct frames *f, struct plain *plain, PyTypeObject *type)
 {
 	if (plain->type == type)
 		return;
 	plain->type = type;
+	plain->class_name = (struct pytext_ref){0};
+	read_class(f, plain, type);
 	plain->name = is_plain(type, words.name);
 	plain->daemonic = is_plain(type, words.daemonic);
 	plain->native_id = is_plain(type, words.native_id);
-}
-
-/* "Thread" for both Thread and package.Thread. */
-static void read_class(struct frames *f, struct frames_thread *t, PyObject *thread)
-{
-	const char *name = Py_TYPE(thread)->tp_name;
-	const char *dot = strrchr(name, '.');
-	struct span text = span_text(dot != NULL && dot[1] != '\0' ? dot + 1 : name);
-
-	text.len = text_whole(text, FRAMES_NAME_MAX);
-	if (pytext_bytes(&f->text, text.data, text.len, &t->class_name) != 0)
-		f->cut = 1;
 }
 
 /* Goes around a __getattribute__ or __getattr__ of the program's. */
@@ -91,8 +97,8 @@ static void read_thread(
 {
 	PyObject *name, *daemonic, *native_id = NULL;
 
-	look_at_type(plain, Py_TYPE(thread));
-	read_class(f, t, thread);
+	look_at_type(f, plain, Py_TYPE(thread));
+	t->class_name = plain->class_name;
 	name = plain->name ? compat_stored_attribute(thread, words.name) : NULL;
 	if (name != NULL && pytext_str(&f->text, name, FRAMES_NAME_MAX, &t->name) != 0)
 		f->cut = 1;
