@@ -50,15 +50,15 @@ def interpreter_version(path):
 VERSIONS = {path: interpreter_version(path) for path in PYTHONS}
 
 
-def wait_until(condition, what, patience=PATIENCE):
-    """Polls a condition that another process brings about; fails with `what` when it does not come."""
+def wait_until(condition, what, instead=None, patience=PATIENCE):
+    """Polls a condition that another process brings about; fails with `what`, and what `instead` says, when it does not come."""
     deadline = time.monotonic() + patience
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            pytest.fail(f"not within {patience} s: {what}")
+            pytest.fail(f"not within {patience} s: {what}" + (f"; {instead()}" if instead else ""))
         time.sleep(0.005)
 
 

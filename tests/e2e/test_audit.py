@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import procfs
 from conftest import PATIENCE, wait_until
 from repl import Repl
 from stranger import Message, Plain, Session
@@ -31,17 +32,6 @@ WORK
 
 def hooked(start, python, hook, more="", work="sys.stdin.read()"):
     return start(python, HOOKED.replace("HOOK", hook).replace("MORE", more).replace("WORK", work))
-
-
-def threads(program):
-    """The names of the program's native threads."""
-    names = []
-    for comm in Path(f"/proc/{program.pid}/task").glob("*/comm"):
-        try:
-            names.append(comm.read_text().strip())
-        except OSError:
-            pass  # it has ended
-    return names
 
 
 def test_an_audit_hook_hears_of_a_connection_and_then_of_each_evaluation(python, start, ask):
@@ -93,7 +83,7 @@ def test_without_audit_hooks_the_gil_is_not_asked_for(one_python, start, client)
     program.say("go")
     program.out.until("HELD")
     wait_until(lambda: client("--socket", program.socket, "--json").json["how"] == "os", "a dump while the GIL is held")
-    assert "pystuck-admit" not in threads(program)
+    assert "pystuck-admit" not in procfs.thread_names(program.pid)
 
 
 def test_a_hook_that_never_returns_stops_no_session_that_is_open(one_python, start, client, ask, tmp_path):
@@ -150,7 +140,7 @@ def test_a_function_is_told_of_a_session_from_its_beginning_to_its_end(python, s
     assert end["evals"] == 1 and end["duration"] > 0 and end["reason"]
     assert len({e["session"] for e in (connect, opened, evaluated, end)}) == 1
     assert abs(connect["time"] - time.time()) < 1000
-    assert program.alive() and threads(program).count("pystuck-audit") == 1
+    assert program.alive() and procfs.thread_names(program.pid).count("pystuck-audit") == 1
 
 
 def test_a_long_source_is_cut_and_its_hash_is_that_of_the_whole(one_python, start, ask):

@@ -1,6 +1,5 @@
 """bootstrap on machines that are not this one: a PATH with only what such a machine has, and package managers that take notes."""
 
-import os
 import shutil
 import subprocess
 

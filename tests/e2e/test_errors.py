@@ -1,7 +1,6 @@
 """Bad input: each with a clear message and the documented exit status, and never a hang."""
 
 import os
-import pty
 import socket
 import struct
 import subprocess
@@ -9,7 +8,7 @@ import threading
 
 import pytest
 
-from conftest import CLIENT, PATIENCE, wait_until
+from conftest import CLIENT, PATIENCE
 
 IDLE = """
 import sys, pystuck

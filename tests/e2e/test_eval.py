@@ -1,7 +1,6 @@
 """The eval channel: values, output, tracebacks, interrupts; and what it must never do to the program."""
 
 import re
-import signal
 import subprocess
 import time
 

@@ -1,9 +1,9 @@
 """What evaluating leaves behind in the program, which is nothing; and the finer points of the prompt's namespace."""
 
-import os
 
 import pytest
 
+import procfs
 from conftest import wait_until
 from repl import Repl
 
@@ -22,14 +22,7 @@ def program(python, start):
 
 def eval_threads(program):
     """How many evaluation threads the program has."""
-    names = []
-    for tid in os.listdir(f"/proc/{program.pid}/task"):
-        try:
-            with open(f"/proc/{program.pid}/task/{tid}/comm") as f:
-                names.append(f.read().strip())
-        except FileNotFoundError:
-            pass
-    return names.count("pystuck-eval")
+    return procfs.thread_names(program.pid).count("pystuck-eval")
 
 
 def end(program):

@@ -1,15 +1,14 @@
 """A guest in somebody else's process: start, stop, restart, fork, exit; nothing is left behind and nothing is printed."""
 
 import os
+import re
 import signal
-import socket as sockets
-import subprocess
-import sys
 import time
 
 import pytest
 
-from conftest import PATIENCE, VERSIONS, wait_until
+import procfs
+from conftest import wait_until
 
 IDLE = """
 import sys, pystuck
@@ -19,20 +18,11 @@ sys.stdin.read()
 """
 
 
-def threads_of(pid):
-    return sorted(open(f"/proc/{pid}/task/{tid}/comm").read().strip() for tid in os.listdir(f"/proc/{pid}/task"))
-
-
-def fds_of(pid):
-    return sorted(os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
-
-
 def test_idle_is_one_more_thread_and_no_wake_up(python, start):
     program = start(python, IDLE)
-    wait_until(lambda: "pystuck" in threads_of(program.pid), "the net thread has its name")
-    assert len(threads_of(program.pid)) == 2
-    tid = next(t for t in os.listdir(f"/proc/{program.pid}/task")
-               if open(f"/proc/{program.pid}/task/{t}/comm").read() == "pystuck\n")
+    wait_until(lambda: "pystuck" in procfs.thread_names(program.pid), "the net thread has its name")
+    assert len(procfs.thread_names(program.pid)) == 2
+    tid = next(tid for tid, name in procfs.threads(program.pid, "comm").items() if name == "pystuck\n")
 
     def switches():
         status = open(f"/proc/{program.pid}/task/{tid}/status").read()
@@ -48,15 +38,15 @@ def test_idle_is_one_more_thread_and_no_wake_up(python, start):
 def test_signals_are_blocked_in_our_threads_and_fds_are_cloexec(python, start, ask):
     program = start(python, IDLE)
     assert ask(program, "1+1").out == "2\n"
-    for tid in os.listdir(f"/proc/{program.pid}/task"):
-        status = dict(line.split(":\t") for line in open(f"/proc/{program.pid}/task/{tid}/status").read().splitlines()
-                      if ":\t" in line)
-        if int(tid) != program.pid:
-            assert int(status["SigBlk"], 16) & (1 << (signal.SIGINT - 1) | 1 << (signal.SIGTERM - 1))
-    for fd in os.listdir(f"/proc/{program.pid}/fdinfo"):
-        if int(fd) > 2:
-            flags = next(line for line in open(f"/proc/{program.pid}/fdinfo/{fd}") if line.startswith("flags"))
-            assert int(flags.split()[1], 8) & os.O_CLOEXEC, (fd, os.readlink(f"/proc/{program.pid}/fd/{fd}"))
+    statuses = procfs.threads(program.pid, "status")
+    assert len(statuses) > 1
+    for tid, status in statuses.items():
+        if tid != program.pid:
+            blocked = int(re.search(r"^SigBlk:\s+(\w+)", status, re.M)[1], 16)
+            assert blocked & (1 << (signal.SIGINT - 1) | 1 << (signal.SIGTERM - 1))
+    flags = procfs.fd_flags(program.pid)
+    assert max(flags) > 2
+    assert all(bits & os.O_CLOEXEC for fd, bits in flags.items() if fd > 2), (flags, procfs.fds(program.pid))
 
 
 @pytest.mark.parametrize("ending, status", [
@@ -125,8 +115,8 @@ b = pystuck.run_server(socket="other-{pid}.sock")
 print("READY", flush=True)
 sys.stdin.read()
 """)
-    wait_until(lambda: threads_of(program.pid).count("pystuck") == 1, "the net thread has its name")
-    assert len(threads_of(program.pid)) == 2
+    wait_until(lambda: procfs.thread_names(program.pid).count("pystuck") == 1, "the net thread has its name")
+    assert len(procfs.thread_names(program.pid)) == 2
     other = program.directory / f"other-{program.pid}.sock"
     for path in (program.socket, other):
         assert client("--socket", path, "-c", "1+1").out == "2\n"
@@ -157,7 +147,7 @@ for line in sys.stdin:
             assert client("--socket", path, "-c", "modules.os.getpid()").out == f"{child}\n"
         assert client("--socket", program.socket, "-c", "modules.os.getpid()").out == f"{program.pid}\n"
         for child in children:
-            assert not any(program.socket.endswith(name) for name in fds_of(child))
+            assert not any(program.socket.endswith(name) for name in procfs.fds(child).values())
         program.process.stdin.close()
         assert program.wait() == 0
         assert not os.path.exists(program.socket)

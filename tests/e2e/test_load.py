@@ -4,6 +4,7 @@ What lives here: that nobody who belongs is kept out, nothing is lost, and all i
 take (a busy machine is no defect), and the attack itself (tests/load).
 """
 
+import random
 import sys
 import time
 
@@ -61,4 +62,19 @@ def test_of_a_crowd_of_clients_each_gets_every_answer_once_and_in_order(target, 
     dumps, evals, _ = load.crowd(program, clients=16, rate=0, count=30)
     assert dumps == 16 * 30 and evals >= 16, (dumps, evals)
     load.rested(program, rest)
+    program.ends_well()
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
+def test_sessions_of_all_kinds_that_come_and_go_leave_nothing_behind(target, one_python, tcp):
+    program = target(one_python, tcp)
+    rest = program.at_rest()
+    chance = random.Random(1)
+    for deed in load.DEEDS * 3:
+        deed(program, chance)
+    load.rested(program, rest)
+    before = program.memory()[0]
+    load.sessions(program, chance, 30)
+    load.rested(program, rest)
+    assert program.memory()[0] < before + MORE_KIB
     program.ends_well()

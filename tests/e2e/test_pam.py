@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import procfs
 from conftest import BUILD, CLIENT, PATIENCE, wait_until
 
 HELPER = BUILD / "tests" / "pystuck-pam"  # the real one, but for where its services stand
@@ -236,8 +237,7 @@ signal.signal(signal.SIGCHLD, lambda number, frame: seen.append(number))
         note.unlink()
         wait_ended(note_pid)
     assert ask(program, "modules['__main__'].seen").out == "[]\n"
-    tasks = Path(f"/proc/{program.pid}/task")
-    assert all((task / "children").read_text() == "" for task in tasks.iterdir())
+    assert set(procfs.threads(program.pid, "children").values()) == {""}
     assert "libpam" not in Path(f"/proc/{program.pid}/maps").read_text()
 
 

@@ -5,13 +5,13 @@ What lives here: forks of every kind, fds, environments and interpreters. What d
 (test_lifecycle.py), servers without a line of code (test_activation.py), thousands of forks and exits (test_storm.py).
 """
 
-import contextlib
 import os
 import signal
 import subprocess
 
 import pytest
 
+import procfs
 from conftest import BUILD, PATIENCE, program_env, wait_until
 from test_access import needs_root
 
@@ -28,11 +28,7 @@ def own_path(program, pid):
 
 def sockets_of(pid):
     """The listening and connected sockets that a process has."""
-    links = []
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
-    return [link for link in links if link.startswith("socket:")]
+    return [link for link in procfs.fds(pid).values() if link.startswith("socket:")]
 
 
 def files_beside(program):

@@ -26,6 +26,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
+import procfs  # noqa: E402
 import stranger  # noqa: E402
 from conftest import BUILD, CLIENT, PATIENCE, PYTHONS, Program, run_client, wait_until  # noqa: E402
 from stranger import Message, Session, encode, frame  # noqa: E402
@@ -129,11 +130,7 @@ class Target:
         return len(os.listdir(f"/proc/{self.program.pid}/task"))
 
     def thread_names(self):
-        names = []
-        for tid in os.listdir(f"/proc/{self.program.pid}/task"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                names.append(Path(f"/proc/{self.program.pid}/task/{tid}/comm").read_text().strip())
-        return names
+        return procfs.thread_names(self.program.pid)
 
     def memory(self):
         """(private, resident) KiB. Private is what the program has written: clean pages count as shared while others map the file."""
@@ -151,7 +148,10 @@ class Target:
             session.eval("6*7")
             assert session.dump().end is not None
         wait_until(lambda: "pystuck-eval" not in self.thread_names(), "the session's thread has ended")
-        return self.fds, self.threads
+        # Who asked before has gone for the server too when somebody else has been answered: one fd is his.
+        with self.call() as session:
+            assert session.dump().end is not None
+            return self.fds - 1, self.threads
 
     def ends_well(self):
         self.program.say("end")
@@ -278,8 +278,8 @@ def rested(target, rest):
     """Waits until fds and threads are what they were; says what they are if that does not come."""
     with target.call() as session:  # a fork ends the courier, and the next request brings it back
         assert session.dump().end is not None
-    wait_until(lambda: target.fds <= rest[0] and target.threads <= rest[1],
-               f"fds and threads are again {rest}; they are {(target.fds, target.threads)}: {target.thread_names()}")
+    wait_until(lambda: (target.fds, target.threads) == rest, f"fds and threads are again {rest}",
+               lambda: f"they are {(target.fds, target.threads)}: {target.thread_names()}")
 
 
 # ---- the long forms -----------------------------------------------------------------------------
