@@ -1,7 +1,7 @@
 /*
  * eval.c: sessions of evaluation as the net thread sees them: open, request, interrupt, detach,
  * close; and the ends of all of them, for forks and at exit. Nothing here waits for the GIL. The
- * threads that evaluate are in eval_worker.c.
+ * threads that evaluate are in eval_worker.c, how one is interrupted in eval_interrupt.c.
  */
 #include <Python.h>
 
@@ -13,21 +13,18 @@
 #include <string.h>
 #include <time.h>
 
-#include "compat_eval.h"
 #include "error.h"
 #include "eval_private.h"
 #include "raised.h"
 
 #define PARK_MS 2000 /* idle threads need the GIL to end: a fork does not wait for it for ever */
 #define STOP_REPEAT_MS 20 /* at exit, an evaluation is interrupted again after this time */
-#define MISSED_PAUSE_NS 100000 /* until the thread that stood in the way has its own id */
 
 pthread_mutex_t eval_lock = PTHREAD_MUTEX_INITIALIZER;
 pthread_cond_t eval_changed;
 struct eval_session *eval_sessions;
 struct eval_worker *eval_workers;
 static int stopping; /* guarded by eval_lock: no evaluation begins any more */
-static PyObject *interrupt_type;
 
 /* Deadlines are measured by the clock that nobody sets. */
 static void init_changed(void)
@@ -40,28 +37,18 @@ static void init_changed(void)
 	pthread_condattr_destroy(&attr);
 }
 
-/*
- * What an interrupted evaluation is hit with: a KeyboardInterrupt in name and behaviour, but a type
- * of its own. When the very KeyboardInterrupt leaves an exec() of a str, in whatever thread,
- * CPython notes for the whole process that it was unhandled, and the program would end with SIGINT
- * instead of its exit status.
- */
-static int init_interrupt(void)
-{
-	interrupt_type =
-		PyErr_NewException("builtins.KeyboardInterrupt", PyExc_KeyboardInterrupt, NULL);
-	return interrupt_type != NULL ? 0 : -1;
-}
-
 int eval_init(PyObject *module)
 {
+	static int done;
+
 	(void)module;
-	if (interrupt_type != NULL)
+	if (done)
 		return 0;
-	if (stream_init() != 0 || run_init() != 0)
+	if (stream_init() != 0 || run_init() != 0 || eval_interrupt_init() != 0)
 		return -1;
 	init_changed();
-	return init_interrupt();
+	done = 1;
+	return 0;
 }
 
 /* --- sessions ------------------------------------------------------------- */
@@ -205,86 +192,6 @@ void eval_late(struct eval_session *s, uint32_t id, uint64_t waited_us)
 
 /* --- interrupts ----------------------------------------------------------- */
 
-struct interrupt {
-	struct gil_job job; /* first: the courier knows only this */
-	struct eval_worker *worker;
-};
-
-/* Locked. */
-static void interrupt_over(struct interrupt *i)
-{
-	i->worker->interrupting = 0;
-	eval_worker_release(i->worker);
-	free(i);
-}
-
-enum hit { HIT_NOTHING, HIT_MISSED, HIT_DONE };
-
-/* On the courier, GIL held, so that the evaluation cannot end between the question and the deed. */
-static enum hit hit(struct eval_worker *w)
-{
-	uint32_t id;
-
-	pthread_mutex_lock(&eval_lock);
-	id = w->interrupt_id;
-	pthread_mutex_unlock(&eval_lock);
-	if (!w->running || w->running_id != id)
-		return HIT_NOTHING;
-	if (!compat_send_async_exc(w->state, w->ident, interrupt_type))
-		return HIT_MISSED;
-	w->interrupted = 1;
-	w->sink.interrupted = 1;
-	return HIT_DONE;
-}
-
-static void interrupt_run(struct gil_job *job)
-{
-	const struct timespec pause = {0, MISSED_PAUSE_NS};
-	struct interrupt *i = (struct interrupt *)job;
-	struct gil_hold hold;
-	enum hit result;
-	int again;
-
-	gil_take(&hold);
-	result = hit(i->worker);
-	gil_give(&hold);
-	if (result == HIT_MISSED)
-		nanosleep(&pause, NULL);
-	pthread_mutex_lock(&eval_lock);
-	again = result == HIT_MISSED;
-	if (!again)
-		interrupt_over(i);
-	pthread_mutex_unlock(&eval_lock);
-	if (again && gil_submit(&i->job) != 0) {
-		pthread_mutex_lock(&eval_lock);
-		interrupt_over(i);
-		pthread_mutex_unlock(&eval_lock);
-	}
-}
-
-/*
- * Locked. One job for each thread is under way at most, however many interrupts a client sends. Once and not again: a second one
- * would hit the clean-up that the first has set off.
- */
-static void interrupt(struct eval_worker *w)
-{
-	struct interrupt *i;
-
-	w->cancelled = 1;
-	w->interrupt_id = w->id;
-	if (w->interrupting)
-		return;
-	i = calloc(1, sizeof *i);
-	if (i == NULL)
-		return;
-	i->job.run = interrupt_run;
-	i->worker = w;
-	w->references++;
-	w->interrupting = 1;
-	if (gil_submit(&i->job) != 0)
-		interrupt_over(i);
-}
-
 /* Locked. The session's thread when it has the evaluation with this id, else NULL. */
 static struct eval_worker *busy_with(struct eval_session *s, uint32_t id)
 {
@@ -300,7 +207,7 @@ void eval_interrupt(struct eval_session *s, uint32_t id)
 	pthread_mutex_lock(&eval_lock);
 	w = busy_with(s, id);
 	if (w != NULL)
-		interrupt(w);
+		eval_interrupt_worker(w);
 	pthread_mutex_unlock(&eval_lock);
 }
 
@@ -349,7 +256,8 @@ void eval_close(struct eval_session *s)
 	if (w != NULL) {
 		if (w->busy) {
 			atomic_store(&w->sink.silent, 1);
-			interrupt(w);
+			eval_interrupt_worker(w);
+			eval_insist(w);
 		}
 		let_go(w);
 	}
@@ -437,7 +345,7 @@ static void stop_all(void)
 		if (w == eval_worker_self())
 			continue;
 		if (w->busy && w->session != NULL)
-			interrupt(w);
+			eval_interrupt_worker(w);
 		let_go(w);
 	}
 }

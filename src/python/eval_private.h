@@ -1,6 +1,6 @@
 /*
  * eval_private.h: a session and its evaluation thread, between eval.c, which takes the net thread's
- * orders, and eval_worker.c, which is the thread. For these two files only.
+ * orders, eval_worker.c, which is the thread, and eval_interrupt.c. For these files only.
  *
  * eval_lock guards all fields that do not say otherwise. It is held for moments, never while the
  * GIL is waited for and never while Python code may run; it may be taken with the GIL held.
@@ -96,5 +96,20 @@ int eval_session_release(struct eval_session *s);
 void eval_session_free(struct eval_session *s);
 /* A request that is not carried out. Not locked. */
 void eval_refuse(struct port *port, uint32_t id, int reason, const char *text);
+
+/* GIL held. 0, or -1 with a Python exception set. */
+int eval_interrupt_init(void);
+/*
+ * Locked. Interrupts what the thread evaluates: at once when that has not begun, else by a job of
+ * the courier. One job for each thread is under way at most, however many interrupts a client
+ * sends; and it hits once, since a second exception would hit the clean-up that the first has set
+ * off.
+ */
+void eval_interrupt_worker(struct eval_worker *w);
+/*
+ * Locked. Its client has gone, so that nobody will ask: interrupts what the thread evaluates again,
+ * with growing pauses, until it has ended.
+ */
+void eval_insist(struct eval_worker *w);
 
 #endif

@@ -38,8 +38,8 @@
 
 /*
  * none -> running      a job came
- * running -> ending    somebody parks; the queue is still worked off
- * ending -> left       the queue is empty: the thread touches nothing of ours any more
+ * running -> ending    somebody parks; what is due is still worked off
+ * ending -> left       nothing in the queue is due: the thread touches nothing of ours any more
  * left -> none         joined, by whoever comes first
  */
 enum courier_state { COURIER_NONE = 0, COURIER_RUNNING, COURIER_ENDING, COURIER_LEFT };
@@ -115,21 +115,45 @@ static void courier_reap(void)
 	courier.state = COURIER_NONE;
 }
 
-/* Locked. */
-static struct gil_job *courier_next(void)
+/* Locked. The first job whose time has come, or NULL and *due_ns: when the next one's will; 0: never. */
+static struct gil_job *courier_next(uint64_t *due_ns)
 {
-	struct gil_job *job = courier.first;
+	struct gil_job **at = &courier.first, *job, *before = NULL;
+	uint64_t now = 0;
 
-	if (job != NULL)
-		courier.first = job->next;
-	if (courier.first == NULL)
-		courier.last = NULL;
+	*due_ns = 0;
+	for (; (job = *at) != NULL; before = job, at = &job->next) {
+		if (job->due_ns != 0 && now == 0)
+			now = gil_now_ns();
+		if (job->due_ns <= now)
+			break;
+		if (*due_ns == 0 || job->due_ns < *due_ns)
+			*due_ns = job->due_ns;
+	}
+	if (job == NULL)
+		return NULL;
+	*at = job->next;
+	if (courier.last == job)
+		courier.last = before;
 	return job;
+}
+
+/* Locked. Until there is something to do, or that time (0: for ever). */
+static void courier_wait(uint64_t until_ns)
+{
+	struct timespec until = {
+		(time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u)};
+
+	if (until_ns == 0)
+		pthread_cond_wait(&courier.work, &courier.lock);
+	else
+		pthread_cond_timedwait(&courier.work, &courier.lock, &until);
 }
 
 static void *courier_main(void *arg)
 {
 	struct gil_job *job;
+	uint64_t due_ns;
 
 	(void)arg;
 	on_courier = 1;
@@ -139,7 +163,7 @@ static void *courier_main(void *arg)
 	 * an ending interpreter.
 	 */
 	while (!atomic_load(&over)) {
-		job = courier_next();
+		job = courier_next(&due_ns);
 		if (job != NULL) {
 			courier_unlock();
 			job->run(job);
@@ -147,7 +171,7 @@ static void *courier_main(void *arg)
 		} else if (courier.state == COURIER_ENDING) {
 			break;
 		} else {
-			pthread_cond_wait(&courier.work, &courier.lock);
+			courier_wait(due_ns);
 		}
 	}
 	courier.tid = own_tid();
@@ -173,7 +197,7 @@ static int courier_start(void)
 	return 0;
 }
 
-int gil_submit(struct gil_job *job)
+static int submit(struct gil_job *job, uint64_t due_ns)
 {
 	int rc = PYSTUCK_ECLOSED;
 
@@ -182,6 +206,7 @@ int gil_submit(struct gil_job *job)
 		rc = courier_start();
 	if (rc == 0) {
 		job->next = NULL;
+		job->due_ns = due_ns;
 		if (courier.last != NULL)
 			courier.last->next = job;
 		else
@@ -193,6 +218,16 @@ int gil_submit(struct gil_job *job)
 	if (rc == 0)
 		pthread_cond_signal(&courier.work);
 	return rc;
+}
+
+int gil_submit(struct gil_job *job)
+{
+	return submit(job, 0);
+}
+
+int gil_submit_after(struct gil_job *job, uint64_t pause_ns)
+{
+	return submit(job, gil_now_ns() + pause_ns);
 }
 
 uint64_t gil_waiting_us(void)
@@ -233,6 +268,14 @@ void gil_park(void)
 		return;
 	courier_lock();
 	courier_end(PARK_MS);
+	courier_unlock();
+}
+
+void gil_resume(void)
+{
+	courier_lock();
+	if (courier.first != NULL && !courier.refusing)
+		courier_start();
 	courier_unlock();
 }
 

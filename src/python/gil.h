@@ -12,17 +12,22 @@
 struct gil_job {
 	void (*run)(struct gil_job *job);
 	struct gil_job *next;
+	uint64_t due_ns;	/* gil.c's: not before this time */
 };
 
 /* Any thread, GIL or not: never waits. 0, or a PYSTUCK_E* (no thread could be started, or stopping): the job is the caller's. */
 int gil_submit(struct gil_job *job);
+/* The same, but the job is run only after that time. */
+int gil_submit_after(struct gil_job *job, uint64_t pause_ns);
 /* How long the courier has been waiting for the GIL, in us; 0 when it is not. Any thread. */
 uint64_t gil_waiting_us(void);
 /*
- * The GIL not held. Waits until the jobs queued so far are done and ends the courier thread; a later gil_submit starts it
- * again. Needs the GIL to become free: the caller must have let go of it.
+ * The GIL not held. Waits until the jobs that are due are done and ends the courier thread; a later gil_submit or gil_resume
+ * starts it again. Needs the GIL to become free: the caller must have let go of it.
  */
 void gil_park(void);
+/* After gil_park: starts the courier again if jobs wait for their time. */
+void gil_resume(void);
 /* The same at exit, for good: jobs from now on are refused. 1 when the courier ended within timeout_ms. */
 int gil_stop(int timeout_ms);
 /* In a forked child, GIL held: the courier does not exist there; queued jobs are dropped (leaked, their locks are gone). */

@@ -457,8 +457,10 @@ void host_after_fork(void)
 	if (host.forks > 0)
 		host.forks--;
 	settle(&ignored);
-	if (host.forks == 0)
+	if (host.forks == 0) {
 		start_opener();
+		gil_resume();
+	}
 	pthread_mutex_unlock(&host.lock);
 	forkgate_open();
 }

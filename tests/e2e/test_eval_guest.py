@@ -4,8 +4,9 @@
 import pytest
 
 import procfs
-from conftest import wait_until
+from conftest import PATIENCE, wait_until
 from repl import Repl
+from stranger import Session, connect_unix
 
 IDLE = """
 import os, sys, threading, pystuck
@@ -172,6 +173,39 @@ def test_evaluation_threads_end_with_their_sessions(program, ask):
     for _ in range(5):
         assert ask(program, "1").out == "1\n"
     wait_until(lambda: eval_threads(program) == 0, "the sessions' threads end")
+
+
+STUBBORN = """
+main = modules.__main__
+try:
+    print('on')
+    while True: pass
+except KeyboardInterrupt:
+    main.fork = True
+while True: pass
+"""
+
+
+def test_an_evaluation_whose_client_has_gone_is_interrupted_until_it_ends(python, start):
+    """Also across a fork, which ends the thread that interrupts."""
+    program = start(python, IDLE.replace("os.read(0, 1)", """
+fork = False
+import time
+while not fork: time.sleep(0.01)
+pid = os.fork()
+if pid == 0: os._exit(0)
+os.waitpid(pid, 0)
+print("FORKED", flush=True)
+os.read(0, 1)
+"""))
+    with Session(connect_unix(program.socket, PATIENCE)) as session:
+        session.hello()
+        request = session.make_eval(STUBBORN)
+        session.send(request)
+        session.wait("OUTPUT", id=request.id)
+    program.out.until("^FORKED")
+    wait_until(lambda: eval_threads(program) == 0, "it has ended")
+    assert end(program) == 0
 
 
 @pytest.mark.parametrize("code, out", [
