@@ -27,6 +27,7 @@ enum audit_action {
 	AUDIT_LATE,		/* "late": the evaluation was not begun, since the GIL was not to be had */
 	AUDIT_DISCONNECT,	/* "disconnect": the end of an open session: reason, duration, evals, dumps */
 	AUDIT_KEYS,		/* "keys": the key file has changed, or can no longer be read; the reason says which */
+	AUDIT_LISTEN,		/* "listen": the signal that a server waited for has come; the reason says what became of it */
 	AUDIT_LOST,		/* "lost": this many events were left out, or could not be handed over */
 	AUDIT_ACTIONS,
 };
@@ -49,7 +50,7 @@ struct audit_event {
 	const char *address;	/* of a client on TCP; NULL or "": none */
 	const char *listener;	/* where the client came in; audit_put fills it in */
 	enum role role;		/* ROLE_NONE: not known yet, or none */
-	struct span reason;	/* REFUSE, DENY, VETO, LATE, DISCONNECT, KEYS */
+	struct span reason;	/* REFUSE, DENY, VETO, LATE, DISCONNECT, KEYS, LISTEN */
 	struct span source;	/* EVAL: as the client sent it, whole */
 	uint64_t duration_us;	/* DISCONNECT */
 	uint64_t evals, dumps;	/* DISCONNECT */
@@ -76,7 +77,7 @@ void audit_forget(struct audit *a);
  *
  * Events about who is not let in yet (CONNECT, REFUSE) are at most AUDIT_STRANGERS_PER_S in any second, those that a client with
  * a role can cause at will (OPEN, DENY, LATE, DISCONNECT) at most AUDIT_CLIENTS_PER_S; what is over that is left out, and told by one LOST
- * when the second is over. EVAL, VETO and KEYS are never left out.
+ * when the second is over. EVAL, VETO, KEYS and LISTEN are never left out.
  *
  * 0: handed over, or left out; PYSTUCK_ECLOSED: there is nobody to hand it to; PYSTUCK_EAGAIN: the log is full.
  */

@@ -79,6 +79,7 @@ static enum kind kind_of(enum audit_action action)
 	case AUDIT_EVAL:
 	case AUDIT_VETO:
 	case AUDIT_KEYS:
+	case AUDIT_LISTEN:
 	case AUDIT_LOST:
 		return KIND_ALWAYS;
 	case AUDIT_OPEN:

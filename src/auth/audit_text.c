@@ -32,6 +32,7 @@ static const struct {
 	[AUDIT_LATE] = {"late", 5},
 	[AUDIT_DISCONNECT] = {"disconnect", 6},
 	[AUDIT_KEYS] = {"keys", 5},
+	[AUDIT_LISTEN] = {"listen", 5},
 	[AUDIT_LOST] = {"lost", 4},
 };
 

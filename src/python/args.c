@@ -7,11 +7,13 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "peercred.h"
+#include "sigwaiter.h"
 
 #define MODE_DEFAULT 0600
 #define CLIENTS_MAX 1024
@@ -27,7 +29,7 @@
 /* The arguments as they came, borrowed; NULL or None: not given. */
 struct given {
 	PyObject *host, *port, *socket, *key, *allow, *mode, *group, *eval, *namespace, *gil_timeout,
-		*max_clients, *pam, *on_fork, *audit, *audit_required;
+		*max_clients, *pam, *on_fork, *audit, *audit_required, *signal;
 };
 
 static int is_given(PyObject *o)
@@ -387,6 +389,23 @@ static int parse_audit(const struct given *g, struct host_request *r)
 	return parse_audit_required(g, r);
 }
 
+/* What opens it; not given: the call itself. */
+static int parse_signal(const struct given *g, struct host_request *r)
+{
+	long signo = 0;
+	if (!is_given(g->signal))
+		return 0;
+	if (parse_number(g->signal, "signal", 1, SIGRTMAX, &signo) != 0)
+		return -1;
+	if (!sigwaiter_is_free(signo)) {
+		PyErr_Format(PyExc_ValueError, "signal must be SIGUSR1, SIGUSR2 or a real-time signal (%d to %d): "
+			"the others mean something to the system", SIGRTMIN, SIGRTMAX);
+		return -1;
+	}
+	r->signo = (int)signo;
+	return 0;
+}
+
 static int parse_namespace(const struct given *g, struct host_request *r)
 {
 	PyObject *copy = NULL;
@@ -416,16 +435,16 @@ static int parse_namespace(const struct given *g, struct host_request *r)
 int args_parse(PyObject *args, PyObject *kwargs, struct host_request *r)
 {
 	static char *names[] = { "host", "port", "socket", "key", "allow", "mode", "group", "eval", "namespace",
-		"gil_timeout", "max_clients", "pam", "on_fork", "audit", "audit_required", NULL };
+		"gil_timeout", "max_clients", "pam", "on_fork", "audit", "audit_required", "signal", NULL };
 	struct given g = { 0 };
 	memset(r, 0, sizeof *r);
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOOOOOOOOOOOO:run_server", names, &g.host, &g.port,
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOOOOOOOOOOOOO:run_server", names, &g.host, &g.port,
 			&g.socket, &g.key, &g.allow, &g.mode, &g.group, &g.eval, &g.namespace,
-			&g.gil_timeout, &g.max_clients, &g.pam, &g.on_fork, &g.audit, &g.audit_required))
+			&g.gil_timeout, &g.max_clients, &g.pam, &g.on_fork, &g.audit, &g.audit_required, &g.signal))
 		return -1;
 	if (parse_place(&g, r) == 0 && parse_allow(&g, r) == 0 && parse_mode(&g, r) == 0 &&
 		parse_limits(&g, r) == 0 && parse_pam(&g, r) == 0 && parse_fork(&g, r) == 0 && parse_audit(&g, r) == 0 &&
-		parse_namespace(&g, r) == 0 && parse_key(&g, r) == 0)
+		parse_signal(&g, r) == 0 && parse_namespace(&g, r) == 0 && parse_key(&g, r) == 0)
 		return 0;
 	host_request_free(r);
 	return -1;

@@ -14,6 +14,7 @@
 #include "compat.h"
 #include "gil.h"
 #include "host.h"
+#include "sigwaiter.h"
 
 #define RESTART_WAIT_NS 20000000u	/* 20 ms: by then the threads come back, whatever the frames look like */
 
@@ -139,6 +140,7 @@ static PyObject *at_exit(PyObject *self, PyObject *none)
 	Py_BEGIN_ALLOW_THREADS
 	host_stop();
 	Py_END_ALLOW_THREADS
+	sigwaiter_give_all();
 	Py_RETURN_NONE;
 }
 

@@ -34,6 +34,7 @@
  */
 #define PARK_MS 5000
 #define REAP_TRIES 1000
+#define GONE_TRIES 200 /* of 50 us each: 10 ms */
 #define NAME_BYTES 16 /* what the kernel keeps of a thread's name, NUL included */
 
 /*
@@ -333,6 +334,14 @@ void gil_take(struct gil_hold *hold)
 void gil_give(struct gil_hold *hold)
 {
 	PyGILState_Release(hold->state);
+}
+
+void gil_await_gone(pid_t tid)
+{
+	const struct timespec moment = {.tv_nsec = 50000};
+
+	for (int i = 0; i < GONE_TRIES && tgkill(getpid(), tid, 0) == 0; i++)
+		nanosleep(&moment, NULL);
 }
 
 struct start {

@@ -54,5 +54,10 @@ uint64_t gil_now_ns(void);	/* CLOCK_MONOTONIC */
  */
 #include <pthread.h>
 int gil_start_thread(pthread_t *thread, const char *name, size_t stack_bytes, void *(*main)(void *), void *arg);
+/*
+ * No GIL. A thread that has been joined is still counted by the kernel for a moment, and Python counts with it at a fork. Waits
+ * until it is gone, 10 ms at most.
+ */
+void gil_await_gone(pid_t tid);
 
 #endif

@@ -5,8 +5,6 @@
 #include "host.h"
 
 #include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,21 +13,22 @@
 #include "eval.h"
 #include "gil.h"
 #include "forkgate.h"
+#include "host_listener.h"
 #include "lane.h"
 #include "ours.h"
 #include "ownfd.h"
 #include "server.h"
+#include "sigwaiter.h"
 
-#define GONE_TRIES 200		/* of 50 us each: 10 ms */
 #define STOP_MS 80		/* how long exit waits for our threads, all of them together */
 #define STOP_LEAST_MS 20	/* of these, for each kind of them */
-#define SYSTEMD_NAME "pystuck"	/* FileDescriptorName= of a socket unit that is ours */
 
 /*
- * A listener's life: FREE -> OPEN -> FREE; in a forked child OPEN -> WAITING (to be opened under the child's own path) -> OPEN, or
- * OPEN -> GONE (its address is the parent's, or the child is not to serve) -> FREE when closed.
+ * A listener's life: FREE -> OPEN -> FREE; with a signal FREE -> ARMED -> OPEN, when the signal comes. In a forked child OPEN ->
+ * WAITING (to be opened under the child's own path) -> OPEN, or OPEN, ARMED -> GONE (its address is the parent's, or the child is
+ * not to serve) -> FREE when closed.
  */
-enum listener_state { LISTENER_FREE, LISTENER_OPEN, LISTENER_WAITING, LISTENER_GONE };
+enum listener_state { LISTENER_FREE, LISTENER_ARMED, LISTENER_OPEN, LISTENER_WAITING, LISTENER_GONE };
 
 struct listener {
 	enum listener_state state;
@@ -38,6 +37,10 @@ struct listener {
 	int per_process;
 	struct addr addr;
 	struct host_request request;
+	/* With request.signo: */
+	pid_t armed_by;		/* the process that run_server() was called in */
+	unsigned signals;	/* how many have come and been acted on */
+	char error[DIAG_TEXT];	/* why the last one opened nothing; "" */
 };
 
 static struct {
@@ -79,6 +82,7 @@ static void become_child(void)
 	eval_forget();
 	lane_forget();
 	gil_forget();
+	sigwaiter_forget();
 	if (host.server)
 		server_forget(host.server);
 	host.server = NULL;
@@ -86,6 +90,11 @@ static void become_child(void)
 		struct listener *l = &host.listeners[i];
 		if (l->state == LISTENER_OPEN)
 			l->state = l->per_process && !l->request.ignore_fork ? LISTENER_WAITING : LISTENER_GONE;
+		if (l->state == LISTENER_ARMED) {
+			l->signals = sigwaiter_count(l->request.signo);	/* those that came were the parent's */
+			if (!l->per_process || l->request.ignore_fork)
+				l->state = LISTENER_GONE;
+		}
 	}
 }
 
@@ -95,7 +104,7 @@ void host_notice_fork(void)
 		return;
 	become_child();
 	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
-		if (host.listeners[i].state == LISTENER_WAITING)
+		if (host.listeners[i].state == LISTENER_WAITING || host.listeners[i].state == LISTENER_ARMED)
 			host.listeners[i].state = LISTENER_GONE;
 }
 
@@ -123,114 +132,26 @@ void host_request_free(struct host_request *r)
 	memset(r, 0, sizeof *r);
 }
 
-/* Makes the socket that the request asks for. *per_process: a forked child can have its own. */
-static int make_socket(const struct host_request *r, struct listen_socket *s, int *per_process,
-	struct diag *d)
-{
-	struct listen_options o = { .mode = r->mode, .group = r->group,
-		.open_to_all = policy_names_others(&r->policy) };
-	*per_process = 0;
-	if (r->place == HOST_TCP) {
-		int e = addr_tcp(&o.addr, r->host, r->port, d);
-		return e ? e : listen_open(s, &o, d);
-	}
-	if (r->place == HOST_DEFAULT) {
-		int found = listen_inherited(s, SYSTEMD_NAME, o.open_to_all, d);
-		if (found < 0)
-			return found;
-		if (found > 0) {
-			int e = s->addr.kind == ADDR_TCP ? 0 : policy_check(&r->policy, d);
-			if (e)
-				listen_close(s);
-			return e;
-		}
-	}
-	int e = policy_check(&r->policy, d);
-	if (e)
-		return e;
-	if (!r->mode_given && o.open_to_all)
-		return diag_set(d, PYSTUCK_EINVAL, 0, "allow= lets in other users, but the default mode=0o600 keeps "
-			"them from connecting; say mode=0o660 and group=, or mode=0o666");
-	if (r->place == HOST_PATH) {
-		*per_process = strstr(r->path, "{pid}") != NULL;
-		e = addr_unix(&o.addr, r->path, d);
-	} else {
-		e = listen_default(&o.addr, per_process, d);
-	}
-	return e ? e : listen_open(s, &o, d);
-}
-
-/* A TCP socket of systemd: the program could not know of it and say key=, so the key is a credential of the unit. */
-static int add_credential(struct server_listener_options *o, struct diag *d)
-{
-	if (!o->socket.inherited || o->socket.addr.kind != ADDR_TCP)
-		return 0;
-	o->keys = keyfile_credential(d);
-	if (o->keys)
-		return 0;
-	return d->code != PYSTUCK_ENOENT ? d->code : diag_set(d, PYSTUCK_EINVAL, 0, "inherited socket %s port %u: no "
-		"key, no TCP: set LoadCredential=pystuck.key:FILE in the unit of the service",
-		o->socket.addr.host, (unsigned)o->socket.addr.port);
-}
-
-/* systemd says so to its services, and to what they start. */
-static int in_service(void)
-{
-	return secure_getenv("JOURNAL_STREAM") != NULL || secure_getenv("INVOCATION_ID") != NULL;
-}
-
-/* 0 with o->audit made, or NULL where nothing is to be logged. */
-static int add_audit(struct server_listener_options *o, const struct host_request *r, struct diag *d)
-{
-	char listener[ADDR_TEXT];
-	enum host_audit to = r->audit;
-	if (to == HOST_AUDIT_AUTO)
-		to = o->socket.addr.kind == ADDR_TCP || o->socket.inherited || in_service() ? HOST_AUDIT_SYSLOG
-			: HOST_AUDIT_NONE;
-	o->audit_required = r->audit_required;
-	if (to == HOST_AUDIT_NONE)
-		return 0;
-	addr_format(&o->socket.addr, listener);
-	o->audit = to == HOST_AUDIT_CALL ? visitor_context_audit(r->context, listener) : audit_syslog(listener);
-	return o->audit ? 0 : diag_set(d, PYSTUCK_ENOMEM, 0, "out of memory");
-}
-
 /* Opens what l->request says and hands it to the parked server. */
 static int open_listener(struct listener *l, struct diag *d)
 {
-	struct server_listener_options o = { .policy = l->request.policy, .keys = l->request.keys,
-		.account = l->request.account, .max_clients = l->request.max_clients, .gil_timeout_ms = l->request.gil_timeout_ms,
-		.context = l->request.context, .socket = { .fd = -1 } };
-	int e = make_socket(&l->request, &o.socket, &l->per_process, d);
+	struct server_listener_options o;
+	int was_armed = l->state == LISTENER_ARMED;
+	int e = host_listener_open(&l->request, was_armed && l->armed_by != getpid(), &o, &l->per_process, d);
 	if (e)
 		return e;
-	l->addr = o.socket.addr;
-	e = add_credential(&o, d);
-	if (!e)
-		e = add_audit(&o, &l->request, d);
-	if (!e)
-		e = server_add(host.server, &o, &l->server_id, d);
+	struct addr addr = o.socket.addr;
+	if (was_armed)
+		host_listener_tell(&l->request, o.audit, "the server listens");
+	e = server_add(host.server, &o, &l->server_id, d);
 	if (e) {
-		if (o.keys != l->request.keys)
-			keyring_free(o.keys);
-		audit_free(o.audit);
-		listen_close(&o.socket);
+		host_listener_undo(&l->request, &o);
 		return e;
 	}
+	l->addr = addr;
 	l->request.keys = NULL;	/* the server has it now */
 	l->state = LISTENER_OPEN;
 	return 0;
-}
-
-/*
- * A thread that has been joined is still counted by the kernel for a moment, and Python counts with it. Waits until it is gone,
- * or for GONE_TRIES moments.
- */
-static void wait_gone(pid_t tid)
-{
-	const struct timespec moment = { .tv_nsec = 50000 };
-	for (int i = 0; i < GONE_TRIES && tgkill(getpid(), tid, 0) == 0; i++)
-		nanosleep(&moment, NULL);
 }
 
 /* The net thread runs exactly when there is something to serve and nobody is forking; with nothing to serve nothing is kept. */
@@ -240,7 +161,7 @@ static int settle(struct diag *d)
 		pid_t tid = server_tid(host.server);
 		server_free(host.server);
 		host.server = NULL;
-		wait_gone(tid);
+		gil_await_gone(tid);
 	}
 	if (host.server && host.forks == 0 && !host.stopped)
 		return server_resume(host.server, d);
@@ -257,76 +178,172 @@ static int watch_forks(struct diag *d)
 	return 0;
 }
 
-int host_open(struct host_request *r, uint32_t *id, struct diag *d)
+static struct server *need_server(struct diag *d)
 {
-	int e = 0;
-	pthread_mutex_lock(&host.lock);
-	struct listener *l = find_free();
-	e = watch_forks(d);
-	if (e != 0)
-		goto out;
-	if (host.stopped) {
-		e = diag_set(d, PYSTUCK_EINVAL, 0, "the interpreter is shutting down; it cannot be served any more");
-		goto out;
-	}
-	if (!l) {
-		e = diag_set(d, PYSTUCK_ETOOBIG, 0, "this process serves at %d addresses already; close one",
-			SERVER_LISTENERS_MAX);
-		goto out;
-	}
-	if (!host.server && !(host.server = server_new(&visitor_service, d))) {
-		e = PYSTUCK_ENOMEM;
-		goto out;
-	}
-	host.pid = getpid();
-	server_park(host.server);
+	if (!host.server)
+		host.server = server_new(&visitor_service, d);
+	if (host.server)
+		server_park(host.server);
+	return host.server;
+}
+
+/* The lock is held; l is free and becomes the request's. What the request holds is the caller's again after an error. */
+static int open_now(struct listener *l, struct host_request *r, struct diag *d)
+{
+	if (!need_server(d))
+		return d->code;
 	l->request = *r;
-	e = open_listener(l, d);
+	int e = open_listener(l, d);
 	if (e == 0) {
-		l->id = ++host.last_id;
 		e = settle(d);
 		if (e) {
 			server_remove(host.server, l->server_id);
 			r->keys = NULL;	/* went with the listener */
 		}
 	}
-	if (e == 0) {
-		*id = l->id;
-		memset(r, 0, sizeof *r);
-	} else {
+	if (e) {
 		struct diag ignored;
-		memset(l, 0, sizeof *l);	/* what the request holds is still the caller's */
-		settle(&ignored);		/* the others go on */
+		memset(l, 0, sizeof *l);
+		settle(&ignored);	/* the others go on */
 	}
-out:
-	pthread_mutex_unlock(&host.lock);
 	return e;
 }
 
-/* The lock is held. Ends one listener; its request is freed but for the context, which needs the GIL. */
-static struct visitor_context *close_listener(struct listener *l)
+/* The same for one that is to be opened by a signal. */
+static int arm(struct listener *l, struct host_request *r, struct diag *d)
+{
+	int e = host_listener_prepare(r, d);
+	if (e)
+		return e;
+	l->request = *r;
+	/* Where the default one is, is seen when it opens. */
+	l->per_process = r->place == HOST_DEFAULT || (r->place == HOST_PATH && strstr(r->path, "{pid}") != NULL);
+	l->armed_by = getpid();
+	l->signals = sigwaiter_count(r->signo);
+	l->state = LISTENER_ARMED;
+	return 0;
+}
+
+/* For sigwaiter.h: is there anything that a signal would open? */
+static int has_armed(void)
+{
+	int armed = 0;
+	pthread_mutex_lock(&host.lock);
+	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
+		armed |= host.listeners[i].state == LISTENER_ARMED;
+	armed &= host.forks == 0 && !host.stopped;
+	pthread_mutex_unlock(&host.lock);
+	return armed;
+}
+
+/* Its signal has come. */
+static void open_armed(struct listener *l)
+{
+	struct diag d = { 0 };
+	int e = need_server(&d) ? open_listener(l, &d) : d.code;
+	if (e == 0 && (e = settle(&d)) != 0) {
+		server_remove(host.server, l->server_id);
+		l->state = l->request.place == HOST_TCP ? LISTENER_GONE : LISTENER_ARMED;	/* its key has gone */
+	}
+	memcpy(l->error, d.text, sizeof l->error);
+	if (e) {
+		struct diag ignored;
+		host_listener_tell(&l->request, NULL, l->error);
+		settle(&ignored);
+	}
+}
+
+/* On the thread of sigwaiter.h. */
+static void open_called(void)
+{
+	int armed = 0;
+	pthread_mutex_lock(&host.lock);
+	for (size_t i = 0; i < SERVER_LISTENERS_MAX && !host.stopped; i++) {
+		struct listener *l = &host.listeners[i];
+		if (l->state != LISTENER_ARMED)
+			continue;
+		unsigned signals = sigwaiter_count(l->request.signo);
+		if (signals != l->signals)
+			open_armed(l);
+		l->signals = signals;
+		armed |= l->state == LISTENER_ARMED;
+	}
+	if (!armed)
+		sigwaiter_leave();
+	pthread_mutex_unlock(&host.lock);
+}
+
+/* No lock. */
+static int sync_waiter(void)
+{
+	return sigwaiter_sync(has_armed, open_called);
+}
+
+static int open_locked(struct host_request *r, uint32_t *id, struct diag *d)
+{
+	struct listener *l = find_free();
+	int e = watch_forks(d);
+	if (e)
+		return e;
+	if (host.stopped)
+		return diag_set(d, PYSTUCK_EINVAL, 0, "the interpreter is shutting down; it cannot be served any more");
+	if (!l)
+		return diag_set(d, PYSTUCK_ETOOBIG, 0, "this process serves at %d addresses already; close one",
+			SERVER_LISTENERS_MAX);
+	host.pid = getpid();
+	e = r->signo ? arm(l, r, d) : open_now(l, r, d);
+	if (e)
+		return e;
+	l->id = *id = ++host.last_id;
+	memset(r, 0, sizeof *r);
+	return 0;
+}
+
+int host_open(struct host_request *r, uint32_t *id, struct diag *d)
+{
+	int is_armed = r->signo != 0;
+	pthread_mutex_lock(&host.lock);
+	int e = open_locked(r, id, d);
+	pthread_mutex_unlock(&host.lock);
+	if (e || !is_armed || sync_waiter() == 0)
+		return e;
+	/* The request as it was, for the caller to free. */
+	pthread_mutex_lock(&host.lock);
+	struct listener *l = find(*id);
+	if (l) {
+		*r = l->request;
+		memset(l, 0, sizeof *l);
+	}
+	pthread_mutex_unlock(&host.lock);
+	return diag_set(d, PYSTUCK_ESYS, EAGAIN, "cannot start a thread: %s", strerror(EAGAIN));
+}
+
+/* The lock is held. Ends one listener; its request is freed but for what needs the GIL. */
+static void close_listener(struct listener *l, struct host_closed *closed)
 {
 	if (l->state == LISTENER_OPEN) {
 		server_park(host.server);
 		server_remove(host.server, l->server_id);
 	}
-	struct visitor_context *context = l->request.context;
+	closed->context = l->request.context;
+	closed->signo = l->request.signo;
 	l->request.context = NULL;
 	host_request_free(&l->request);
 	memset(l, 0, sizeof *l);
-	return context;
 }
 
-void host_close(uint32_t id, struct visitor_context **context)
+void host_close(uint32_t id, struct host_closed *closed)
 {
 	struct diag ignored;
-	*context = NULL;
+	*closed = (struct host_closed){ 0 };
 	pthread_mutex_lock(&host.lock);
 	struct listener *l = find(id);
 	if (l)
-		*context = close_listener(l);
+		close_listener(l, closed);
 	settle(&ignored);
 	pthread_mutex_unlock(&host.lock);
+	if (closed->signo)
+		sync_waiter();
 }
 
 size_t host_list(uint32_t *ids, size_t most)
@@ -348,6 +365,8 @@ int host_state(uint32_t id, struct host_state *state)
 	if (l) {
 		state->addr = l->addr;
 		state->running = l->state == LISTENER_OPEN && !host.stopped;
+		state->signo = l->state == LISTENER_ARMED && !host.stopped ? l->request.signo : 0;
+		memcpy(state->error, l->error, sizeof state->error);
 		e = 0;
 	}
 	pthread_mutex_unlock(&host.lock);
@@ -385,7 +404,7 @@ static void park_all(void)
 	gil_park();
 	for (size_t i = 0; i < n; i++)
 		if (tids[i] != 0 && !ours_has(tids[i]))
-			wait_gone(tids[i]);
+			gil_await_gone(tids[i]);
 }
 
 void host_before_fork(void)
@@ -394,6 +413,7 @@ void host_before_fork(void)
 	if (host.forks++ == 0)
 		park_all();
 	pthread_mutex_unlock(&host.lock);
+	sync_waiter();
 	forkgate_close();	/* those that evaluate are not parked */
 }
 
@@ -405,11 +425,7 @@ static void open_waiting(void)
 		struct diag d;
 		if (l->state != LISTENER_WAITING)
 			continue;
-		if (!host.server)
-			host.server = server_new(&visitor_service, &d);
-		if (host.server)
-			server_park(host.server);
-		if (!host.server || open_listener(l, &d) != 0)
+		if (!need_server(&d) || open_listener(l, &d) != 0)
 			l->state = LISTENER_GONE;
 	}
 }
@@ -462,6 +478,7 @@ void host_after_fork(void)
 		gil_resume();
 	}
 	pthread_mutex_unlock(&host.lock);
+	sync_waiter();
 	forkgate_open();
 }
 
@@ -469,11 +486,12 @@ void host_after_fork_child(void)
 {
 	become_child();
 	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
-		if (host.listeners[i].state == LISTENER_WAITING)
+		if (host.listeners[i].state == LISTENER_WAITING || host.listeners[i].state == LISTENER_ARMED)
 			visitor_context_refresh(host.listeners[i].request.context);
 	pthread_mutex_lock(&host.lock);
 	start_opener();
 	pthread_mutex_unlock(&host.lock);
+	sync_waiter();
 }
 
 /* --- exit -------------------------------------------------------------------------------------------------------- */
@@ -493,6 +511,9 @@ void host_stop(void)
 		return;		/* a child whose fork nobody told us of: all of this is the parent's */
 	pthread_mutex_lock(&host.lock);
 	host.stopped = 1;
+	pthread_mutex_unlock(&host.lock);
+	sync_waiter();
+	pthread_mutex_lock(&host.lock);
 	cancel_opener();
 	if (host.server)
 		server_park(host.server);

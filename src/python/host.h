@@ -44,6 +44,7 @@ struct host_request {
 	int audit_required;	/* what cannot be logged is not evaluated */
 	unsigned max_clients;
 	unsigned gil_timeout_ms;
+	int signo;		/* opened when this signal comes; 0: now */
 	int ignore_fork;	/* a forked child does not serve, not even under an address of its own */
 	struct visitor_context *context;
 };
@@ -51,13 +52,18 @@ struct host_request {
 /* The request and what it holds; GIL held. */
 void host_request_free(struct host_request *r);
 
-/* No GIL. Takes *r over when it succeeds (and leaves it zeroed); *id names the listener in all calls below. */
-int host_open(struct host_request *r, uint32_t *id, struct diag *d);
 /*
- * No GIL. Closes the listener and says goodbye to its clients. *context is then the caller's to free under the GIL, NULL when
- * it was closed before.
+ * No GIL. Takes *r over when it succeeds (and leaves it zeroed); *id names the listener in all calls below. With r->signo (which the
+ * caller has taken, sigwaiter.h) the listener opens when the signal comes.
  */
-void host_close(uint32_t id, struct visitor_context **context);
+int host_open(struct host_request *r, uint32_t *id, struct diag *d);
+/* What the caller gives back under the GIL: visitor_context_free, sigwaiter_give. */
+struct host_closed {
+	struct visitor_context *context;	/* NULL when it was closed before */
+	int signo;				/* 0: none */
+};
+/* No GIL. Closes the listener and says goodbye to its clients. */
+void host_close(uint32_t id, struct host_closed *closed);
 /* No GIL. The ids that are open now, at most `most`; returns how many there are. */
 size_t host_list(uint32_t *ids, size_t most);
 
@@ -65,6 +71,8 @@ size_t host_list(uint32_t *ids, size_t most);
 struct host_state {
 	struct addr addr;
 	int running;
+	int signo;		/* of one that waits for it; 0: does not wait */
+	char error[DIAG_TEXT];	/* why the last signal opened nothing; "" */
 };
 int host_state(uint32_t id, struct host_state *state);
 

@@ -9,6 +9,7 @@
 #include "eval.h"
 #include "fork.h"
 #include "host.h"
+#include "sigwaiter.h"
 #include "version.h"
 
 #ifdef Py_GIL_DISABLED
@@ -25,24 +26,25 @@ typedef struct {
 
 static PyTypeObject *server_type;	/* one per process: the module serves the main interpreter only */
 
-/* Asks host.c without the GIL; the address stays the last known one when the listener is gone. */
-static int server_state(ServerObject *self)
+/* Asks host.c without the GIL; the address stays the last known one when the listener is gone. Returns state->running. */
+static int server_state(ServerObject *self, struct host_state *state)
 {
-	struct host_state state = { 0 };
 	int e;
 	uint32_t id = self->id;
+	memset(state, 0, sizeof *state);
 	host_notice_fork();
 	Py_BEGIN_ALLOW_THREADS
-	e = host_state(id, &state);
+	e = host_state(id, state);
 	Py_END_ALLOW_THREADS
-	if (e != 0)
-		return 0;
-	self->addr = state.addr;
-	return state.running;
+	if (e == 0)
+		self->addr = state->addr;
+	return state->running;
 }
 
 static PyObject *addr_object(const struct addr *a)
 {
+	if (a->kind == ADDR_NONE)
+		Py_RETURN_NONE;
 	if (a->kind == ADDR_TCP)
 		return Py_BuildValue("(si)", a->host, (int)a->port);
 	return PyUnicode_DecodeFSDefault(a->path);
@@ -50,40 +52,65 @@ static PyObject *addr_object(const struct addr *a)
 
 static PyObject *server_get_address(PyObject *self, void *closure)
 {
+	struct host_state state;
 	(void)closure;
-	server_state((ServerObject *)self);
+	server_state((ServerObject *)self, &state);
 	return addr_object(&((ServerObject *)self)->addr);
 }
 
 static PyObject *server_get_running(PyObject *self, void *closure)
 {
+	struct host_state state;
 	(void)closure;
-	return PyBool_FromLong(server_state((ServerObject *)self));
+	return PyBool_FromLong(server_state((ServerObject *)self, &state));
+}
+
+static PyObject *server_get_error(PyObject *self, void *closure)
+{
+	struct host_state state;
+	char name[SIGWAITER_NAME_MAX];
+	(void)closure;
+	server_state((ServerObject *)self, &state);
+	if (state.signo && !sigwaiter_holds(state.signo))
+		return PyUnicode_FromFormat("the program has another handler for %s now: it was installed after run_server()",
+			sigwaiter_name(state.signo, name));
+	if (state.error[0] == '\0')
+		Py_RETURN_NONE;
+	return PyUnicode_DecodeUTF8(state.error, (Py_ssize_t)strlen(state.error), "replace");
 }
 
 static PyObject *server_repr(PyObject *self)
 {
-	char text[ADDR_TEXT];
-	int running = server_state((ServerObject *)self);
-	addr_format(&((ServerObject *)self)->addr, text);
+	struct host_state state;
+	char text[ADDR_TEXT], name[SIGWAITER_NAME_MAX];
+	int running = server_state((ServerObject *)self, &state);
+	const struct addr *addr = &((ServerObject *)self)->addr;
+	if (state.signo)
+		return PyUnicode_FromFormat("<pystuck.Server waiting for %s>", sigwaiter_name(state.signo, name));
+	if (addr->kind == ADDR_NONE)
+		return PyUnicode_FromString("<pystuck.Server closed>");
+	addr_format(addr, text);
 	return PyUnicode_FromFormat("<pystuck.Server %s at %s>", running ? "listening" : "closed", text);
 }
 
 static void close_by_id(uint32_t id)
 {
-	struct visitor_context *context = NULL;
+	struct host_closed closed;
 	host_notice_fork();
 	Py_BEGIN_ALLOW_THREADS
-	host_close(id, &context);
+	host_close(id, &closed);
 	Py_END_ALLOW_THREADS
-	visitor_context_free(context);
+	if (closed.signo)
+		sigwaiter_give(closed.signo);
+	visitor_context_free(closed.context);
 }
 
 static PyObject *server_close(PyObject *self, PyObject *none)
 {
 	ServerObject *s = (ServerObject *)self;
+	struct host_state state;
 	(void)none;
-	server_state(s);
+	server_state(s, &state);
 	uint32_t id = s->id;
 	s->id = 0;
 	if (id)
@@ -123,8 +150,10 @@ static PyMethodDef server_methods[] = {
 
 static PyGetSetDef server_getset[] = {
 	{ "address", server_get_address, NULL,
-		"Where it listens: the path of a Unix socket (str), or (host, port) of TCP.", NULL },
+		"Where it listens: the path of a Unix socket (str), or (host, port) of TCP; None before its signal has come.", NULL },
 	{ "running", server_get_running, NULL, "True while clients can connect (bool).", NULL },
+	{ "error", server_get_error, NULL,
+		"Why it does not listen although its signal came, or cannot (str); None: nothing is wrong.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };
 
@@ -149,7 +178,7 @@ static PyType_Spec server_spec = {
 
 PyDoc_STRVAR(run_server_doc, "run_server(host=None, port=None, *, socket=None, key=None, allow=None, "
 	"mode=0o600, group=None, eval=True, namespace=None, gil_timeout=1.0, max_clients=16, pam=False, on_fork='restart', "
-	"audit=..., audit_required=False)\n--\n\n"
+	"audit=..., audit_required=False, signal=None)\n--\n\n"
 	"Let `pystuck` look into this process from a shell, and return the Server.\n"
 	"\n"
 	"With no arguments it listens on a Unix socket that only this user and root can use.\n"
@@ -172,6 +201,9 @@ PyDoc_STRVAR(run_server_doc, "run_server(host=None, port=None, *, socket=None, k
 	"    the journal, else /dev/log; the default on TCP and in a service of systemd, else it is None: nobody. A function\n"
 	"    is called with a dict for each event, on a thread of pystuck's; see the stub file for its keys.\n"
 	"audit_required (bool): True: what could not be logged is not evaluated.\n"
+	"signal (int): SIGUSR1, SIGUSR2 or a real-time signal: listen when that comes and not before, also when the program is\n"
+	"    stuck in C code; again does nothing. One for which the program has a handler is refused. Server.error says why\n"
+	"    it could not listen.\n"
 	"\n"
 	"Raises TypeError, ValueError, OSError or PermissionError; the message says what to do.\n"
 	"\n"
@@ -182,6 +214,7 @@ PyDoc_STRVAR(run_server_doc, "run_server(host=None, port=None, *, socket=None, k
 static PyObject *open_server(PyObject *args, PyObject *kwargs)
 {
 	struct host_request request;
+	struct host_state state;
 	struct diag d = { 0 };
 	uint32_t id = 0;
 	int e;
@@ -193,9 +226,15 @@ static PyObject *open_server(PyObject *args, PyObject *kwargs)
 		return NULL;
 	}
 	host_notice_fork();
-	Py_BEGIN_ALLOW_THREADS
-	e = host_open(&request, &id, &d);
-	Py_END_ALLOW_THREADS
+	int signo = request.signo;
+	e = signo ? sigwaiter_take(signo, &d) : 0;
+	if (e == 0) {
+		Py_BEGIN_ALLOW_THREADS
+		e = host_open(&request, &id, &d);
+		Py_END_ALLOW_THREADS
+		if (e != 0 && signo)
+			sigwaiter_give(signo);
+	}
 	if (e != 0) {
 		host_request_free(&request);
 		Py_DECREF(server);
@@ -203,7 +242,7 @@ static PyObject *open_server(PyObject *args, PyObject *kwargs)
 	}
 	server->id = id;
 	memset(&server->addr, 0, sizeof server->addr);
-	server_state(server);
+	server_state(server, &state);
 	return (PyObject *)server;
 }
 

@@ -20,11 +20,14 @@ class Server:
     """
 
     @property
-    def address(self) -> Union[str, Tuple[str, int]]:
-        """Where it listens: the path of a Unix socket, or (host, port) of TCP."""
+    def address(self) -> Union[str, Tuple[str, int], None]:
+        """Where it listens: the path of a Unix socket, or (host, port) of TCP; None before its signal has come."""
     @property
     def running(self) -> bool:
         """True while clients can connect."""
+    @property
+    def error(self) -> Optional[str]:
+        """Why it does not listen although its signal came, or cannot; None: nothing is wrong."""
     def close(self) -> None:
         """Stop listening, say goodbye to the clients and remove the socket file. Closing twice does nothing."""
     def __enter__(self) -> "Server": ...
@@ -52,6 +55,7 @@ def run_server(
     on_fork: Optional[Literal["restart", "ignore"]] = "restart",
     audit: Union[Literal["syslog"], Callable[[Dict[str, Any]], object], None] = ...,
     audit_required: bool = False,
+    signal: Optional[int] = None,
 ) -> Server:
     """Let ``pystuck`` look into this process from a shell, and return the Server.
 
@@ -75,12 +79,18 @@ def run_server(
         default on TCP and in a service of systemd. None: nobody; the default elsewhere. A function: it is called with
         one dict for each event, one at a time, on a thread of pystuck's. Its keys, each None where there is nothing to say:
         time (float, seconds since the epoch), action ('connect', 'refuse', 'open', 'deny', 'eval', 'veto', 'late',
-        'disconnect', 'keys', 'lost'), message (all of it in one line), session, uid, pid (int), key, role, address, listener,
+        'disconnect', 'keys', 'listen', 'lost'), message (all of it in one line), session, uid, pid (int), key, role, address, listener,
         reason (str), source (str, cut after 4096 bytes), source_bytes (int), source_blake2b (str, hex, of the whole source
         where it was cut), duration (float, seconds), evals, dumps, lost (int). All text is free of control characters
         (but for newlines and tabs in source). At most 256 events wait; what is over that is counted and told by 'lost'.
         The first exception it raises goes to sys.unraisablehook, further ones nowhere.
     audit_required: True: what could not be logged (the log is full, or nobody is there) is not evaluated.
+    signal: signal.SIGUSR1, SIGUSR2 or a real-time signal: listen when that comes, and not before; until then there is one sleeping
+        thread and no socket. The handler is a native one: it works while the main thread is stuck in C code, with the GIL or without.
+        When the server listens, further signals do nothing; when it could not be opened, ``Server.error`` and the audit log
+        ('listen') say why, and the next signal tries again. ValueError when the program has a handler for the signal, ignores it
+        or has it blocked. close() and the end of the interpreter give the default handler back; in a forked child whose
+        address has no pid in it the signal does nothing.
 
     Raises TypeError, ValueError, OSError or PermissionError; the message says what to do.
     """
