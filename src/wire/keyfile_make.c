@@ -117,8 +117,11 @@ static int append_failed(int sys, const char *shown, struct diag *d)
 		d, PYSTUCK_ESYS, sys, "key file %s: cannot be added to: %s", shown, strerror(sys));
 }
 
-static int check_words(const char *key_name, const char *role, const char *shown, struct diag *d)
+/* Before anything is touched: can there be such a key? `shown` becomes the path as messages have it. */
+static int check_wish(const char *path, const char *key_name, const char *role,
+	char shown[static KEYFILE_SHOWN], struct diag *d)
 {
+	text_copy(shown, KEYFILE_SHOWN, span_text(path), TEXT_LINE);
 	if (!keyfile_is_name(span_text(key_name)))
 		return diag_set(d, PYSTUCK_EINVAL, 0,
 			"key file %s: the key's name must be 1 to %d of A-Z a-z 0-9 . _ -", shown,
@@ -135,8 +138,7 @@ int keyfile_create(const char *path, const char *key_name, const char *role, str
 	const char *base = NULL;
 	int directory, sys, rc;
 
-	text_copy(shown, sizeof shown, span_text(path), TEXT_LINE);
-	rc = check_words(key_name, role, shown, d);
+	rc = check_wish(path, key_name, role, shown, d);
 	if (rc != 0)
 		return rc;
 	directory = open_directory(path, &base);
@@ -200,8 +202,7 @@ int keyfile_append(const char *path, const char *key_name, const char *role, str
 	struct keyring *ring = NULL;
 	int fd, sys, rc;
 
-	text_copy(shown, sizeof shown, span_text(path), TEXT_LINE);
-	rc = check_words(key_name, role, shown, d);
+	rc = check_wish(path, key_name, role, shown, d);
 	if (rc != 0)
 		return rc;
 	ring = keyfile_load(path, d);

@@ -196,6 +196,22 @@ def start(tmp_path):
         program.stop()
 
 
+def start_forked(start, python, serve):
+    """A program that runs `serve` and forks, and its child, which does nothing more: (the Program, the child's pid)."""
+    program = start(python, f"""
+import os, sys, pystuck
+{serve}
+pid = os.fork()
+if pid == 0:
+    sys.stdin.read()
+    os._exit(0)
+print("READY", flush=True)
+print("CHILD", pid, flush=True)
+os.waitpid(pid, 0)
+""")
+    return program, int(program.out.until(r"CHILD (\d+)")[1])
+
+
 class Answer:
     def __init__(self, done):
         self.status, self.out, self.err = done.returncode, done.stdout, done.stderr

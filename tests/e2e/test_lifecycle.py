@@ -8,7 +8,7 @@ import time
 import pytest
 
 import procfs
-from conftest import wait_until
+from conftest import start_forked, wait_until
 
 IDLE = """
 import sys, pystuck
@@ -203,18 +203,7 @@ def test_a_fork_in_an_evaluation_leaves_program_and_session_alive(python, start,
 
 
 def test_a_fixed_path_is_not_served_by_the_child(python, start, client):
-    program = start(python, """
-import os, sys, pystuck
-server = pystuck.run_server(socket="fixed.sock")
-pid = os.fork()
-if pid == 0:
-    sys.stdin.read()
-    os._exit(0)
-print("READY", flush=True)
-print("CHILD", pid, flush=True)
-os.waitpid(pid, 0)
-""")
-    child = int(program.out.until(r"CHILD (\d+)")[1])
+    program, child = start_forked(start, python, 'server = pystuck.run_server(socket="fixed.sock")')
     path = program.directory / "fixed.sock"
     assert client("--socket", path, "-c", "modules.os.getpid()").out == f"{program.pid}\n"
     program.process.kill()

@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 import procfs
-from conftest import BUILD, PATIENCE, program_env, wait_until
+from conftest import BUILD, PATIENCE, program_env, start_forked, wait_until
 from test_access import needs_root
 
 SERVES = """
@@ -38,19 +38,10 @@ def files_beside(program):
 # ---- forks --------------------------------------------------------------------------------------
 
 def test_on_fork_ignore_serves_in_no_child(python, start, client):
-    program = start(python, """
-import os, sys, pystuck
+    program, child = start_forked(start, python, """
 server = pystuck.run_server(socket="ignored-{pid}.sock", on_fork="ignore")
 again = pystuck.run_server(on_fork="restart")
-pid = os.fork()
-if pid == 0:
-    sys.stdin.read()
-    os._exit(0)
-print("READY", flush=True)
-print("CHILD", pid, flush=True)
-os.waitpid(pid, 0)
 """)
-    child = int(program.out.until(r"CHILD (\d+)")[1])
     # Both would be opened at the same moment.
     wait_until(lambda: os.path.exists(own_path(program, child)), "the other server of the child")
     assert client("--socket", own_path(program, child), "-c", "modules['__main__'].server.running").out == "False\n"

@@ -414,16 +414,21 @@ int __wrap_fcntl(int fd, int command, ...)
 	return __real_fcntl(fd, command, value);
 }
 
+/* The argument that is there only when a file may be made. */
+static mode_t mode_of(int flags, va_list *args)
+{
+	return (flags & (O_CREAT | O_TMPFILE)) != 0 ? (mode_t)va_arg(*args, int) : 0;
+}
+
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...)
 {
-	mode_t mode = 0;
+	mode_t mode;
 	va_list args;
 
 	va_start(args, flags);
-	if ((flags & (O_CREAT | O_TMPFILE)) != 0)
-		mode = (mode_t)va_arg(args, int);
+	mode = mode_of(flags, &args);
 	va_end(args);
 	return strikes(CALL_open) ? -1 : __real_open(path, flags, mode);
 }
@@ -432,12 +437,11 @@ int __real_openat(int dir, const char *path, int flags, ...);
 int __wrap_openat(int dir, const char *path, int flags, ...);
 int __wrap_openat(int dir, const char *path, int flags, ...)
 {
-	mode_t mode = 0;
+	mode_t mode;
 	va_list args;
 
 	va_start(args, flags);
-	if ((flags & (O_CREAT | O_TMPFILE)) != 0)
-		mode = (mode_t)va_arg(args, int);
+	mode = mode_of(flags, &args);
 	va_end(args);
 	return strikes(CALL_openat) ? -1 : __real_openat(dir, path, flags, mode);
 }
