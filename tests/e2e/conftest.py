@@ -5,12 +5,16 @@ the programs run on, separated by spaces), PYSTUCK_PRELOAD (LD_PRELOAD for the p
 the programs run under, for valgrind), PYSTUCK_PATIENCE (seconds that anything may take).
 """
 
+import ctypes
+import fcntl
 import json
 import os
 import queue
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -32,12 +36,27 @@ collect_ignore = [] if WITHOUT_EVAL else ["test_no_eval.py"]
 
 
 def pytest_configure(config):
+    isolate()
     config.addinivalue_line("markers", "evaluates: the test uses evaluations, besides what it is about")
 
 
 def pytest_collection_modifyitems(config, items):
     if WITHOUT_EVAL:
         items[:] = [item for item in items if not item.get_closest_marker("evaluates")]
+
+
+CLONE_NEWNET = 0x40000000
+SIOCSIFFLAGS, IFF_UP, IFF_LOOPBACK = 0x8914, 0x1, 0x8
+
+
+def isolate():
+    """As root, a network namespace for this run alone, with loopback: ports and the table of sockets that `pystuck --list` reads
+    are not shared with other tests that run at the same time. Its connections would show in their audit logs."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.geteuid() != 0 or libc.unshare(CLONE_NEWNET) != 0:
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP | IFF_LOOPBACK))
 
 
 def interpreter_version(path):
