@@ -30,6 +30,7 @@
 #define MSG_LINE_MAX 4096		/* of source code */
 #define MSG_VALUE_MAX 65536		/* of one variable */
 #define MSG_TEXT_MAX (MSG_MAX - 64)	/* source, output, result */
+#define MSG_COMPLETE_MAX 65536		/* what is to be completed; what completes it */
 #define MSG_FRAMES_MAX ((MSG_MAX - 8192) / 8)	/* of one thread */
 
 enum msg_type {
@@ -39,6 +40,7 @@ enum msg_type {
 	MSG_EVAL = 3,		/* run this */
 	MSG_INTERRUPT = 4,	/* stop the evaluation: KeyboardInterrupt in it */
 	MSG_DETACH = 5,		/* let go of the evaluation: it goes on without me */
+	MSG_COMPLETE = 7,	/* what could go on here? */
 	MSG_BYE = 6,		/* the end, in either direction: what comes after is not part of the conversation */
 	/* server to client */
 	MSG_WELCOME = 64,	/* answers HELLO */
@@ -52,6 +54,7 @@ enum msg_type {
 	MSG_DUMP_END = 72,
 	MSG_OUTPUT = 73,	/* what the running evaluation printed */
 	MSG_RESULT = 74,	/* the evaluation has ended */
+	MSG_MATCHES = 75,	/* answers COMPLETE */
 };
 
 /* What a client may do; each includes those before it. A role comes from the server's rules, never from the client. */
@@ -115,6 +118,14 @@ struct msg_eval {
 	uint8_t flags;		/* EVAL_* */
 	uint32_t cell;		/* the number of the prompt, for the file name in tracebacks */
 	struct span source;	/* UTF-8 */
+};
+
+#define COMPLETE_ASK 0x01	/* run the program's code where that is needed: properties, __getattr__, __dir__ */
+
+struct msg_complete {
+	uint32_t id;
+	uint8_t flags;		/* COMPLETE_* */
+	struct span source;	/* what has been typed, up to the cursor; UTF-8 */
 };
 
 struct msg_interrupt {
@@ -232,12 +243,25 @@ struct msg_result {
 	struct span text;
 };
 
+#define MATCHES_CUT 0x01	/* there are more, or the time was up */
+#define MATCHES_UNASKED 0x02	/* COMPLETE_ASK could tell more */
+
+struct msg_matches {
+	uint32_t id;		/* of the COMPLETE */
+	uint8_t flags;		/* MATCHES_* */
+	uint32_t from;		/* where in the source that which they replace begins; it reaches to the end */
+	uint32_t total;		/* how many there are, as far as they were counted */
+	struct span signature;	/* of the call that the cursor is in; may be empty */
+	struct span matches;	/* each ended by a NUL, sorted */
+};
+
 struct msg {
 	enum msg_type type;
 	union {
 		struct msg_hello hello;
 		struct msg_dump dump;
 		struct msg_eval eval;
+		struct msg_complete complete;
 		struct msg_interrupt interrupt;
 		struct msg_detach detach;
 		struct msg_bye bye;
@@ -252,6 +276,7 @@ struct msg {
 		struct msg_dump_end dump_end;
 		struct msg_output output;
 		struct msg_result result;
+		struct msg_matches matches;
 	};
 };
 

@@ -38,6 +38,11 @@ struct service {
 	 */
 	void (*dump)(void *session, const struct msg_dump *request);
 	void (*eval)(void *session, const struct msg_eval *request);
+	/*
+	 * What could go on? Answered by MSG_MATCHES; in all else as eval: it takes PORT_EVAL, eval_late answers when the GIL is not
+	 * to be had, interrupt and detach may name it. NULL where eval is.
+	 */
+	void (*complete)(void *session, const struct msg_complete *request);
 	/* The GIL did not come within the time: answer without it. The worker's claim fails from now on. */
 	void (*dump_late)(void *session, const struct msg_dump *request, uint64_t waited_us);
 	void (*eval_late)(void *session, uint32_t id, uint64_t waited_us);

@@ -95,6 +95,9 @@ static int accept_message(struct eval *e, const struct wait *w, const struct msg
 			(w->phase != RUNNING && m->error.reason == REASON_UNKNOWN))
 			return PYSTUCK_EAGAIN;
 		return refused(&m->error, d);
+	case MSG_MATCHES:
+		/* Of a completion that was let go of. */
+		return PYSTUCK_EAGAIN;
 	default:
 		return diag_set(d, PYSTUCK_EFORMAT, 0,
 			"the server's answer makes no sense: a message of type %s",

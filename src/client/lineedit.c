@@ -28,6 +28,8 @@
 
 #define LINEEDIT_INDENT "    "
 #define LINEEDIT_PROMPT 128
+#define LINEEDIT_ROWS 24 /* of a terminal that does not say */
+#define LINEEDIT_COLUMNS 80
 
 static char *line_done;
 static enum lineedit_state line_state;
@@ -61,9 +63,7 @@ static void on_line(char *line)
 	}
 }
 
-/*
- * Tab indents; there is nothing local to complete: file names would be those of the wrong machine.
- */
+/* Tab indents where the line is empty; else the caller is told. */
 static int on_tab(int count, int key)
 {
 	int at = rl_point;
@@ -74,6 +74,8 @@ static int on_tab(int count, int key)
 		at--;
 	if (at == 0 || rl_line_buffer[at - 1] == '\n')
 		rl_insert_text(LINEEDIT_INDENT);
+	else
+		line_state = LINEEDIT_TAB;
 	return 0;
 }
 
@@ -146,6 +148,8 @@ void lineedit_begin(const char *prompt, const char *color, const char *prefill)
 
 enum lineedit_state lineedit_feed(void)
 {
+	if (line_state == LINEEDIT_TAB)
+		line_state = LINEEDIT_MORE;
 	rl_callback_read_char();
 	return line_state;
 }
@@ -156,6 +160,55 @@ char *lineedit_take(void)
 
 	line_done = NULL;
 	return line;
+}
+
+const char *lineedit_typed(size_t *len)
+{
+	*len = (size_t)rl_point;
+	return rl_line_buffer;
+}
+
+void lineedit_replace(size_t from, const char *text)
+{
+	if (from > (size_t)rl_point)
+		return;
+	rl_delete_text((int)from, rl_point);
+	rl_point = (int)from;
+	rl_insert_text(text);
+	show_line();
+}
+
+void lineedit_leave(void)
+{
+	int point = rl_point;
+
+	if (!taken)
+		return;
+	/* From the last row of a line that has several. */
+	rl_point = rl_end;
+	show_line();
+	rl_point = point;
+	rl_crlf();
+	fflush(rl_outstream);
+}
+
+void lineedit_return(void)
+{
+	if (!taken)
+		return;
+	rl_on_new_line();
+	show_line();
+	fflush(rl_outstream);
+}
+
+void lineedit_size(int *rows, int *columns)
+{
+	*rows = *columns = 0;
+	rl_get_screen_size(rows, columns);
+	if (*rows <= 0)
+		*rows = LINEEDIT_ROWS;
+	if (*columns <= 0)
+		*columns = LINEEDIT_COLUMNS;
 }
 
 /* `mark` is written behind the line, which stays on the screen. */

@@ -6,9 +6,12 @@
 #ifndef PYSTUCK_CLIENT_LINEEDIT_H
 #define PYSTUCK_CLIENT_LINEEDIT_H
 
+#include <stddef.h>
+
 enum lineedit_state {
 	LINEEDIT_MORE, /* the line is not finished */
 	LINEEDIT_LINE, /* lineedit_take has it */
+	LINEEDIT_TAB,  /* Tab: what could go on here? */
 	LINEEDIT_EOF,  /* Ctrl-D on an empty line, or the terminal is gone */
 };
 
@@ -28,6 +31,14 @@ void lineedit_begin(const char *prompt, const char *color, const char *prefill);
  */
 enum lineedit_state lineedit_feed(void);
 char *lineedit_take(void); /* malloc'd; may have newlines in it (a paste) */
+/* What is in the line up to the cursor, not terminated; until the line is changed. */
+const char *lineedit_typed(size_t *len);
+/* Puts `text` in the place of the line from byte `from` up to the cursor. */
+void lineedit_replace(size_t from, const char *text);
+/* Below the line, for lines of output; and the prompt with the line again. */
+void lineedit_leave(void);
+void lineedit_return(void);
+void lineedit_size(int *rows, int *columns); /* of the terminal */
 /* Lets go of the line in the middle; the cursor is at the start of an empty line then. */
 void lineedit_end(void);
 void lineedit_cancel(void); /* the same after Ctrl-C, which it shows */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "complete.h"
 #include "eval.h"
 #include "lineedit.h"
 #include "signals.h"
@@ -33,6 +34,7 @@ struct repl {
 	struct buf input;         /* lines typed so far; newline between them */
 	int more;                 /* the input goes on: continuation prompt */
 	char indent[REPL_INDENT]; /* what the continuation line begins with */
+	struct buf unasked;       /* what was typed when Tab found what only running code can tell */
 	int done;                 /* the loop ends with `status` */
 	int status;
 	int sig;
@@ -98,6 +100,92 @@ static enum read_result on_signals(struct repl *r)
 	return READ_LINE;
 }
 
+/* --- Tab --- */
+
+/* What the server is asked about: the lines before, and this one up to the cursor. *base: where that begins. */
+static int typed_so_far(const struct repl *r, struct buf *source, size_t *base)
+{
+	size_t len;
+	const char *line = lineedit_typed(&len);
+	struct span before = buf_span(&r->input);
+	int rc = buf_put(source, before.data, before.len);
+
+	if (rc == 0 && r->more)
+		rc = buf_put(source, "\n", 1);
+	*base = buf_len(source);
+	return rc == 0 ? buf_put(source, line, len) : rc;
+}
+
+/* The second Tab in the same place. */
+static int is_asked_again(const struct repl *r, const struct buf *source)
+{
+	return buf_len(source) > 0 && buf_len(source) == buf_len(&r->unasked) &&
+	       memcmp(buf_bytes(source), buf_bytes(&r->unasked), buf_len(source)) == 0;
+}
+
+static void insert_common(const struct complete *c, size_t base, size_t typed)
+{
+	size_t n = complete_common(c);
+	char *text;
+
+	if (c->count == 0 || c->from < base || n == 0 || (c->count > 1 && n <= typed - c->from))
+		return;
+	text = strndup(c->matches[0], n);
+	if (text != NULL)
+		lineedit_replace(c->from - base, text);
+	free(text);
+}
+
+static void show_matches(struct repl *r, const struct complete *c)
+{
+	int rows, columns;
+
+	if (c->count < 2 && c->signature == NULL && c->trouble == NULL && !(c->count == 0 && c->unasked))
+		return;
+	lineedit_size(&rows, &columns);
+	lineedit_leave();
+	complete_show(c, r->out, columns, rows, r->o->color);
+	out_flush(r->out);
+	lineedit_return();
+}
+
+/* READ_LINE: go on typing. */
+static enum read_result on_tab(struct repl *r)
+{
+	struct complete c;
+	struct buf source;
+	struct diag d = {0};
+	size_t base = 0;
+	int rc, again;
+
+	buf_init(&source, MSG_TEXT_MAX);
+	if (typed_so_far(r, &source, &base) != 0) {
+		buf_free(&source);
+		return READ_LINE;
+	}
+	again = is_asked_again(r, &source);
+	rc = complete_ask(&c, r->c, r->next_id++, buf_span(&source), again, &r->sig, &d);
+	buf_clear(&r->unasked);
+	if (c.unasked && !again)
+		(void)buf_put(&r->unasked, buf_bytes(&source), buf_len(&source));
+	else
+		c.unasked = 0;
+	if (rc >= 0 && rc != COMPLETE_SIGNAL) {
+		insert_common(&c, base, buf_len(&source));
+		show_matches(r, &c);
+	}
+	complete_free(&c);
+	buf_free(&source);
+	if (rc >= 0 && rc != COMPLETE_SIGNAL)
+		return READ_LINE;
+	lineedit_end();
+	if (rc < 0)
+		fail(r, &d);
+	else
+		finish(r, STATUS_LOST);
+	return READ_END;
+}
+
 static enum read_result wait_for_line(struct repl *r)
 {
 	struct diag d;
@@ -125,6 +213,10 @@ static enum read_result wait_for_line(struct repl *r)
 			return READ_LINE;
 		case LINEEDIT_EOF:
 			return READ_EOF;
+		case LINEEDIT_TAB:
+			if (on_tab(r) == READ_END)
+				return READ_END;
+			break;
 		case LINEEDIT_MORE:
 		default:
 			break;
@@ -449,6 +541,7 @@ int repl_run(struct connection *c, const struct repl_options *o, int *sig)
 
 	out_init(&r.err, STDERR_FILENO);
 	buf_init(&r.input, MSG_TEXT_MAX);
+	buf_init(&r.unasked, MSG_TEXT_MAX);
 	signals_catch(1);
 	lineedit_open();
 	while (!r.done)
@@ -457,6 +550,7 @@ int repl_run(struct connection *c, const struct repl_options *o, int *sig)
 	out_flush(r.out);
 	out_free(&r.err);
 	buf_free(&r.input);
+	buf_free(&r.unasked);
 	*sig = r.sig;
 	return r.status;
 }

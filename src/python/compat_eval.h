@@ -103,6 +103,28 @@ static inline void compat_drop_async_exc(const PyThreadState *own, unsigned long
 	PyThreadState_SetAsyncExc(ident, NULL);
 }
 
+/* The dict of a type, a new reference; NULL: it has none. */
+static inline PyObject *compat_type_dict(PyTypeObject *type)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+	/* 3.12: those of builtin types are kept by the interpreter. */
+	return PyType_GetDict(type);
+#else
+	return Py_XNewRef(type->tp_dict);
+#endif
+}
+
+/* Names of the parameters and variables of a code object, a new reference; NULL with an exception. */
+static inline PyObject *compat_varnames(PyCodeObject *code)
+{
+#if PY_VERSION_HEX >= 0x030B0000
+	/* 3.11: made anew from the names of all its slots. */
+	return PyCode_GetVarnames(code);
+#else
+	return Py_XNewRef(code->co_varnames);
+#endif
+}
+
 /*
  * 3.11, and late 3.10: the parser itself says "incomplete input". Without it (0) the errors for the
  * source with one and with two newlines after it are compared.

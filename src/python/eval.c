@@ -105,18 +105,16 @@ static void let_go(struct eval_worker *w)
 
 /* --- requests ------------------------------------------------------------- */
 
-static struct eval_request *copy_request(const struct msg_eval *m)
+/* NULL: no memory. */
+static struct eval_request *new_request(uint32_t id, uint8_t flags, struct span source)
 {
-	struct eval_request *r = malloc(sizeof *r + m->source.len + 1);
+	struct eval_request *r = malloc(sizeof *r + source.len + 1);
 
 	if (r == NULL)
 		return NULL;
-	r->id = m->id;
-	r->cell = m->cell;
-	r->interactive = (m->flags & EVAL_INTERACTIVE) != 0;
-	r->len = m->source.len;
+	*r = (struct eval_request){.id = id, .flags = flags, .len = source.len};
 	if (r->len > 0)
-		memcpy(r->source, m->source.data, r->len);
+		memcpy(r->source, source.data, r->len);
 	r->source[r->len] = '\0';
 	return r;
 }
@@ -141,10 +139,9 @@ static void wake(struct eval_worker *w)
 	pthread_mutex_unlock(&eval_lock);
 }
 
-/* 0, or the enum reason why not. */
-static int accept_request(struct eval_session *s, const struct msg_eval *request)
+/* 0, or the enum reason why not. Takes the request over. */
+static int accept_request(struct eval_session *s, struct eval_request *r)
 {
-	struct eval_request *r = copy_request(request);
 	struct eval_worker *w;
 	int reason = 0;
 
@@ -166,17 +163,35 @@ static int accept_request(struct eval_session *s, const struct msg_eval *request
 	return reason;
 }
 
-void eval_request(struct eval_session *s, const struct msg_eval *request)
+static void begin(struct eval_session *s, uint32_t id, struct eval_request *r)
 {
-	int reason = accept_request(s, request);
+	int reason = accept_request(s, r);
 
-	if (reason == 0 || port_claim(s->port, PORT_EVAL, request->id) != 0)
+	if (reason == 0 || port_claim(s->port, PORT_EVAL, id) != 0)
 		return;
-	eval_refuse(s->port, request->id, reason,
+	eval_refuse(s->port, id, reason,
 		reason == REASON_STOPPING ? "the program is ending"
 					  : "no thread or memory for an evaluation; are many "
 					    "running that were let go of?");
-	port_done(s->port, PORT_EVAL, request->id);
+	port_done(s->port, PORT_EVAL, id);
+}
+
+void eval_request(struct eval_session *s, const struct msg_eval *request)
+{
+	struct eval_request *r = new_request(request->id, request->flags, request->source);
+
+	if (r != NULL)
+		r->cell = request->cell;
+	begin(s, request->id, r);
+}
+
+void eval_complete(struct eval_session *s, const struct msg_complete *request)
+{
+	struct eval_request *r = new_request(request->id, request->flags, request->source);
+
+	if (r != NULL)
+		r->complete = 1;
+	begin(s, request->id, r);
 }
 
 void eval_late(struct eval_session *s, uint32_t id, uint64_t waited_us)

@@ -43,6 +43,8 @@ int eval_init(PyObject *module);
 struct eval_session *eval_open(struct port *port, const char *who, PyObject *extra);
 /* Net thread: copies the request and hands it to the session's thread, which claims PORT_EVAL, answers and says port_done. */
 void eval_request(struct eval_session *s, const struct msg_eval *request);
+/* The same for what could go on at the end of a text; answered by MSG_MATCHES. */
+void eval_complete(struct eval_session *s, const struct msg_complete *request);
 /* Net thread: the claim was not made in time and has been taken back: says so to the client with MSG_ERROR, REASON_GIL. */
 void eval_late(struct eval_session *s, uint32_t id, uint64_t waited_us);
 /* Net thread: KeyboardInterrupt in the evaluation with this id, by way of the courier; never lands after its end. */

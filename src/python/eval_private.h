@@ -18,11 +18,12 @@
 #include "run.h"
 #include "stream.h"
 
-/* A copy of a MSG_EVAL. */
+/* A copy of a MSG_EVAL or MSG_COMPLETE. */
 struct eval_request {
 	uint32_t id;
 	uint32_t cell;
-	int interactive;
+	uint8_t flags; /* EVAL_* or COMPLETE_* */
+	int complete;  /* it is a MSG_COMPLETE */
 	size_t len;
 	char source[];
 };

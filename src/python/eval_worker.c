@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "compat_eval.h"
+#include "complete.h"
 #include "error.h"
 #include "forkgate.h"
 #include "text.h"
@@ -60,7 +61,21 @@ static void cancelled_result(struct run_result *result)
 	result->total = result->len;
 }
 
-/* GIL held. Between the first and the last line the evaluation can be interrupted. */
+/* GIL held. Between the two the evaluation can be interrupted. */
+static void open_guard(struct eval_worker *w)
+{
+	w->interrupted = 0;
+	w->running_id = w->sink.id;
+	w->running = 1;
+}
+
+/* In this order and with the GIL held throughout: an exception that was sent late must not hit what comes next. */
+static void close_guard(struct eval_worker *w)
+{
+	w->running = 0;
+	compat_drop_async_exc(w->state, w->ident);
+}
+
 static void run_guarded(
 	struct eval_worker *w, const struct run_request *r, struct run_result *result)
 {
@@ -68,9 +83,7 @@ static void run_guarded(
 	PyObject *source = NULL;
 	int entered = 0;
 
-	w->interrupted = 0;
-	w->running_id = w->sink.id;
-	w->running = 1;
+	open_guard(w);
 	/* Asked once more: an interrupt that came just before found nothing running. */
 	if (is_cancelled(w))
 		cancelled_result(result);
@@ -82,13 +95,19 @@ static void run_guarded(
 			run_failed(result);
 		Py_DECREF(source);
 	}
-	/* In this order and with the GIL held throughout: an exception that was sent late must not
-	 * hit what comes next. */
-	w->running = 0;
-	compat_drop_async_exc(w->state, w->ident);
+	close_guard(w);
 	end_forked_child(w, result);
 	if (entered)
 		stream_leave();
+}
+
+/* GIL held. 1 when the session has a namespace, else an exception is set. */
+static int has_space(struct eval_session *s)
+{
+	threading_import();
+	if (s->space == NULL)
+		s->space = run_space_new(s->extra);
+	return s->space != NULL;
 }
 
 /* GIL held. */
@@ -99,13 +118,10 @@ static void run_request(
 	struct run_request request = {.source = r->source,
 		.len = r->len,
 		.cell = r->cell,
-		.interactive = r->interactive,
+		.interactive = (r->flags & EVAL_INTERACTIVE) != 0,
 		.who = s->who};
 
-	threading_import();
-	if (s->space == NULL)
-		s->space = run_space_new(s->extra);
-	if (s->space == NULL) {
+	if (!has_space(s)) {
 		run_failed(result);
 		return;
 	}
@@ -163,6 +179,68 @@ static int finish(struct eval_worker *w)
 	wanted = !w->detached;
 	pthread_mutex_unlock(&eval_lock);
 	return wanted;
+}
+
+/* GIL held. Where the program's own code is run, it prints to nobody. */
+static void run_complete(struct eval_worker *w, const struct eval_request *r, struct complete *c)
+{
+	int entered = 0;
+
+	if (!has_space(w->session)) {
+		PyErr_Clear();
+		return;
+	}
+	run_spaces(w->session->space, &c->spaces);
+	w->sink.port = NULL;
+	w->sink.id = r->id;
+	if (c->ask)
+		entered = stream_enter(&w->sink) == 0;
+	open_guard(w);
+	if (!is_cancelled(w) && (!c->ask || entered))
+		complete_find(c);
+	PyErr_Clear();
+	close_guard(w);
+	end_forked_child(w, &(struct run_result){.status = RESULT_NONE});
+	if (entered)
+		stream_leave();
+	threading_forget_us();
+}
+
+static void answer_complete(struct port *port, uint32_t id, const struct complete *c)
+{
+	struct msg m = {.type = MSG_MATCHES,
+		.matches = {.id = id,
+			.flags = c->flags,
+			.from = c->from,
+			.total = c->total,
+			.signature = buf_span(&c->signature),
+			.matches = buf_span(&c->matches)}};
+	int rc = port_answer(port, &m);
+
+	if (rc != 0 && rc != PYSTUCK_ECLOSED)
+		eval_refuse(port, id, REASON_LIMIT, "no memory for the answer");
+}
+
+static void complete(struct eval_worker *w, const struct eval_request *r)
+{
+	struct port *port = w->session->port;
+	struct complete c = {.source = {(const uint8_t *)r->source, r->len},
+		.ask = (r->flags & COMPLETE_ASK) != 0,
+		.from = (uint32_t)r->len};
+
+	PyEval_RestoreThread(w->state);
+	if (port_claim(port, PORT_EVAL, r->id) != 0) {
+		PyEval_SaveThread();
+		finish(w);
+		return;
+	}
+	run_complete(w, r, &c);
+	PyEval_SaveThread();
+	if (finish(w)) {
+		answer_complete(port, r->id, &c);
+		port_done(port, PORT_EVAL, r->id);
+	}
+	complete_free(&c);
 }
 
 static void evaluate(struct eval_worker *w, const struct eval_request *r)
@@ -280,7 +358,9 @@ static void *worker_main(void *arg)
 	forkgate_leave();
 	w->ident = PyThread_get_thread_ident();
 	while ((r = next_request(w)) != NULL) {
-		if (w->state != NULL)
+		if (w->state != NULL && r->complete)
+			complete(w, r);
+		else if (w->state != NULL)
 			evaluate(w, r);
 		else
 			refuse_without_state(w, r);

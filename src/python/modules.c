@@ -423,3 +423,15 @@ PyObject *modules_new(void)
 {
 	return (PyObject *)PyObject_New(PyObject, modules_type);
 }
+
+int modules_is(PyObject *object)
+{
+	return Py_IS_TYPE(object, modules_type);
+}
+
+PyObject *modules_unwrap(PyObject *object)
+{
+	if (Py_IS_TYPE(object, package_type))
+		return module_of(object);
+	return PyModule_Check(object) ? object : NULL;
+}

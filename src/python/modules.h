@@ -12,5 +12,9 @@
 int modules_init(void);
 /* GIL held. The object, a new reference. */
 PyObject *modules_new(void);
+/* 1 when this is such an object. */
+int modules_is(PyObject *object);
+/* The module that this is, or that it wraps, borrowed; NULL: it is no module. */
+PyObject *modules_unwrap(PyObject *object);
 
 #endif

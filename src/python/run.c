@@ -119,6 +119,16 @@ void run_space_free(struct run_space *s)
 	free(s);
 }
 
+void run_spaces(const struct run_space *s, struct look_spaces *out)
+{
+	PyObject *builtins = look_name(s->names, span_text("__builtins__"));
+
+	*out = (struct look_spaces){.dicts = {s->names}};
+	if (builtins != NULL && PyModule_Check(builtins))
+		out->dicts[LOOK_SPACES - 1] = PyModule_GetDict(builtins);
+	Py_XDECREF(builtins);
+}
+
 /* --- texts ---------------------------------------------------------------- */
 
 void run_result_clear(struct run_result *result)

@@ -9,6 +9,7 @@
 #include <Python.h>
 #include <stdint.h>
 
+#include "look.h"
 #include "msg.h"
 
 #define RUN_TEXT_MAX (256u * 1024) /* bytes of text in a result */
@@ -21,6 +22,9 @@ int run_init(void); /* module init. 0, or -1 with an exception */
 struct run_space *run_space_new(PyObject *extra);
 /* Drops everything; runs finalizers, thus any code. NULL does nothing. */
 void run_space_free(struct run_space *s);
+
+/* Where names of the session are looked for. Borrowed. */
+void run_spaces(const struct run_space *s, struct look_spaces *out);
 
 struct run_request {
 	const char *source; /* UTF-8 as it came, not checked */

@@ -159,21 +159,34 @@ static void visitor_dump_late(void *session, const struct msg_dump *request, uin
 }
 
 #ifndef PYSTUCK_NO_EVAL
+/* 1 when there is a session of evaluations; else the request has been answered. */
+static int has_eval(struct visitor *v, uint32_t id)
+{
+	if (!v->eval)
+		v->eval = eval_open(v->port, v->who, v->context->namespace);
+	if (v->eval)
+		return 1;
+	struct msg m = { .type = MSG_ERROR, .error = { .id = id, .reason = REASON_LIMIT,
+		.text = span_text("no memory for an evaluation in the program") } };
+	if (port_claim(v->port, PORT_EVAL, id) == 0) {
+		port_answer(v->port, &m);
+		port_done(v->port, PORT_EVAL, id);
+	}
+	return 0;
+}
+
 static void visitor_eval(void *session, const struct msg_eval *request)
 {
 	struct visitor *v = session;
-	if (!v->eval)
-		v->eval = eval_open(v->port, v->who, v->context->namespace);
-	if (v->eval) {
+	if (has_eval(v, request->id))
 		eval_request(v->eval, request);
-		return;
-	}
-	struct msg m = { .type = MSG_ERROR, .error = { .id = request->id, .reason = REASON_LIMIT,
-		.text = span_text("no memory for an evaluation in the program") } };
-	if (port_claim(v->port, PORT_EVAL, request->id) == 0) {
-		port_answer(v->port, &m);
-		port_done(v->port, PORT_EVAL, request->id);
-	}
+}
+
+static void visitor_complete(void *session, const struct msg_complete *request)
+{
+	struct visitor *v = session;
+	if (has_eval(v, request->id))
+		eval_complete(v->eval, request);
 }
 
 static void visitor_eval_late(void *session, uint32_t id, uint64_t waited_us)
@@ -223,6 +236,7 @@ const struct service visitor_service = {
 	.dump_late = visitor_dump_late,
 #ifndef PYSTUCK_NO_EVAL	/* make EVAL=no: the server then gives nobody the role for it */
 	.eval = visitor_eval,
+	.complete = visitor_complete,
 	.eval_late = visitor_eval_late,
 	.interrupt = visitor_interrupt,
 	.detach = visitor_detach,

@@ -299,6 +299,8 @@ static void note_last(struct port *p, const struct msg *m)
 		id = m->result.id;
 	else if (m->type == MSG_ERROR)
 		id = m->error.id;
+	else if (m->type == MSG_MATCHES)
+		id = m->matches.id;
 	else
 		return;
 	if (c->state == PORT_CLAIMED && c->id == id)

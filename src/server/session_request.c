@@ -5,6 +5,7 @@
 #include "session_private.h"
 
 #define MS 1000000u /* ns */
+#define COMPLETE_MS 200 /* a completion that waits longer for the GIL is of no use to anybody */
 
 /* ---- what may be said ------------------------------------------------------------------------ */
 
@@ -21,6 +22,7 @@ static const struct rule rules[] = {
 	{SESSION_OPEN, MSG_DUMP, 0, ROLE_STACKS},
 	{SESSION_OPEN, MSG_DUMP, DUMP_LOCALS, ROLE_LOCALS},
 	{SESSION_OPEN, MSG_EVAL, 0, ROLE_EVAL},
+	{SESSION_OPEN, MSG_COMPLETE, 0, ROLE_EVAL},
 	{SESSION_OPEN, MSG_INTERRUPT, 0, ROLE_EVAL},
 	{SESSION_OPEN, MSG_DETACH, 0, ROLE_EVAL},
 	{SESSION_OPEN, MSG_BYE, 0, ROLE_STACKS},
@@ -85,37 +87,75 @@ static int take_dump(struct session *s, const struct msg_dump *request)
 	return 1;
 }
 
-static int take_eval(struct session *s, const struct msg_eval *request)
+enum turn { TURN_OURS, TURN_LATER, TURN_ANSWERED };
+
+/* May a request for the session's evaluation thread begin now? If not it has been answered, or is to come again. */
+static enum turn whose_turn(struct session *s, uint32_t id)
 {
 	if (is_over(s))
-		return 0;
+		return TURN_LATER;
 	switch (port_request(s->port, PORT_EVAL)) {
 	case PORT_ENDING:
-		return 0;
+		return TURN_LATER;
 	case PORT_EXPECTED:
 	case PORT_CLAIMED:
-		session_error(s, request->id, REASON_BUSY,
+		session_error(s, id, REASON_BUSY,
 			"an evaluation is running in this session; interrupt or detach it first");
-		return 1;
+		return TURN_ANSWERED;
 	case PORT_FREE:
 		break;
 	}
 	/* The one that was let go of may still be running, and could be taken for this one. */
-	if (s->has_detached && request->id == s->detached_id) {
-		session_error(s, request->id, REASON_UNKNOWN,
+	if (s->has_detached && id == s->detached_id) {
+		session_error(s, id, REASON_UNKNOWN,
 			"this id belongs to an evaluation that was detached; use a fresh one");
-		return 1;
+		return TURN_ANSWERED;
 	}
-	if (session_audit_eval(s, request->source) != 0 && s->door->audit_required) {
-		session_error(s, request->id, REASON_DENIED,
-			"not evaluated: it could not be logged, and this server evaluates nothing that is not");
-		return 1;
-	}
-	s->evals++;
-	s->eval_id = request->id;
+	return TURN_OURS;
+}
+
+/* What runs code of the program is logged first. 1: it has been refused, since it could not be. */
+static int is_unlogged(struct session *s, uint32_t id, struct span source)
+{
+	if (session_audit_eval(s, source) == 0 || !s->door->audit_required)
+		return 0;
+	session_error(s, id, REASON_DENIED,
+		"not evaluated: it could not be logged, and this server evaluates nothing that is not");
+	return 1;
+}
+
+static void expect_eval(struct session *s, uint32_t id, uint64_t deadline)
+{
+	s->eval_id = id;
 	s->eval_since = s->now;
-	port_expect(s->port, PORT_EVAL, request->id, gil_deadline(s));
+	port_expect(s->port, PORT_EVAL, id, deadline);
+}
+
+static int take_eval(struct session *s, const struct msg_eval *request)
+{
+	enum turn turn = whose_turn(s, request->id);
+
+	if (turn != TURN_OURS)
+		return turn == TURN_ANSWERED;
+	if (is_unlogged(s, request->id, request->source))
+		return 1;
+	s->evals++;
+	expect_eval(s, request->id, gil_deadline(s));
 	s->door->service->eval(s->handle, request);
+	return 1;
+}
+
+static int take_complete(struct session *s, const struct msg_complete *request)
+{
+	enum turn turn = whose_turn(s, request->id);
+	uint64_t soon = s->now + COMPLETE_MS * (uint64_t)MS, deadline = gil_deadline(s);
+
+	if (turn != TURN_OURS)
+		return turn == TURN_ANSWERED;
+	if ((request->flags & COMPLETE_ASK) != 0 && is_unlogged(s, request->id, request->source))
+		return 1;
+	expect_eval(s, request->id, soon < deadline ? soon : deadline);
+	s->door->service->complete(s->handle, request);
 	return 1;
 }
 
@@ -137,6 +177,8 @@ static uint32_t id_of(const struct msg *m)
 		return m->dump.id;
 	case MSG_EVAL:
 		return m->eval.id;
+	case MSG_COMPLETE:
+		return m->complete.id;
 	case MSG_INTERRUPT:
 		return m->interrupt.id;
 	case MSG_DETACH:
@@ -175,6 +217,8 @@ static int take_request(struct session *s, const struct msg *m)
 		return take_dump(s, &m->dump);
 	case MSG_EVAL:
 		return take_eval(s, &m->eval);
+	case MSG_COMPLETE:
+		return take_complete(s, &m->complete);
 	case MSG_INTERRUPT:
 		s->door->service->interrupt(s->handle, m->interrupt.id);
 		return 1;

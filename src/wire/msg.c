@@ -23,6 +23,7 @@ enum kind {
 	U64,
 	BYTES,		/* u32 length, then at most `most` bytes */
 	TEXT,		/* the same, for showing only: cut to `most` when encoding */
+	LIST,		/* as BYTES, of texts that each end with a NUL */
 	FRAMES,		/* u32 count of at most `most`, then FRAME_BYTES each */
 };
 
@@ -52,6 +53,12 @@ static const struct field eval[] = {
 	{ FLAGS, AT(eval.flags), 0, EVAL_INTERACTIVE, false },
 	{ U32, AT(eval.cell), 0, 0, false },
 	{ BYTES, AT(eval.source), 0, MSG_TEXT_MAX, false },
+};
+
+static const struct field complete[] = {
+	{ U32, AT(complete.id), 0, 0, false },
+	{ FLAGS, AT(complete.flags), 0, COMPLETE_ASK, false },
+	{ BYTES, AT(complete.source), 0, MSG_COMPLETE_MAX, false },
 };
 
 static const struct field interrupt[] = {
@@ -153,6 +160,15 @@ static const struct field result[] = {
 	{ TEXT, AT(result.text), 0, MSG_TEXT_MAX, false },
 };
 
+static const struct field matches[] = {
+	{ U32, AT(matches.id), 0, 0, false },
+	{ FLAGS, AT(matches.flags), 0, MATCHES_CUT | MATCHES_UNASKED, false },
+	{ U32, AT(matches.from), 0, 0, false },
+	{ U32, AT(matches.total), 0, 0, false },
+	{ TEXT, AT(matches.signature), 0, MSG_SENTENCE_MAX, false },
+	{ LIST, AT(matches.matches), 0, MSG_COMPLETE_MAX, false },
+};
+
 struct layout {
 	const char *name;
 	const struct field *fields;
@@ -167,6 +183,7 @@ static const struct layout layouts[] = {
 	[MSG_EVAL] = LAYOUT("EVAL", eval),
 	[MSG_INTERRUPT] = LAYOUT("INTERRUPT", interrupt),
 	[MSG_DETACH] = LAYOUT("DETACH", detach),
+	[MSG_COMPLETE] = LAYOUT("COMPLETE", complete),
 	[MSG_BYE] = LAYOUT("BYE", bye),
 	[MSG_WELCOME] = LAYOUT("WELCOME", welcome),
 	[MSG_REFUSED] = LAYOUT("REFUSED", refused),
@@ -179,6 +196,7 @@ static const struct layout layouts[] = {
 	[MSG_DUMP_END] = LAYOUT("DUMP_END", dump_end),
 	[MSG_OUTPUT] = LAYOUT("OUTPUT", output),
 	[MSG_RESULT] = LAYOUT("RESULT", result),
+	[MSG_MATCHES] = LAYOUT("MATCHES", matches),
 };
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
@@ -245,7 +263,13 @@ static bool in_range(const struct field *f, uint64_t v)
 	return true;
 }
 
-/* The string of a field as it is sent. 0, PYSTUCK_ETOOBIG, or PYSTUCK_EINVAL: not whole frames. */
+/* A list is of whole texts: the last one is ended too. */
+static bool is_whole_list(const struct span *s)
+{
+	return s->len == 0 || s->data[s->len - 1] == '\0';
+}
+
+/* The string of a field as it is sent. 0, PYSTUCK_ETOOBIG, or PYSTUCK_EINVAL: not whole frames, or not whole texts. */
 static int load_string(const struct msg *m, const struct field *f, struct span *s)
 {
 	memcpy(s, (const uint8_t *)m + f->offset, sizeof *s);
@@ -256,6 +280,8 @@ static int load_string(const struct msg *m, const struct field *f, struct span *
 			return PYSTUCK_EINVAL;
 		return s->len / FRAME_BYTES > f->most ? PYSTUCK_ETOOBIG : 0;
 	}
+	if (f->kind == LIST && !is_whole_list(s))
+		return PYSTUCK_EINVAL;
 	return s->len > f->most ? PYSTUCK_ETOOBIG : 0;
 }
 
@@ -373,7 +399,8 @@ static int decode_string(struct msg *m, const struct field *f, struct span *s)
 			return PYSTUCK_EFORMAT;
 		v = (struct span){ rest.data, (size_t)count * FRAME_BYTES };
 		rest = (struct span){ rest.data + v.len, rest.len - v.len };
-	} else if (span_get_string(&rest, &v) != 0 || v.len > f->most) {
+	} else if (span_get_string(&rest, &v) != 0 || v.len > f->most ||
+		   (f->kind == LIST && !is_whole_list(&v))) {
 		return PYSTUCK_EFORMAT;
 	}
 	store(m, f, &v, sizeof v);

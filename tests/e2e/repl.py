@@ -12,6 +12,7 @@ import termios
 import time
 
 from conftest import CLIENT, PATIENCE
+from screen import Screen
 
 PROMPT = re.compile(r"In \[(\d+)\]: $")
 MORE = re.compile(r"\.\.\.: *$")
@@ -29,6 +30,7 @@ class Repl:
                 environment[name] = os.environ[name]
         environment.update(env or {})
         self.raw = b""
+        self.columns, self.rows = columns, rows
         self.status = None
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
@@ -80,6 +82,27 @@ class Repl:
                 return found, text
             if not self.read(max(0.01, deadline - time.monotonic())):
                 raise AssertionError(f"the client ended before {pattern.pattern!r}: {text!r}")
+
+    def screen(self):
+        """What stands on the screen, and above it."""
+        return Screen(self.columns, self.rows).feed(self.raw.decode("utf-8", "replace")).text()
+
+    def until_screen(self, pattern, patience=PATIENCE):
+        """Waits until what stands on the screen matches: (match, all of it)."""
+        deadline = time.monotonic() + patience
+        while True:
+            text = self.screen()
+            found = re.search(pattern, text, re.S | re.M)
+            if found:
+                self.mark = len(self.raw)
+                return found, text
+            if not self.read(max(0.01, deadline - time.monotonic())):
+                raise AssertionError(f"the client ended before {pattern!r}: {text}")
+
+    def type(self, text, pattern):
+        """Types keys and waits for the screen."""
+        self.send(text)
+        return self.until_screen(pattern)[1]
 
     def send(self, text):
         os.write(self.fd, text.encode())

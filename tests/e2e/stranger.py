@@ -124,6 +124,19 @@ class Utf8(String):
             raise Malformed(str(error)) from None
 
 
+class List(String):
+    """[str, ...]: each ends with a NUL."""
+
+    def encode(self, value):
+        return super().encode("".join(one + "\0" for one in value).encode())
+
+    def decode(self, reader):
+        data = super().decode(reader)
+        if data and data[-1] != 0:
+            raise Malformed("the last of a list does not end")
+        return data.decode("utf-8", "surrogateescape").split("\0")[:-1]
+
+
 class Frames:
     """[(code, line), ...]"""
 
@@ -148,6 +161,7 @@ TABLE = {
     3: ("EVAL", (("id", U32), ("flags", Flags(1)), ("cell", U32), ("source", Utf8(SOURCE_MAX)))),
     4: ("INTERRUPT", (("id", U32),)),
     5: ("DETACH", (("id", U32),)),
+    7: ("COMPLETE", (("id", U32), ("flags", Flags(1)), ("source", Utf8(65536)))),
     6: ("BYE", (("reason", Unsigned(1, range(11))), ("text", Text(1024)))),
     64: ("WELCOME", (("version", U16), ("role", Unsigned(1, range(1, 4))), ("pid", U32), ("uid", U32), ("started_ns", U64),
                      ("pystuck", Text(64)), ("python", Text(64)), ("command", Text(4096)))),
@@ -164,6 +178,8 @@ TABLE = {
     72: ("DUMP_END", (("id", U32), ("omitted_threads", U32), ("cut", BOOL))),
     73: ("OUTPUT", (("id", U32), ("stream", Unsigned(1, range(1, 3))), ("text", Utf8(SOURCE_MAX)))),
     74: ("RESULT", (("id", U32), ("status", Unsigned(1, range(6))), ("duration_us", U64), ("total", U64), ("text", Text(SOURCE_MAX)))),
+    75: ("MATCHES", (("id", U32), ("flags", Flags(3)), ("from", U32), ("total", U32), ("signature", Text(1024)),
+                     ("matches", List(65536)))),
 }
 TYPES = {name: kind for kind, (name, _) in TABLE.items()}
 FROM_SERVER = {"BYE"} | {name for kind, (name, _) in TABLE.items() if kind >= 64}
@@ -596,7 +612,7 @@ class Session:
 
     def send(self, *messages):
         for message in messages:
-            if message.what == "EVAL":
+            if message.what in ("EVAL", "COMPLETE"):
                 self.evals.add(message.id)
             elif message.what == "DUMP":
                 self.dumps.add(message.id)
@@ -610,6 +626,12 @@ class Session:
 
     def make_eval(self, source, flags=0, cell=0):
         return Message("EVAL", id=self.new_id(), flags=flags, cell=cell, source=source)
+
+    def complete(self, source, flags=0):
+        """The MATCHES, or the ERROR, that answers a COMPLETE."""
+        request = Message("COMPLETE", id=self.new_id(), flags=flags, source=source)
+        self.send(request)
+        return self.wait("MATCHES", "ERROR", id=request.id)
 
     def make_dump(self, flags=0, max_frames=0):
         return Message("DUMP", id=self.new_id(), flags=flags, max_frames=max_frames)
@@ -649,6 +671,10 @@ class Session:
                 raise Malformed(f"nothing like this was asked: {message}")
             self.evals.discard(message.id)
             self.dumps.discard(message.id)
+        elif what == "MATCHES":
+            if message.id not in self.evals:
+                raise Malformed(f"nothing like this was asked: {message}")
+            self.evals.discard(message.id)
         elif what in ("OUTPUT", "RESULT"):
             if message.id not in self.evals:
                 raise Malformed(f"nothing like this was asked: {message}")

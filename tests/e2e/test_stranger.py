@@ -186,8 +186,8 @@ def test_the_examples_of_the_document_are_what_this_client_makes_of_its_text():
 
 def examples():
     """One of each message."""
-    values = {"U": 1, "S": b"pystuck", "T": "n\u00e4me", "F": [(0, 7), (1, 0)]}
-    kinds = {stranger.String: "S", stranger.Frames: "F", stranger.Text: "T", stranger.Utf8: "T"}
+    values = {"U": 1, "S": b"pystuck", "T": "n\u00e4me", "F": [(0, 7), (1, 0)], "L": ["n\u00e4me", "two"]}
+    kinds = {stranger.String: "S", stranger.Frames: "F", stranger.List: "L", stranger.Text: "T", stranger.Utf8: "T"}
     return [Message(what, **{name: values[kinds.get(type(field), "U")] for name, field in layout})
             for what, layout in stranger.TABLE.values()]
 
@@ -1039,6 +1039,7 @@ def test_every_type_that_is_not_for_the_server_ends_the_session(served, transpor
     b"\2\0\0\0\1\4\0\0\0\0", b"\2\0\0\0\1\x80\0\0\0\0", b"\2\0\0\0\1\0\0\0\0", b"\2\0\0\0\1\0\0\0\0\0\0", b"\2",
     b"\3\0\0\0\1\2\0\0\0\0\0\0\0\0", b"\3\0\0\0\1\0\0\0\0\0\0\0\0\2x",
     b"\3\0\0\0\1\0\0\0\0\0\0\0\0\1xx", b"\3\0\0\0\1\0\0\0\0\0\xff\xff\xff\xffx",
+    b"\7\0\0\0\1\2\0\0\0\0", b"\7\0\0\0\1\0\0\0\0", b"\7\0\0\0\1\0\0\0\0\1xx", b"\7\0\0\0\1\0\0\1\0\1" + b"x" * 65537,
     b"\4\0\0\0", b"\4\0\0\0\1\0", b"\5\0\0\0", b"\5\0\0\0\1\0", b"\6", b"\6\x0b\0\0\0\0", b"\6\0\0\0\0\1", b"\6\0\0\0\0\0x",
     b"\6\0\0\0\4\1" + b"x" * 1025], ids=lambda data: data[:16].hex())
 def test_a_malformed_message_ends_the_session(served, transport, data):
@@ -1080,20 +1081,22 @@ def everything(session):
     """Each request once: {name: reason, or None where it was carried out}."""
     found = {}
     for name, message in (("dump", session.make_dump()), ("locals", session.make_dump(1)), ("eval", session.make_eval("1")),
+                          ("complete", Message("COMPLETE", id=76, flags=0, source="o")),
                           ("interrupt", Message("INTERRUPT", id=77)), ("detach", Message("DETACH", id=78))):
         session.evals.add(message.id)
         session.send(message)
         if name in ("interrupt", "detach") and session.welcome.role == EVAL:
             found[name] = None
             continue
-        answer = session.wait("DUMP_END", "RESULT", "ERROR", id=message.id)
+        answer = session.wait("DUMP_END", "RESULT", "MATCHES", "ERROR", id=message.id)
         found[name] = answer.reason if answer.what == "ERROR" else None
     assert session.dump().threads, "the session goes on"
     return found
 
 
 @pytest.mark.parametrize("role, denied", [
-    ("stacks", ["locals", "eval", "interrupt", "detach"]), ("locals", ["eval", "interrupt", "detach"]), ("eval", [])])
+    ("stacks", ["locals", "eval", "complete", "interrupt", "detach"]),
+    ("locals", ["eval", "complete", "interrupt", "detach"]), ("eval", [])])
 def test_a_role_may_what_the_table_says_and_the_rest_is_denied(serve, one_python, role, denied):
     served = serve(one_python, tcp_options=f"allow={{'key:default': {role!r}}}")
     with served.greet("tcp") as session:
@@ -1105,7 +1108,8 @@ def test_where_evaluation_is_off_it_is_disabled_and_the_rest_goes(serve, one_pyt
     served = serve(one_python, options="eval=False", tcp_options="eval=False")
     with served.greet(transport) as session:
         assert session.welcome.role == LOCALS
-        assert everything(session) == {"dump": None, "locals": None, "eval": DISABLED, "interrupt": DISABLED, "detach": DISABLED}
+        assert everything(session) == {"dump": None, "locals": None, "eval": DISABLED, "complete": DISABLED,
+                                       "interrupt": DISABLED, "detach": DISABLED}
 
 
 def test_who_has_no_role_is_refused_as_denied(serve, one_python):

@@ -54,6 +54,10 @@ def evaluate(number):
     return struct.pack(">BIBI", 3, number, 0, 0) + text(b"1+1")
 
 
+def complete(number, flags=0):
+    return struct.pack(">BIB", 7, number, flags) + text(b"os.")
+
+
 HELLO = b"\x01" + text(b"pystuck") + struct.pack(">H", 1) + text(b"0.1.0")
 FUTURE = b"\x01" + text(b"pystuck") + struct.pack(">H", 2) + b"more"
 INTERRUPT, DETACH, BYE = struct.pack(">BI", 4, 2), struct.pack(">BI", 5, 2), b"\x06\x00" + text(b"")
@@ -73,6 +77,7 @@ STORIES = {
     "stall": said(HELLO, evaluate(2)) + CLAIM + FLOOD + STALL + TURN,
     "busy": said(HELLO, evaluate(2), evaluate(3)) + CLAIM + said(evaluate(4)) + END_EVAL + said(evaluate(5)) + DONE_EVAL + TURN,
     "detached": said(HELLO, evaluate(2), DETACH, evaluate(3)) + CLAIM + TURN + ANSWERED,
+    "complete": said(HELLO, complete(2), evaluate(3)) + ANSWERED + said(complete(4, 1)) + ANSWERED,
     "shut": said(HELLO, dump(1), evaluate(2)) + SHUT + TURN + TURN + ANSWERED,
     "gone": said(HELLO, evaluate(2)) + GONE + TURN,
     "locals": said(HELLO, dump(1, 1)) + ANSWERED,

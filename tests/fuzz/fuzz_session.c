@@ -79,6 +79,14 @@ static void service_eval(void *handle, const struct msg_eval *request)
 	service.eval_id = request->id;
 }
 
+static void service_complete(void *handle, const struct msg_complete *request)
+{
+	require(handle == &service && service.opens == service.closes + 1);
+	require(!service.eval_open);
+	service.eval_open = 1;
+	service.eval_id = request->id;
+}
+
 static void service_dump_late(void *handle, const struct msg_dump *request, uint64_t waited_us)
 {
 	require(handle == &service && service.dump_open && request->id == service.dump_id);
@@ -127,6 +135,7 @@ static const struct service played = {
 	.open = service_open,
 	.dump = service_dump,
 	.eval = service_eval,
+	.complete = service_complete,
 	.dump_late = service_dump_late,
 	.eval_late = service_eval_late,
 	.interrupt = service_interrupt,

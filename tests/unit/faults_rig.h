@@ -144,11 +144,18 @@ static void visit_other(void *session, uint32_t id)
 	(void)id;
 }
 
+static void visit_complete(void *session, const struct msg_complete *request)
+{
+	(void)session;
+	(void)request;
+}
+
 static const struct service visit_service = {
 	.admit = visit_admit,
 	.open = visit_open,
 	.dump = visit_dump,
 	.eval = visit_eval,
+	.complete = visit_complete,
 	.dump_late = visit_dump_late,
 	.eval_late = visit_eval_late,
 	.interrupt = visit_other,

@@ -24,7 +24,7 @@ enum fake_mode {
 static struct fake {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int opens, closes, dumps, evals, dumps_late, evals_late, interrupts, detaches;
+	int opens, closes, dumps, evals, completes, dumps_late, evals_late, interrupts, detaches;
 	uint32_t dump_id, eval_id, interrupt_id, detach_id;
 	uint64_t waited_us;
 	struct service_client who; /* the last one that was opened */
@@ -196,11 +196,25 @@ static const struct msg_welcome *fake_welcome(void *context)
 	return &welcome;
 }
 
+static void fake_complete(void *session, const struct msg_complete *request)
+{
+	struct port *port = *(struct port **)session;
+	struct msg m = {.type = MSG_MATCHES, .matches = {.id = request->id, .from = (uint32_t)request->source.len}};
+
+	if (fake.eval_mode != FAKE_HOLD && port_claim(port, PORT_EVAL, request->id) == 0 &&
+		fake.eval_mode == FAKE_ANSWER) {
+		(void)port_answer(port, &m);
+		port_done(port, PORT_EVAL, request->id);
+	}
+	fake_count(&fake.completes);
+}
+
 static const struct service fake_service MAYBE_UNUSED = {
 	.admit = fake_admit,
 	.open = fake_open,
 	.dump = fake_dump,
 	.eval = fake_eval,
+	.complete = fake_complete,
 	.dump_late = fake_dump_late,
 	.eval_late = fake_eval_late,
 	.interrupt = fake_interrupt,
@@ -216,7 +230,7 @@ MAYBE_UNUSED static void fake_reset(void)
 	fake.port = NULL;
 	assert_int_equal(fake.opens, fake.closes);
 	fake.opens = fake.closes = fake.dumps = fake.evals = 0;
-	fake.dumps_late = fake.evals_late = fake.interrupts = fake.detaches = 0;
+	fake.dumps_late = fake.completes = fake.evals_late = fake.interrupts = fake.detaches = 0;
 	fake.refuse_open = fake.admit = fake.admits = 0;
 	fake.dump_mode = fake.eval_mode = FAKE_ANSWER;
 }
@@ -310,6 +324,14 @@ MAYBE_UNUSED static struct msg rig_eval(uint32_t id)
 	struct msg m = {.type = MSG_EVAL};
 
 	m.eval = (struct msg_eval){.id = id, .source = span_text("1+1")};
+	return m;
+}
+
+MAYBE_UNUSED static struct msg rig_complete(uint32_t id, uint8_t flags)
+{
+	struct msg m = {.type = MSG_COMPLETE};
+
+	m.complete = (struct msg_complete){.id = id, .flags = flags, .source = span_text("os.")};
 	return m;
 }
 

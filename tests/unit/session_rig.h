@@ -127,6 +127,14 @@ MAYBE_UNUSED static void hears_result(uint32_t id)
 	assert_int_equal(m.result.id, id);
 }
 
+MAYBE_UNUSED static void hears_matches(uint32_t id)
+{
+	struct msg m;
+
+	rig_hear(client, &m, MSG_MATCHES);
+	assert_int_equal(m.matches.id, id);
+}
+
 MAYBE_UNUSED static void hears_refusal(enum reason reason, const char *words)
 {
 	struct msg m;

@@ -34,6 +34,8 @@ static const struct sample samples[] = {
 		TEXT("\x03" "\1\2\3\4" "\1" "\0\0\0\11" "\0\0\0\3" "1+1") },
 	{ { .type = MSG_INTERRUPT, .interrupt = { 0x01020304 } }, TEXT("\x04" "\1\2\3\4") },
 	{ { .type = MSG_DETACH, .detach = { 0x01020304 } }, TEXT("\x05" "\1\2\3\4") },
+	{ { .type = MSG_COMPLETE, .complete = { 0x01020304, COMPLETE_ASK, TEXT("os.") } },
+		TEXT("\x07" "\1\2\3\4" "\1" "\0\0\0\3" "os.") },
 	{ { .type = MSG_BYE, .bye = { REASON_STOPPING, TEXT("bye") } },
 		TEXT("\x06" "\6" "\0\0\0\3" "bye") },
 	{ { .type = MSG_WELCOME, .welcome = { 1, ROLE_LOCALS, 0x01020304, 0x05060708,
@@ -70,6 +72,10 @@ static const struct sample samples[] = {
 		0x1112131415161718, TEXT("2") } },
 		TEXT("\x4a" "\1\2\3\4" "\5" "\1\2\3\4\5\6\7\10"
 			"\x11\x12\x13\x14\x15\x16\x17\x18" "\0\0\0\1" "2") },
+	{ { .type = MSG_MATCHES, .matches = { 0x01020304, MATCHES_CUT | MATCHES_UNASKED, 0x05060708,
+		0x11121314, TEXT("f(x)"), TEXT("a\0b\0") } },
+		TEXT("\x4b" "\1\2\3\4" "\3" "\5\6\7\10" "\x11\x12\x13\x14" "\0\0\0\4" "f(x)"
+			"\0\0\0\4" "a\0b\0") },
 };
 
 #define SAMPLES (sizeof samples / sizeof samples[0])
@@ -463,6 +469,22 @@ static void test_msg_a_string_over_its_limit_is_refused_when_it_comes(void **sta
 	buf_free(&b);
 }
 
+static void test_msg_a_list_whose_last_text_does_not_end_is_refused(void **state)
+{
+	static const uint8_t open_list[] = { 'a', 0, 'b' };
+	struct msg m = { .type = MSG_MATCHES, .matches = { .matches = { open_list, sizeof open_list } } };
+	struct span wire = sample_of(MSG_MATCHES)->wire;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, MSG_MAX);
+	assert_int_equal(msg_encode(&b, &m), PYSTUCK_EINVAL);
+	assert_int_equal(buf_len(&b), 0);
+	buf_free(&b);
+	assert_int_equal(decode_with_byte(sample_of(MSG_MATCHES), wire.len - 1, 'c'), PYSTUCK_EFORMAT);
+	assert_int_equal(decode_with_byte(sample_of(MSG_MATCHES), wire.len - 2, 'c'), 0);
+}
+
 static void test_msg_the_longest_hello_fits_before_the_client_is_known(void **state)
 {
 	struct span s = filled(MSG_MAX);
@@ -544,6 +566,7 @@ int main(void)
 		cmocka_unit_test(test_msg_text_is_cut_at_a_whole_character),
 		cmocka_unit_test(test_msg_what_must_arrive_whole_is_refused_over_its_limit),
 		cmocka_unit_test(test_msg_a_string_over_its_limit_is_refused_when_it_comes),
+		cmocka_unit_test(test_msg_a_list_whose_last_text_does_not_end_is_refused),
 		cmocka_unit_test(test_msg_the_longest_hello_fits_before_the_client_is_known),
 		cmocka_unit_test(test_msg_a_full_buffer_stays_as_it_was),
 		cmocka_unit_test(test_msg_names_are_the_documented_ones),

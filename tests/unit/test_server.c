@@ -254,6 +254,7 @@ static void test_server_without_an_eval_service_gives_nobody_that_role(void **st
 
 	(void)state;
 	without.eval = NULL;
+	without.complete = NULL;
 	without.interrupt = NULL;
 	without.detach = NULL;
 	without.eval_late = NULL;
@@ -267,9 +268,10 @@ static void test_server_without_an_eval_service_gives_nobody_that_role(void **st
 	rig_hear(ch, &m, MSG_WELCOME);
 	assert_int_equal(m.welcome.role, ROLE_LOCALS);
 	say(ch, rig_eval(1));
+	say(ch, rig_complete(1, 0));
 	say(ch, rig_interrupt(1));
 	say(ch, rig_detach(1));
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		rig_hear(ch, &m, MSG_ERROR);
 		assert_int_equal(m.error.reason, REASON_DISABLED);
 		assert_true(span_equals(m.error.text, "this server was built without evaluation"));

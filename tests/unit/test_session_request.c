@@ -24,7 +24,7 @@ static enum session_verdict expected(int state, int role, int type, int flags)
 		need = ROLE_STACKS;
 	if (type == MSG_DUMP)
 		need = (flags & DUMP_LOCALS) != 0 ? ROLE_LOCALS : ROLE_STACKS;
-	if (type == MSG_EVAL || type == MSG_INTERRUPT || type == MSG_DETACH)
+	if (type == MSG_EVAL || type == MSG_COMPLETE || type == MSG_INTERRUPT || type == MSG_DETACH)
 		need = ROLE_EVAL;
 	if (need < 0)
 		return SESSION_BREAK;
@@ -49,8 +49,8 @@ static void test_session_every_type_role_and_state_is_in_the_table_or_denied(voi
 							role, type, flags, (int)v);
 					allowed += v == SESSION_ALLOW && flags == 0;
 				}
-	/* HELLO for 4 roles; DUMP and BYE for 3 roles each; 3 more types for one role. */
-	assert_int_equal(allowed, 4 + 3 + 3 + 3);
+	/* HELLO for 4 roles; DUMP and BYE for 3 roles each; 4 more types for one role. */
+	assert_int_equal(allowed, 4 + 3 + 3 + 4);
 }
 
 /* ---- the same table in the document, and what happens ---------------------------------------- */
@@ -59,7 +59,7 @@ static void test_session_every_type_role_and_state_is_in_the_table_or_denied(voi
 #define CELL 48
 
 static const char *const row_names[] = {"HELLO", "DUMP without locals", "DUMP with locals",
-	"EVAL, INTERRUPT, DETACH", "BYE", "any other or unknown type, malformed"};
+	"EVAL, COMPLETE, INTERRUPT, DETACH", "BYE", "any other or unknown type, malformed"};
 
 #define ROWS (sizeof(row_names) / sizeof(row_names[0]))
 
@@ -123,6 +123,8 @@ static void was_accepted(int type)
 		hears_dump(5, DUMP_HOW_GIL);
 	if (type == MSG_EVAL)
 		hears_result(5);
+	if (type == MSG_COMPLETE)
+		hears_matches(5);
 	goes_on();
 }
 
@@ -200,6 +202,8 @@ static void test_session_does_what_the_table_of_the_protocol_says(void **state)
 	try_message(table[2], rig_dump(5, DUMP_LOCALS));
 	try_message(table[2], rig_dump(5, DUMP_LOCALS | DUMP_OURS));
 	try_message(table[3], rig_eval(5));
+	try_message(table[3], rig_complete(5, 0));
+	try_message(table[3], rig_complete(5, COMPLETE_ASK));
 	try_message(table[3], rig_interrupt(5));
 	try_message(table[3], rig_detach(5));
 	try_message(table[4], rig_bye());
