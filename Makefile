@@ -280,7 +280,7 @@ valgrind: $(UNIT_BIN) module	## the C tests and the story of the README under va
 	$(VALGRIND_E2E) -k test_story || status=1; exit $$status
 # Three thousand faults take minutes under it; the sanitizers see them all. VALGRIND_WITHOUT= runs them too.
 VALGRIND_WITHOUT ?= test_faults_%
-valgrind-e2e: module $(PAM_TESTS) $(LOADERS)	## all end-to-end tests under valgrind: an hour
+valgrind-e2e: module $(BUILD)/pystuck $(PAM_TESTS) $(LOADERS)	## all end-to-end tests under valgrind: an hour
 	@$(VALGRIND_E2E)
 VALGRIND_E2E = PYSTUCK_PATIENCE=120 E2E_SECONDS=7200 tools/run-e2e --valgrind --build $(BUILD) \
 	--results $(RESULTS)/valgrind-e2e.xml $(PYTHON) --
