@@ -22,6 +22,8 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconver
 	-Werror
 HARDEN := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
 	-ftrivial-auto-var-init=zero
+# PIE=-static-pie: no shared libraries (make static).
+PIE ?= -pie
 HARDEN_LD := -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
 
 # Keeps the flags of $(1) that the compiler knows: one question if it knows them all, else one each.
@@ -145,7 +147,7 @@ python-missing:
 		'missing.' >&2; exit 1
 
 $(BUILD)/pystuck: $(call obj,$(CLIENT) $(WIRE))
-	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -pie -o $@ $^ $(EDIT_LIBS) $(LIBS)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) $(PIE) -o $@ $^ $(EDIT_LIBS) $(LIBS)
 
 $(BUILD)/pystuck-pam: $(call obj,$(PAMROOM)) $(PAM_WIRE)
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -pie -o $@ $^ -lpam -lrt

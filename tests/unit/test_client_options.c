@@ -158,9 +158,9 @@ static void test_options_help_fits_a_small_terminal(void **state)
 	for (const char *p = options_help(); *p != '\0'; p++) {
 		width = *p == '\n' ? 0 : width + 1;
 		lines += *p == '\n';
-		assert_true(width <= 80);
+		assert_true(width < 80);
 	}
-	assert_true(lines <= 45);
+	assert_true(lines <= 39); /* of 40: one is left for the next prompt */
 }
 
 int main(void)
