@@ -46,7 +46,7 @@ enum msg_type {
 	MSG_WELCOME = 64,	/* answers HELLO */
 	MSG_REFUSED = 65,	/* answers HELLO, and the connection ends */
 	MSG_ERROR = 66,		/* a request could not be carried out; the session goes on */
-	MSG_DUMP_BEGIN = 67,	/* a dump: BEGIN, then CODE, SOURCE, THREAD, LOCAL in any order that defines before use, END */
+	MSG_DUMP_BEGIN = 67,	/* a dump: BEGIN, then CODE, SOURCE, THREAD, LOCAL, WAIT in any order that defines before use, END */
 	MSG_DUMP_CODE = 68,
 	MSG_DUMP_SOURCE = 69,
 	MSG_DUMP_THREAD = 70,
@@ -55,6 +55,7 @@ enum msg_type {
 	MSG_OUTPUT = 73,	/* what the running evaluation printed */
 	MSG_RESULT = 74,	/* the evaluation has ended */
 	MSG_MATCHES = 75,	/* answers COMPLETE */
+	MSG_DUMP_WAIT = 76,	/* in a dump, after its THREAD: what that thread waits for */
 };
 
 /* What a client may do; each includes those before it. A role comes from the server's rules, never from the client. */
@@ -186,6 +187,8 @@ enum thread_state {
 	STATE_IO = 5,
 	STATE_CHILD = 6,	/* waiting for a child process */
 	STATE_C = 7,		/* in C code, in a system call that is none of the above */
+	STATE_GC = 8,		/* collecting garbage */
+	STATE_IDLE = 9,		/* of a pool, waiting for work */
 };
 
 #define THREAD_MAIN 0x01
@@ -206,6 +209,58 @@ struct msg_dump_thread {
 	struct span detail;	/* what it waits for in a few words: "in recv", "in nanosleep"; may be empty */
 	uint32_t omitted_frames;	/* outermost frames that were left out */
 	struct span frames;	/* FRAME_BYTES each, outermost first */
+};
+
+enum wait_kind {
+	WAIT_FOR_NONE = 0,		/* for nothing, or not known for what */
+	WAIT_FOR_LOCK = 1,
+	WAIT_FOR_JOIN = 2,		/* for the end of a thread */
+	WAIT_FOR_FUTURE = 3,
+	WAIT_FOR_QUEUE = 4,
+	WAIT_FOR_IMPORT = 5,	/* for a module that another thread imports */
+	WAIT_FOR_IO = 6,
+	WAIT_FOR_SLEEP = 7,
+	WAIT_FOR_GIL = 8,
+	WAIT_FOR_CHILD = 9,
+};
+
+/* How well the holder is known. */
+enum wait_confidence {
+	WAIT_UNKNOWN = 0,
+	WAIT_INFERRED = 1,	/* from where a thread is in its code */
+	WAIT_KNOWN = 2,		/* from what the object itself says */
+};
+
+#define WAIT_PROVED 0x01	/* the kernel's address says that it is this very object */
+#define WAIT_STILL 0x02		/* the thread has not run since before its stack was looked at */
+#define WAIT_TIMED 0x04		/* the wait ends by itself some time */
+#define WAIT_ENDED 0x08		/* who had it has ended */
+#define WAIT_FD 0x10		/* `fd` means something */
+#define WAIT_COUNT 0x20		/* `count` does */
+#define WAIT_SINCE 0x40		/* `waited_us` does */
+#define WAIT_CPU 0x80		/* `cpu_us` does */
+#define WAIT_ALL 0xff
+#define WAIT_FRAME_NONE 0xffffffffu
+
+struct msg_dump_wait {
+	uint8_t kind;		/* enum wait_kind */
+	uint8_t flags;		/* WAIT_* */
+	uint8_t confidence;	/* enum wait_confidence, of the holder */
+	uint64_t cpu_us;	/* how long the thread has been on a CPU in its life */
+	uint64_t waited_us;	/* how long it has been there */
+	uint64_t address;	/* of the object that it waits for; 0: none, or unknown */
+	uint32_t holder;	/* tid of the thread that must act first; 0: none, or unknown */
+	uint32_t holder_frame;	/* index into that one's frames: where it took it; WAIT_FRAME_NONE */
+	uint32_t holder_line;	/* and the line; 0: unknown */
+	uint32_t fd;
+	uint64_t count;		/* bytes that lie there, or fds that are waited for */
+	uint32_t pid;		/* of a process: the child, or the holder of a lock on a file; 0: none, or unknown */
+	struct span call;	/* the system call */
+	struct span type;	/* "RLock", "Event"; of a socket "TCP" */
+	struct span name;	/* as the source has it: "self._lock" */
+	struct span path;	/* of a file */
+	struct span local, peer;	/* the ends of a socket */
+	struct span command;	/* of `pid` */
 };
 
 struct msg_dump_local {
@@ -277,6 +332,7 @@ struct msg {
 		struct msg_output output;
 		struct msg_result result;
 		struct msg_matches matches;
+		struct msg_dump_wait dump_wait;
 	};
 };
 
@@ -301,7 +357,9 @@ int msg_decode(struct msg *m, struct span bytes);
 const char *msg_type_name(int type);
 const char *role_name(int role);
 const char *reason_name(int reason);
-const char *state_name(int state);	/* the JSON spelling: "cpu", "gil", "lock", "sleep", "io", "child", "c", "unknown" */
+const char *state_name(int state);	/* the JSON spelling: "cpu", "gil", "lock", "sleep", "io", "child", "c", "gc", "idle", "unknown" */
+const char *wait_name(int kind);	/* "lock", "join", "future", "queue", "import", "io", "sleep", "gil", "child"; "?" for WAIT_FOR_NONE */
+const char *confidence_name(int confidence);	/* "unknown", "inferred", "known" */
 int role_parse(const char *name);	/* ROLE_*, or PYSTUCK_EINVAL */
 
 #endif

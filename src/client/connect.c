@@ -208,6 +208,7 @@ static int is_abandoned(struct connection *c, const struct msg *m)
 	case MSG_DUMP_SOURCE:
 	case MSG_DUMP_THREAD:
 	case MSG_DUMP_LOCAL:
+	case MSG_DUMP_WAIT:
 		return 1;
 	case MSG_DUMP_END:
 		(void)settle_abandoned(c, m->dump_end.id);

@@ -230,7 +230,7 @@ static int accept_frames(struct dump *dump, struct dump_thread *t, struct span f
 
 static int accept_thread(struct dump *dump, const struct msg_dump_thread *m)
 {
-	struct dump_thread t = {.head = *m, .first_local = dump->local_count};
+	struct dump_thread t = {.head = *m, .first_local = dump->local_count, .holder = DUMP_NOBODY};
 	int rc = grow(dump, (void **)&dump->threads, dump->thread_count, &dump->thread_room,
 		sizeof *dump->threads);
 
@@ -272,6 +272,64 @@ static int accept_local(struct dump *dump, const struct msg_dump_local *m)
 	return 0;
 }
 
+static int accept_wait(struct dump *dump, const struct msg_dump_wait *m)
+{
+	struct msg_dump_wait w = *m;
+	struct span *texts[] = {&w.call, &w.type, &w.name, &w.path, &w.local, &w.peer, &w.command};
+	struct dump_thread *t;
+	int rc = 0;
+
+	if (dump->thread_count == 0 || (m->holder == 0 && m->holder_frame != WAIT_FRAME_NONE))
+		return PYSTUCK_EFORMAT;
+	t = &dump->threads[dump->thread_count - 1];
+	if (t->has_wait)
+		return PYSTUCK_EFORMAT;
+	for (size_t i = 0; rc == 0 && i < sizeof texts / sizeof *texts; i++)
+		rc = keep(dump, texts[i]);
+	if (rc != 0)
+		return rc;
+	t->wait = w;
+	t->has_wait = 1;
+	return 0;
+}
+
+struct by_tid {
+	uint32_t tid, thread;
+};
+
+static int compare_tids(const void *a, const void *b)
+{
+	const struct by_tid *x = a, *y = b;
+
+	return x->tid < y->tid ? -1 : x->tid > y->tid;
+}
+
+/* Who holds what is said by the holder's tid: here it becomes an index, which others can follow blindly. */
+static int find_holders(struct dump *dump)
+{
+	struct by_tid *tids = malloc((dump->thread_count + 1) * sizeof *tids), *found;
+
+	if (tids == NULL)
+		return PYSTUCK_ENOMEM;
+	for (size_t i = 0; i < dump->thread_count; i++)
+		tids[i] = (struct by_tid){dump->threads[i].head.tid, (uint32_t)i};
+	qsort(tids, dump->thread_count, sizeof *tids, compare_tids);
+	for (size_t i = 0; i < dump->thread_count; i++) {
+		struct dump_thread *t = &dump->threads[i];
+		struct by_tid wanted = {t->wait.holder, 0};
+
+		t->holder = DUMP_NOBODY;
+		found = wanted.tid != 0 ? bsearch(&wanted, tids, dump->thread_count, sizeof *tids, compare_tids) : NULL;
+		if (found == NULL)
+			continue;
+		t->holder = found->thread;
+		if (t->wait.holder_frame >= dump->threads[found->thread].depth)
+			t->wait.holder_frame = WAIT_FRAME_NONE;
+	}
+	free(tids);
+	return 0;
+}
+
 static int by_frame(const void *a, const void *b)
 {
 	const struct dump_local *x = a, *y = b;
@@ -306,6 +364,8 @@ static void put_in_order(struct dump *dump)
 
 int dump_accept(struct dump *dump, const struct msg *m)
 {
+	int rc;
+
 	if (dump->complete || dump->begun == (m->type == MSG_DUMP_BEGIN))
 		return PYSTUCK_EFORMAT;
 	switch (m->type) {
@@ -321,13 +381,16 @@ int dump_accept(struct dump *dump, const struct msg *m)
 		return accept_thread(dump, &m->dump_thread);
 	case MSG_DUMP_LOCAL:
 		return accept_local(dump, &m->dump_local);
+	case MSG_DUMP_WAIT:
+		return accept_wait(dump, &m->dump_wait);
 	case MSG_DUMP_END:
 		if (m->dump_end.id != dump->begin.id)
 			return PYSTUCK_EFORMAT;
 		dump->end = m->dump_end;
 		dump->complete = 1;
 		put_in_order(dump);
-		return 1;
+		rc = find_holders(dump);
+		return rc == 0 ? 1 : rc;
 	default:
 		return PYSTUCK_EFORMAT;
 	}

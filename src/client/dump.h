@@ -13,6 +13,8 @@
 
 #define DUMP_BYTES_MAX (256u << 20) /* memory for one dump: far above what a server sends */
 
+#define DUMP_NOBODY UINT32_MAX
+
 struct dump_code {
 	struct span file;
 	struct span function;
@@ -38,6 +40,9 @@ struct dump_thread {
 	size_t depth;
 	size_t first_local; /* in dump.locals, sorted by frame */
 	size_t local_count;
+	struct msg_dump_wait wait; /* all zero: nothing is known */
+	int has_wait;
+	uint32_t holder; /* index into dump.threads of who has what it waits for; DUMP_NOBODY */
 };
 
 struct dump_chunk;

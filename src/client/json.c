@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "waits.h"
+
 #define JSON_CACHE_MAX (512u << 20) /* bytes: DUMP_BYTES_MAX, as far as it is text, escaped */
 #define JSON_TIME 40
 
@@ -219,6 +221,96 @@ static void thread_frames(struct json *j, struct frames *f, const struct dump_th
 	end(j, "]");
 }
 
+static void key_text(struct json *j, const char *name, struct span s)
+{
+	if (s.len > 0)
+		key_string(j, name, s);
+}
+
+/* Microseconds as seconds, whatever the locale's decimal point is. */
+static void key_seconds(struct json *j, const char *name, uint64_t us)
+{
+	char text[JSON_TIME];
+
+	key(j, name);
+	snprintf(text, sizeof text, "%llu.%06u", (unsigned long long)(us / 1000000), (unsigned)(us % 1000000));
+	out_text(j->o, text);
+}
+
+static void holder(struct json *j, const struct dump *dump, const struct dump_thread *t)
+{
+	const struct dump_thread *h = t->holder != DUMP_NOBODY ? &dump->threads[t->holder] : NULL;
+
+	key(j, "holder");
+	if (t->wait.holder == 0) {
+		out_text(j->o, "null");
+		return;
+	}
+	begin(j, "{");
+	key_number(j, "tid", t->wait.holder);
+	key(j, "name");
+	if (h != NULL)
+		string(j, waits_thread_name(h));
+	else
+		out_text(j->o, "null");
+	if (h != NULL && t->wait.holder_frame != WAIT_FRAME_NONE) {
+		const struct dump_place *p = &dump->places[h->places[t->wait.holder_frame]];
+
+		key(j, "frame");
+		begin(j, "{");
+		key_string(j, "file", dump->codes[p->code].file);
+		key_number_or_null(j, "line", t->wait.holder_line != 0 ? t->wait.holder_line : p->line);
+		end(j, "}");
+	}
+	end(j, "}");
+}
+
+static void waits_for(struct json *j, const struct dump *dump, const struct dump_thread *t)
+{
+	const struct msg_dump_wait *w = &t->wait;
+	int io = w->kind == WAIT_FOR_IO || w->kind == WAIT_FOR_CHILD || w->kind == WAIT_FOR_SLEEP, pretty = j->pretty;
+	char address[24];
+
+	key(j, "waits_for");
+	if (w->kind == WAIT_FOR_NONE) {
+		out_text(j->o, "null");
+		return;
+	}
+	j->pretty = 0;
+	begin(j, "{");
+	key_string(j, "kind", span_text(wait_name(w->kind)));
+	key_text(j, "type", w->type);
+	key_text(j, "name", w->name);
+	if (w->address != 0) {
+		snprintf(address, sizeof address, "0x%llx", (unsigned long long)w->address);
+		key_string(j, "address", span_text(address));
+	}
+	if (!io) {
+		holder(j, dump, t);
+		key_string(j, "confidence", span_text(confidence_name(w->confidence)));
+		key_bool(j, "proved", w->flags & WAIT_PROVED);
+	}
+	if (w->flags & WAIT_ENDED)
+		key_bool(j, "holder_ended", 1);
+	if (w->flags & WAIT_TIMED)
+		key_bool(j, "timed", 1);
+	key_text(j, "syscall", w->call);
+	if (w->flags & WAIT_FD)
+		key_number(j, "fd", w->fd);
+	key_text(j, "path", w->path);
+	key_text(j, "local", w->local);
+	key_text(j, "peer", w->peer);
+	if (w->flags & WAIT_COUNT)
+		key_number(j, w->type.len > 0 || w->path.len > 0 ? "bytes" : "fds", w->count);
+	if (w->pid != 0)
+		key_number(j, "pid", w->pid);
+	key_text(j, "command", w->command);
+	if (w->flags & WAIT_SINCE)
+		key_seconds(j, "seconds", w->waited_us);
+	end(j, "}");
+	j->pretty = pretty;
+}
+
 static void thread(struct json *j, struct frames *f, const struct dump_thread *t)
 {
 	int known = t->head.class_name.len > 0;
@@ -235,6 +327,10 @@ static void thread(struct json *j, struct frames *f, const struct dump_thread *t
 		out_text(j->o, "null");
 	key_bool(j, "daemon", t->head.flags & THREAD_DAEMON);
 	key_string(j, "state", span_text(state_name(t->head.state)));
+	waits_for(j, f->dump, t);
+	key_string(j, "os_name", t->head.os_name);
+	if (t->wait.flags & WAIT_CPU)
+		key_seconds(j, "cpu_seconds", t->wait.cpu_us);
 	thread_frames(j, f, t);
 	key_number(j, "omitted_frames", t->head.omitted_frames);
 	end(j, "}");

@@ -9,7 +9,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "waits.h"
+
 #define PRINT_CACHE_MAX (512u << 20) /* bytes: DUMP_BYTES_MAX, as far as it is text, escaped */
+#define PRINT_MOMENT_US 1000000u
 #define PRINT_COMMAND 70             /* bytes of a command line in the first line */
 
 struct palette {
@@ -117,8 +120,9 @@ static void print_locals(
 /*
  * What the thread is doing, in words. `detail` is the server's more exact word where there is one.
  */
-static void print_state(struct printer *pr, const struct msg_dump_thread *t)
+static void print_state(struct printer *pr, const struct dump_thread *thread)
 {
+	const struct msg_dump_thread *t = &thread->head;
 	static const char *const words[] = {
 		[STATE_UNKNOWN] = "",
 		[STATE_CPU] = "on CPU",
@@ -128,23 +132,41 @@ static void print_state(struct printer *pr, const struct msg_dump_thread *t)
 		[STATE_IO] = "in I/O",
 		[STATE_CHILD] = "waiting for a child process",
 		[STATE_C] = "in C code",
+		[STATE_GC] = "collecting garbage",
+		[STATE_IDLE] = "idle",
 	};
 	int own = t->state == STATE_UNKNOWN || t->state == STATE_IO || t->state == STATE_C;
 	const char *word = t->state < sizeof words / sizeof words[0] ? words[t->state] : "";
 
 	out_text(pr->o, pr->p->state);
-	if (own && t->detail.len > 0)
+	if (waits_print(pr->o, pr->dump, thread)) {
+		/* It has said all there is. */
+	} else if (own && t->detail.len > 0)
 		out_safe(pr->o, t->detail, TEXT_LINE);
 	else
 		out_text(pr->o, word);
 	out_text(pr->o, pr->p->off);
 }
 
+/* How long it has been there, and has worked: what is less than a moment is not worth the room. */
+static void print_times(struct printer *pr, const struct msg_dump_wait *w)
+{
+	if ((w->flags & WAIT_SINCE) && w->waited_us >= PRINT_MOMENT_US) {
+		out_text(pr->o, ", for ");
+		waits_duration(pr->o, w->waited_us);
+	}
+	if ((w->flags & WAIT_CPU) && w->cpu_us >= PRINT_MOMENT_US) {
+		out_text(pr->o, ", CPU ");
+		waits_duration(pr->o, w->cpu_us);
+	}
+}
+
 /*
  * The thread as its repr() would be; one that threading does not know has no name but the system's.
  */
-static void print_head(struct printer *pr, const struct msg_dump_thread *t)
+static void print_head(struct printer *pr, const struct dump_thread *thread)
 {
+	const struct msg_dump_thread *t = &thread->head;
 	int known = t->class_name.len > 0;
 
 	out_text(pr->o, pr->p->thread);
@@ -167,8 +189,9 @@ static void print_head(struct printer *pr, const struct msg_dump_thread *t)
 	}
 	if (t->state != STATE_UNKNOWN || t->detail.len > 0) {
 		out_text(pr->o, t->tid != 0 ? ", " : "  ");
-		print_state(pr, t);
+		print_state(pr, thread);
 	}
+	print_times(pr, &thread->wait);
 	out_text(pr->o, "\n");
 }
 
@@ -231,7 +254,7 @@ int print_dump(struct out *o, const struct dump *dump, int color)
 	for (size_t i = 0; i < dump->thread_count; i++) {
 		if (i > 0)
 			out_text(o, "\n");
-		print_head(&pr, &dump->threads[i].head);
+		print_head(&pr, &dump->threads[i]);
 		print_frames(&pr, &dump->threads[i]);
 	}
 	return printer_close(&pr);
@@ -247,7 +270,7 @@ int print_threads(struct out *o, const struct dump *dump, int color)
 	for (size_t i = 0; i < dump->thread_count && pr.error == 0; i++) {
 		const struct dump_thread *t = &dump->threads[i];
 
-		print_head(&pr, &t->head);
+		print_head(&pr, t);
 		if (t->depth == 0)
 			continue;
 		const struct piece *piece = place_text(&pr, t->places[t->depth - 1]);

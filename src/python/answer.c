@@ -100,6 +100,47 @@ static int put_locals(struct encoder *e, uint32_t thread)
 	return rc;
 }
 
+/* The holder's frame as it will be counted, outermost first. */
+static uint32_t frame_of_holder(const struct frames *f, const struct wait *w)
+{
+	for (uint32_t i = 0; w->holder != 0 && w->holder_frame != WAIT_NO_FRAME && i < f->thread_count; i++)
+		if (f->threads[i].tid == w->holder && w->holder_frame < f->threads[i].count)
+			return f->threads[i].count - 1 - w->holder_frame;
+	return WAIT_FRAME_NONE;
+}
+
+static int put_wait(struct encoder *e, uint32_t thread)
+{
+	const struct wait_list *l = e->a->waits;
+	const struct wait *w = &l->items[thread];
+	struct msg m = {.type = MSG_DUMP_WAIT,
+		.dump_wait = {
+			.kind = w->kind,
+			.flags = w->flags,
+			.confidence = w->confidence,
+			.cpu_us = w->cpu_us,
+			.waited_us = w->waited_us,
+			.address = w->address,
+			.holder = w->holder,
+			.holder_frame = frame_of_holder(e->a->frames, w),
+			.holder_line = w->holder_line,
+			.fd = w->fd,
+			.count = w->count,
+			.pid = w->pid,
+			.call = span_text(w->call != NULL ? w->call : ""),
+			.type = pytext_span(&l->text, w->type),
+			.name = pytext_span(&l->text, w->name),
+			.path = pytext_span(&l->text, w->path),
+			.local = pytext_span(&l->text, w->local),
+			.peer = pytext_span(&l->text, w->peer),
+			.command = pytext_span(&l->text, w->command),
+		}};
+
+	if (w->kind == WAIT_FOR_NONE && w->flags == 0)
+		return 0;
+	return channel_frame(e->out, &m);
+}
+
 static int put_thread(struct encoder *e, uint32_t thread)
 {
 	const struct frames_thread *t = &e->a->frames->threads[thread];
@@ -123,6 +164,8 @@ static int put_thread(struct encoder *e, uint32_t thread)
 
 		rc = channel_frame(e->out, &m);
 	}
+	if (rc == 0)
+		rc = put_wait(e, thread);
 	return rc == 0 ? put_locals(e, thread) : rc;
 }
 
@@ -181,7 +224,7 @@ static int encode(struct encoder *e, uint32_t threads, uint32_t left_out, uint32
 static size_t estimate(const struct answer *a)
 {
 	const struct frames *f = a->frames;
-	size_t bytes = (size_t)f->thread_count * 160 + (size_t)f->frame_count * FRAME_BYTES +
+	size_t bytes = (size_t)f->thread_count * 300 + a->waits->text.used + (size_t)f->frame_count * FRAME_BYTES +
 		       f->text.used + a->lines->text.used + (size_t)f->code_count * 100 +
 		       (size_t)a->lines->spot_count * 20 + 1024;
 

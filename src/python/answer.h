@@ -13,6 +13,7 @@
 #include "locals.h"
 #include "msg.h"
 #include "port.h"
+#include "wait.h"
 #include "waits.h"
 
 /* Threads that do not fit any more are counted in omitted_threads. */
@@ -24,6 +25,7 @@ struct answer {
 	const struct lines *lines;
 	const struct locals *locals;    /* NULL: none were asked for */
 	const struct waits_view *views; /* one for each of frames->threads */
+	const struct wait_list *waits;  /* the same */
 };
 
 /*

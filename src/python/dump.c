@@ -23,6 +23,7 @@
 #include "names.h"
 #include "ours.h"
 #include "tids.h"
+#include "wait.h"
 #include "waits.h"
 
 #define OS_THREADS_MAX                                                                             \
@@ -47,6 +48,7 @@ struct dump {
 	struct lines lines;
 	struct locals locals;
 	struct waits_view *views;
+	struct wait_list waits;
 	struct msg_dump_begin begin;
 };
 
@@ -78,6 +80,7 @@ static void dump_free(struct dump *d)
 	frames_free(&d->frames);
 	lines_free(&d->lines);
 	locals_free(&d->locals);
+	wait_free(&d->waits);
 	free(d->views);
 }
 
@@ -86,6 +89,7 @@ static int look_at_threads(struct dump *d)
 {
 	const struct frames *f = &d->frames;
 	struct waits w;
+	int rc;
 
 	d->views = malloc((f->thread_count > 0 ? f->thread_count : 1) * sizeof *d->views);
 	if (d->views == NULL)
@@ -97,8 +101,9 @@ static int look_at_threads(struct dump *d)
 		waits_look(&w, (pid_t)t->tid, i < OS_NAMES_MAX || t->class_name.len == 0,
 			&d->views[i]);
 	}
+	rc = wait_find(&d->waits, f, &w, d->views);
 	waits_close(&w);
-	return 0;
+	return rc;
 }
 
 static void send_answer(struct port *port, const struct dump *d, int with_locals)
@@ -109,6 +114,7 @@ static void send_answer(struct port *port, const struct dump *d, int with_locals
 		.lines = &d->lines,
 		.locals = with_locals ? &d->locals : NULL,
 		.views = d->views,
+		.waits = &d->waits,
 	};
 	struct buf out = {0};
 	int rc = answer_encode(&out, &a);
@@ -290,6 +296,8 @@ static void answer_without_frames(
 		.note = span_text(note),
 	};
 	rc = list_os_threads(&d, &w, request->flags);
+	if (rc == 0)
+		rc = wait_find(&d.waits, &d.frames, &w, d.views);
 	waits_close(&w);
 	if (rc == 0)
 		send_answer(port, &d, 0);

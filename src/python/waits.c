@@ -19,7 +19,7 @@
 #include "msg.h"
 
 #define LINE_BYTES 512
-#define ARGUMENTS 5 /* of a system call, as far as we look at them */
+#define ARGUMENTS WAITS_ARGUMENTS
 
 static const struct {
 	long number;
@@ -113,6 +113,7 @@ static void say_call(const struct waits *w, long number,
 	const uintptr_t arguments[static ARGUMENTS], struct waits_view *view)
 {
 	if (number == SYS_futex) {
+		view->call = "futex";
 		say_futex(w, arguments[0], view);
 		return;
 	}
@@ -120,6 +121,7 @@ static void say_call(const struct waits *w, long number,
 		if (calls[i].number != number)
 			continue;
 		view->state = sleeps(number, arguments) ? STATE_SLEEP : calls[i].state;
+		view->call = calls[i].detail;
 		snprintf(view->detail, sizeof view->detail, "in %s", calls[i].detail);
 		return;
 	}
@@ -129,10 +131,12 @@ static void say_call(const struct waits *w, long number,
 
 int waits_parse_syscall(const struct waits *w, const char *line, struct waits_view *view)
 {
-	uintptr_t arguments[ARGUMENTS] = {0};
 	char *at = NULL;
 	long number;
 
+	memset(view->arguments, 0, sizeof view->arguments);
+	view->call = NULL;
+	view->stack = 0;
 	if (strncmp(line, "running", 7) == 0) {
 		say(view, STATE_CPU, "");
 		return 1;
@@ -142,8 +146,11 @@ int waits_parse_syscall(const struct waits *w, const char *line, struct waits_vi
 	if (at == line || number < 0 || errno != 0)
 		return 0;
 	for (size_t i = 0; i < ARGUMENTS && *at == ' '; i++)
-		arguments[i] = (uintptr_t)strtoull(at, &at, 16);
-	say_call(w, number, arguments, view);
+		view->arguments[i] = (uintptr_t)strtoull(at, &at, 16);
+	if (*at == ' ')
+		view->stack = (uintptr_t)strtoull(at, &at, 16);
+	view->number = number;
+	say_call(w, number, view->arguments, view);
 	return 1;
 }
 
@@ -261,8 +268,51 @@ void waits_look(const struct waits *w, pid_t tid, int with_name, struct waits_vi
 		return;
 	if (n <= 0 || !waits_parse_syscall(w, line, view))
 		look_at_state(w, tid, view);
+	view->turns = waits_turns(w, tid, &view->cpu_ns);
 	if (with_name)
 		read_name(w, tid, view);
+}
+
+int waits_same(const struct waits *w, pid_t tid, const struct waits_view *view)
+{
+	struct waits_view now = {.exists = 1};
+	char line[LINE_BYTES];
+
+	return view->call != NULL && read_file(w, tid, "syscall", line) > 0 && waits_parse_syscall(w, line, &now) &&
+	       now.call != NULL && now.number == view->number && now.stack == view->stack &&
+	       memcmp(now.arguments, view->arguments, sizeof now.arguments) == 0;
+}
+
+uint64_t waits_turns(const struct waits *w, pid_t tid, uint64_t *cpu_ns)
+{
+	char line[LINE_BYTES], *at = line;
+	uint64_t turns;
+
+	*cpu_ns = 0;
+	if (w->tasks < 0 || tid <= 0 || read_file(w, tid, "schedstat", line) <= 0)
+		return 0;
+	*cpu_ns = strtoull(at, &at, 10); /* time on a CPU, time in the queue for one, turns */
+	(void)strtoull(at, &at, 10);
+	turns = strtoull(at, &at, 10);
+	return turns;
+}
+
+uint64_t waits_last_ran(const struct waits *w, pid_t tid)
+{
+	static const char key[] = "se.exec_start";
+	char line[LINE_BYTES], *at;
+	uint64_t ms, ns = 0;
+
+	if (w->tasks < 0 || tid <= 0 || read_file(w, tid, "sched", line) <= 0)
+		return 0;
+	at = strstr(line, key);
+	at = at != NULL ? strchr(at, ':') : NULL;
+	if (at == NULL)
+		return 0;
+	ms = strtoull(at + 1, &at, 10);
+	if (*at == '.')
+		ns = strtoull(at + 1, &at, 10);
+	return ms * 1000000u + ns;
 }
 
 size_t waits_list(const struct waits *w, pid_t *tids, size_t most, uint32_t *omitted)

@@ -11,6 +11,7 @@
 
 #define WAITS_NAME 16 /* what the kernel keeps of a thread's name, NUL included */
 #define WAITS_DETAIL 48
+#define WAITS_ARGUMENTS 6 /* of a system call */
 
 struct waits {
 	int tasks;              /* /proc/self/task; -1: not there, then every state is unknown */
@@ -23,6 +24,12 @@ struct waits_view {
 	uint8_t state; /* enum thread_state of msg.h */
 	char name[WAITS_NAME];
 	char detail[WAITS_DETAIL]; /* "in recv", "waiting for lock"; may be empty */
+	const char *call;          /* "recv", "futex": static; NULL: in none, or not known */
+	long number;               /* of that call */
+	uintptr_t arguments[WAITS_ARGUMENTS];
+	uintptr_t stack;           /* the thread's stack pointer */
+	uint64_t turns;            /* how often it has been given a CPU; 0: not known */
+	uint64_t cpu_ns;           /* time on a CPU */
 };
 
 void waits_open(struct waits *w);
@@ -39,6 +46,13 @@ void waits_look(const struct waits *w, pid_t tid, int with_name, struct waits_vi
  * system call).
  */
 int waits_parse_syscall(const struct waits *w, const char *line, struct waits_view *view);
+
+/* 1 when the thread is still in the very call that the view is of. */
+int waits_same(const struct waits *w, pid_t tid, const struct waits_view *view);
+/* How often the thread has been given a CPU so far, and for how long (schedstat); 0 when that is not told. */
+uint64_t waits_turns(const struct waits *w, pid_t tid, uint64_t *cpu_ns);
+/* The moment at which the thread has run last, in ns of a clock of the scheduler's; 0 when that is not told. */
+uint64_t waits_last_ran(const struct waits *w, pid_t tid);
 
 /*
  * The ids of all threads, at most `most`; how many were found. *omitted counts the rest. 0 when

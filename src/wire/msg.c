@@ -125,7 +125,7 @@ static const struct field dump_thread[] = {
 	{ U64, AT(dump_thread.ident), 0, 0, false },
 	{ U32, AT(dump_thread.tid), 0, 0, false },
 	{ FLAGS, AT(dump_thread.flags), 0, THREAD_MAIN | THREAD_DAEMON | THREAD_OURS, false },
-	{ U8, AT(dump_thread.state), STATE_UNKNOWN, STATE_C, false },
+	{ U8, AT(dump_thread.state), STATE_UNKNOWN, STATE_IDLE, false },
 	{ TEXT, AT(dump_thread.name), 0, MSG_NAME_MAX, false },
 	{ TEXT, AT(dump_thread.class_name), 0, MSG_NAME_MAX, false },
 	{ TEXT, AT(dump_thread.os_name), 0, MSG_NAME_MAX, false },
@@ -169,6 +169,28 @@ static const struct field matches[] = {
 	{ LIST, AT(matches.matches), 0, MSG_COMPLETE_MAX, false },
 };
 
+static const struct field dump_wait[] = {
+	{ U8, AT(dump_wait.kind), WAIT_FOR_NONE, WAIT_FOR_CHILD, false },
+	{ FLAGS, AT(dump_wait.flags), 0, WAIT_ALL, false },
+	{ U8, AT(dump_wait.confidence), WAIT_UNKNOWN, WAIT_KNOWN, false },
+	{ U64, AT(dump_wait.cpu_us), 0, 0, false },
+	{ U64, AT(dump_wait.waited_us), 0, 0, false },
+	{ U64, AT(dump_wait.address), 0, 0, false },
+	{ U32, AT(dump_wait.holder), 0, 0, false },
+	{ U32, AT(dump_wait.holder_frame), 0, 0, false },
+	{ U32, AT(dump_wait.holder_line), 0, 0, false },
+	{ U32, AT(dump_wait.fd), 0, 0, false },
+	{ U64, AT(dump_wait.count), 0, 0, false },
+	{ U32, AT(dump_wait.pid), 0, 0, false },
+	{ TEXT, AT(dump_wait.call), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_wait.type), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_wait.name), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_wait.path), 0, MSG_FILE_MAX, false },
+	{ TEXT, AT(dump_wait.local), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_wait.peer), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_wait.command), 0, MSG_NAME_MAX, false },
+};
+
 struct layout {
 	const char *name;
 	const struct field *fields;
@@ -197,6 +219,7 @@ static const struct layout layouts[] = {
 	[MSG_OUTPUT] = LAYOUT("OUTPUT", output),
 	[MSG_RESULT] = LAYOUT("RESULT", result),
 	[MSG_MATCHES] = LAYOUT("MATCHES", matches),
+	[MSG_DUMP_WAIT] = LAYOUT("DUMP_WAIT", dump_wait),
 };
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
@@ -512,7 +535,37 @@ const char *state_name(int state)
 		[STATE_IO] = "io",
 		[STATE_CHILD] = "child",
 		[STATE_C] = "c",
+		[STATE_GC] = "gc",
+		[STATE_IDLE] = "idle",
 	};
 
 	return name_in(names, COUNT(names), state);
+}
+
+const char *wait_name(int kind)
+{
+	static const char *const names[] = {
+		[WAIT_FOR_LOCK] = "lock",
+		[WAIT_FOR_JOIN] = "join",
+		[WAIT_FOR_FUTURE] = "future",
+		[WAIT_FOR_QUEUE] = "queue",
+		[WAIT_FOR_IMPORT] = "import",
+		[WAIT_FOR_IO] = "io",
+		[WAIT_FOR_SLEEP] = "sleep",
+		[WAIT_FOR_GIL] = "gil",
+		[WAIT_FOR_CHILD] = "child",
+	};
+
+	return name_in(names, COUNT(names), kind);
+}
+
+const char *confidence_name(int confidence)
+{
+	static const char *const names[] = {
+		[WAIT_UNKNOWN] = "unknown",
+		[WAIT_INFERRED] = "inferred",
+		[WAIT_KNOWN] = "known",
+	};
+
+	return name_in(names, COUNT(names), confidence);
 }

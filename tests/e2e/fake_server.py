@@ -11,7 +11,7 @@ import threading
 
 HELLO, DUMP, EVAL, INTERRUPT, DETACH, BYE = 1, 2, 3, 4, 5, 6
 WELCOME, REFUSED, ERROR = 64, 65, 66
-DUMP_BEGIN, DUMP_CODE, DUMP_SOURCE, DUMP_THREAD, DUMP_LOCAL, DUMP_END, OUTPUT, RESULT = range(67, 75)
+DUMP_BEGIN, DUMP_CODE, DUMP_SOURCE, DUMP_THREAD, DUMP_LOCAL, DUMP_END, OUTPUT, RESULT, MATCHES, DUMP_WAIT = range(67, 77)
 NONE, VALUE, RAISED, INTERRUPTED, INCOMPLETE, EXIT = range(6)
 
 
@@ -58,6 +58,13 @@ def dump_thread(ident=1, tid=2, flags=1, state=1, name="MainThread", class_name=
 
 def dump_local(frame=0, name="x", value="1"):
     return bytes([DUMP_LOCAL]) + struct.pack(">I", frame) + text(name) + text(value)
+
+
+def dump_wait(kind=1, flags=0, confidence=0, cpu_us=0, waited_us=0, address=0, holder=0, holder_frame=0xFFFFFFFF, holder_line=0, fd=0,
+              count=0, pid=0, call="", type="", name="", path="", local="", peer="", command=""):
+    return (bytes([DUMP_WAIT]) + struct.pack(">BBBQQQIIIIQI", kind, flags, confidence, cpu_us, waited_us, address, holder, holder_frame,
+                                             holder_line, fd, count, pid) +
+            b"".join(map(text, (call, type, name, path, local, peer, command))))
 
 
 def dump_end(id, omitted_threads=0, cut=0):

@@ -150,6 +150,7 @@ class Frames:
         return list(struct.iter_unpack(">II", reader.take(8 * count)))
 
 
+NO_FRAME = 0xFFFFFFFF
 U8, U16, U32, U64 = map(Unsigned, (1, 2, 4, 8))
 BOOL = Unsigned(1, range(2))
 
@@ -171,7 +172,7 @@ TABLE = {
                         ("gil_held_us", U64), ("gil_holder", U32), ("threads", U32), ("note", Text(1024)))),
     68: ("DUMP_CODE", (("code", U32), ("file", Text(4096)), ("function", Text(1024)))),
     69: ("DUMP_SOURCE", (("code", U32), ("line", U32), ("text", Text(4096)))),
-    70: ("DUMP_THREAD", (("ident", U64), ("tid", U32), ("flags", Flags(7)), ("state", Unsigned(1, range(8))), ("name", Text(1024)),
+    70: ("DUMP_THREAD", (("ident", U64), ("tid", U32), ("flags", Flags(7)), ("state", Unsigned(1, range(10))), ("name", Text(1024)),
                          ("class_name", Text(1024)), ("os_name", Text(1024)), ("detail", Text(1024)), ("omitted_frames", U32),
                          ("frames", Frames()))),
     71: ("DUMP_LOCAL", (("frame", U32), ("name", Text(1024)), ("value", Text(65536)))),
@@ -180,6 +181,10 @@ TABLE = {
     74: ("RESULT", (("id", U32), ("status", Unsigned(1, range(6))), ("duration_us", U64), ("total", U64), ("text", Text(SOURCE_MAX)))),
     75: ("MATCHES", (("id", U32), ("flags", Flags(3)), ("from", U32), ("total", U32), ("signature", Text(1024)),
                      ("matches", List(65536)))),
+    76: ("DUMP_WAIT", (("kind", Unsigned(1, range(10))), ("flags", Flags(255)), ("confidence", Unsigned(1, range(3))), ("cpu_us", U64),
+                       ("waited_us", U64), ("address", U64), ("holder", U32), ("holder_frame", U32), ("holder_line", U32), ("fd", U32),
+                       ("count", U64), ("pid", U32), ("call", Text(1024)), ("type", Text(1024)), ("name", Text(1024)), ("path", Text(4096)),
+                       ("local", Text(1024)), ("peer", Text(1024)), ("command", Text(1024)))),
 }
 TYPES = {name: kind for kind, (name, _) in TABLE.items()}
 FROM_SERVER = {"BYE"} | {name for kind, (name, _) in TABLE.items() if kind >= 64}
@@ -562,7 +567,12 @@ class Dump:
             self._insist(all(code < len(self.codes) for code, _ in message.frames), message)
             self.framed.update(message.frames)
             message.locals = [{} for _ in message.frames]
+            message.wait = None
             self.threads.append(message)
+        elif message.what == "DUMP_WAIT":
+            self._insist(bool(self.threads) and self.threads[-1].wait is None, message)
+            self._insist(bool(message.holder) or message.holder_frame == NO_FRAME, message)
+            self.threads[-1].wait = message
         elif message.what == "DUMP_LOCAL":
             self._insist(bool(self.threads) and message.frame < len(self.threads[-1].frames), message)
             self.threads[-1].locals[message.frame][message.name] = message.value

@@ -28,6 +28,16 @@ DUMPS = {
     "nasty": [fake.dump_code(0, NASTY, NASTY), fake.dump_source(0, 1, NASTY),
               fake.dump_thread(name=NASTY, class_name=NASTY, os_name=NASTY, detail=NASTY), fake.dump_local(0, NASTY, NASTY)],
     "many-places": [fake.dump_code(0), fake.dump_thread(frames=[(0, n) for n in range(300)])],
+    "waits": [fake.dump_code(0), fake.dump_thread(), fake.dump_wait(kind=6, flags=0x70, fd=3, count=7, waited_us=1500000, call="recv",
+                                                                     type="TCP", local="127.0.0.1:1", peer="127.0.0.1:2")],
+    "waits-for-each-other": [fake.dump_code(0), fake.dump_thread(ident=1, tid=2),
+                             fake.dump_wait(flags=3, confidence=2, address=16, holder=3, holder_frame=0, type="RLock", name="a"),
+                             fake.dump_thread(ident=2, tid=3, flags=0),
+                             fake.dump_wait(flags=3, confidence=2, address=32, holder=2, holder_frame=0, type="RLock", name="b")],
+    "waits-for-itself": [fake.dump_thread(frames=()), fake.dump_wait(flags=3, confidence=1, holder=2, holder_frame=0)],
+    "waits-for-nobody": [fake.dump_wait()],
+    "waits-nasty": [fake.dump_thread(frames=()), fake.dump_wait(kind=6, flags=0xff, pid=1, call="flock", type=NASTY, name=NASTY, path=NASTY,
+                                                               local=NASTY, peer=NASTY, command=NASTY)],
     "unknown-code": [fake.dump_thread(frames=((7, 1),))],
 }
 

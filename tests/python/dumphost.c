@@ -74,6 +74,13 @@ static PyObject *message(const struct msg *m)
 	case MSG_DUMP_LOCAL:
 		return Py_BuildValue("(sINN)", "local", m->dump_local.frame,
 			text(m->dump_local.name), text(m->dump_local.value));
+	case MSG_DUMP_WAIT:
+		return Py_BuildValue("(s{s:s,s:i,s:s,s:I,s:I,s:K,s:N,s:N,s:N,s:I,s:I})", "wait", "kind",
+			wait_name(m->dump_wait.kind), "flags", m->dump_wait.flags, "confidence",
+			confidence_name(m->dump_wait.confidence), "holder", m->dump_wait.holder, "line",
+			m->dump_wait.holder_line, "address", m->dump_wait.address, "call", text(m->dump_wait.call),
+			"type", text(m->dump_wait.type), "name", text(m->dump_wait.name), "fd", m->dump_wait.fd, "pid",
+			m->dump_wait.pid);
 	case MSG_DUMP_END:
 		return Py_BuildValue("(s{s:I,s:I,s:i})", "end", "id", m->dump_end.id, "omitted",
 			m->dump_end.omitted_threads, "cut", m->dump_end.cut);

@@ -49,6 +49,9 @@ class Dump:
                 last["stack"] = [self.codes[code] + (line, self.sources.get((code, line), ""))
                                  for code, line in last["frames"]]
                 self.threads.append(last)
+            elif kind == "wait":
+                assert "wait" not in last
+                last["wait"] = rest[0]
             elif kind == "local":
                 assert rest[0] < len(last["frames"])
                 last["locals"].append(tuple(rest))

@@ -76,6 +76,15 @@ static const struct sample samples[] = {
 		0x11121314, TEXT("f(x)"), TEXT("a\0b\0") } },
 		TEXT("\x4b" "\1\2\3\4" "\3" "\5\6\7\10" "\x11\x12\x13\x14" "\0\0\0\4" "f(x)"
 			"\0\0\0\4" "a\0b\0") },
+	{ { .type = MSG_DUMP_WAIT, .dump_wait = { WAIT_FOR_IO, WAIT_PROVED | WAIT_FD, WAIT_KNOWN, 0x0102030405060708,
+		0x1112131415161718, 0x2122232425262728, 0x31323334, 0x41424344, 0x51525354, 0x61626364,
+		0x7172737475767778, 0x01020304, TEXT("recv"), TEXT("TCP"), TEXT("n"), TEXT("/p"), TEXT("l"), TEXT("r"),
+		TEXT("cmd") } },
+		TEXT("\x4c" "\6" "\x11" "\2" "\1\2\3\4\5\6\7\10" "\x11\x12\x13\x14\x15\x16\x17\x18"
+			"\x21\x22\x23\x24\x25\x26\x27\x28" "\x31\x32\x33\x34" "\x41\x42\x43\x44" "\x51\x52\x53\x54"
+			"\x61\x62\x63\x64" "\x71\x72\x73\x74\x75\x76\x77\x78" "\1\2\3\4" "\0\0\0\4" "recv"
+			"\0\0\0\3" "TCP" "\0\0\0\1" "n" "\0\0\0\2" "/p" "\0\0\0\1" "l" "\0\0\0\1" "r"
+			"\0\0\0\3" "cmd") },
 };
 
 #define SAMPLES (sizeof samples / sizeof samples[0])
@@ -254,10 +263,12 @@ static void test_msg_values_out_of_range_are_refused(void **state)
 		{ MSG_DUMP_BEGIN, 5, 1, 3 },
 		{ MSG_DUMP_BEGIN, 6, 0, 1 },
 		{ MSG_DUMP_THREAD, 13, 0, 7 },
-		{ MSG_DUMP_THREAD, 14, 0, 7 },
+		{ MSG_DUMP_THREAD, 14, 0, 9 },
 		{ MSG_DUMP_END, 9, 0, 1 },
 		{ MSG_OUTPUT, 5, 1, 2 },
 		{ MSG_RESULT, 5, 0, 5 },
+		{ MSG_DUMP_WAIT, 1, 0, 9 },
+		{ MSG_DUMP_WAIT, 3, 0, 2 },
 	};
 
 	(void)state;
@@ -514,7 +525,7 @@ static void test_msg_a_full_buffer_stays_as_it_was(void **state)
 static void test_msg_names_are_the_documented_ones(void **state)
 {
 	static const char *const states[] = { "unknown", "cpu", "gil", "lock", "sleep", "io",
-		"child", "c", "?" };
+		"child", "c", "gc", "idle", "?" };
 	static const char *const reasons[] = { "?", "denied", "version", "full", "gil", "busy",
 		"stopping", "disabled", "limit", "unknown", "veto", "?" };
 	static const char *const roles[] = { "none", "stacks", "locals", "eval", "?" };
@@ -529,6 +540,12 @@ static void test_msg_names_are_the_documented_ones(void **state)
 	assert_string_equal(role_name(-1), "?");
 	assert_string_equal(reason_name(-1), "?");
 	assert_string_equal(state_name(-1), "?");
+	assert_string_equal(wait_name(WAIT_FOR_NONE), "?");
+	assert_string_equal(wait_name(WAIT_FOR_LOCK), "lock");
+	assert_string_equal(wait_name(WAIT_FOR_CHILD), "child");
+	assert_string_equal(wait_name(WAIT_FOR_CHILD + 1), "?");
+	assert_string_equal(confidence_name(WAIT_UNKNOWN), "unknown");
+	assert_string_equal(confidence_name(WAIT_KNOWN), "known");
 	assert_string_equal(msg_type_name(-1), "?");
 	assert_string_equal(msg_type_name(1000), "?");
 	assert_string_equal(msg_type_name(MSG_DUMP_BEGIN), "DUMP_BEGIN");

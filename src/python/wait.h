@@ -1,0 +1,46 @@
+/*
+ * wait.h: what each thread of a dump waits for: the kernel's part (a file, a socket, a child), and the locks of Python. Found
+ * out without the GIL, from /proc and from memory that is read so that it may be gone. No code of the program is run, and no
+ * fd of the program is read from, or used for anything that could wait.
+ */
+#ifndef PYSTUCK_PYTHON_WAIT_H
+#define PYSTUCK_PYTHON_WAIT_H
+
+#include <stdint.h>
+
+#include "frames.h"
+#include "pytext.h"
+#include "waits.h"
+
+#define WAIT_TEXTS_MAX (16u * 1024 * 1024) /* bytes of all texts of a dump */
+#define WAIT_MS 1000 /* what has not been found out by then stays unsaid */
+#define WAIT_NO_FRAME UINT32_MAX
+
+/* As in DUMP_WAIT (msg.h), where the fields are explained. */
+struct wait {
+	uint8_t kind;       /* enum wait_kind */
+	uint8_t flags;      /* WAIT_* of msg.h */
+	uint8_t confidence; /* enum wait_confidence */
+	uint32_t holder;    /* tid */
+	uint32_t holder_frame; /* innermost first; WAIT_NO_FRAME: none */
+	uint32_t holder_line;
+	uint32_t fd, pid;
+	uint64_t address, count, cpu_us, waited_us;
+	const char *call; /* static; NULL: none */
+	struct pytext_ref type, name, path, local, peer, command;
+};
+
+/* One for each thread of the dump, in its order. */
+struct wait_list {
+	struct wait *items; /* NULL: nothing is known */
+	uint32_t count;
+	struct pytext text;
+};
+
+/*
+ * No GIL. `views` says in which system call each thread was. 0, or PYSTUCK_ENOMEM. wait_free in any case.
+ */
+int wait_find(struct wait_list *l, const struct frames *f, const struct waits *w, const struct waits_view *views);
+void wait_free(struct wait_list *l);
+
+#endif

@@ -1,0 +1,195 @@
+"""What each thread waits for: the kernel's part. The line of the text and the JSON, of a program for each kind of wait."""
+
+import re
+import socket
+
+import pytest
+
+from conftest import wait_until
+
+PROGRAM = """
+import fcntl, os, select, socket, subprocess, sys, threading, time
+import pystuck
+pystuck.run_server()
+here = os.path.dirname(os.path.abspath(__file__))
+listener = socket.create_server(("127.0.0.1", 0))
+try: six = socket.create_server(("::1", 0), family=socket.AF_INET6)
+except OSError: six = None
+near = socket.create_connection(listener.getsockname())
+far, _ = listener.accept()
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.bind(("127.0.0.1", 0))
+named = socket.socket(socket.AF_UNIX); named.bind(here + "/named.sock"); named.listen()
+caller = socket.socket(socket.AF_UNIX); caller.connect(here + "/named.sock")
+called, _ = named.accept()
+one, other = socket.socketpair()
+read_end, write_end = os.pipe()
+empty_end, full_end = os.pipe()
+HOLD = ("import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); g = open(sys.argv[2], 'w'); fcntl.lockf(g, 2);"
+        "print('held', flush=True); sys.stdin.read()")
+holder = subprocess.Popen([sys.executable, "-c", HOLD, here + "/flocked", here + "/lockfed"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE)
+holder.stdout.readline()
+epoll = select.epoll()
+for fd in (read_end, near, one): epoll.register(fd, select.EPOLLIN)
+poll = select.poll(); poll.register(read_end, select.POLLIN)
+three = select.poll()
+for fd in (read_end, near, one): three.register(fd, select.POLLIN)
+flocked, lockfed = open(here + "/flocked"), open(here + "/lockfed", "w")
+def write():
+    while True: os.write(full_end, bytes(65536))
+def wait(name, what):
+    threading.Thread(target=what, name=name, daemon=True).start()
+{waits}
+print("READY", flush=True)
+sys.stdin.read()
+"""
+
+ADDRESS = r"127\.0\.0\.1:\d+"
+# name: (what the thread does, its line after the tid, its state, what "waits_for" has at least)
+WAITS = {
+    "recv": ("lambda: near.recv(1)", rf"recv on fd \d+, TCP {ADDRESS} -> {ADDRESS}, 0 bytes queued", "io",
+             {"kind": "io", "syscall": "recv", "type": "TCP", "bytes": 0}),
+    "recv a datagram": ("lambda: udp.recv(1)", rf"recv on fd \d+, UDP {ADDRESS}, 0 bytes queued", "io",
+                        {"kind": "io", "syscall": "recv", "type": "UDP"}),
+    "recv, Unix, named": ("lambda: caller.recv(1)", r"recv on fd \d+, Unix -> \S+/named\.sock, 0 bytes queued", "io",
+                          {"kind": "io", "type": "Unix"}),
+    "recv, Unix, a pair": ("lambda: one.recv(1)", r"recv on fd \d+, Unix -> pid \d+ \(\S+\), 0 bytes queued", "io",
+                           {"kind": "io", "type": "Unix"}),
+    "accept": ("lambda: listener.accept()", rf"accept on fd \d+, TCP {ADDRESS}", "io", {"kind": "io", "syscall": "accept"}),
+    "accept, Unix": ("lambda: named.accept()", r"accept on fd \d+, Unix \S+/named\.sock", "io", {"syscall": "accept", "type": "Unix"}),
+    "accept, IPv6": ("lambda: six.accept()", r"accept on fd \d+, TCP \[::1\]:\d+", "io", {"syscall": "accept", "type": "TCP"}),
+    "read a pipe": ("lambda: os.read(read_end, 1)", r"read on fd \d+, pipe:\[\d+\], 0 bytes queued", "io",
+                    {"kind": "io", "syscall": "read", "bytes": 0}),
+    "write a pipe": ("write", r"write on fd \d+, pipe:\[\d+\]", "io", {"kind": "io", "syscall": "write"}),
+    "flock": ("lambda: fcntl.flock(flocked, 2)", r"flock on fd \d+, \S+/flocked, held by pid \d+ \(\S+\)", "io",
+              {"kind": "io", "syscall": "flock"}),
+    "lockf": ("lambda: fcntl.lockf(lockfed, 2)", r"fcntl on fd \d+, \S+/lockfed, held by pid \d+ \(\S+\)", "io",
+              {"kind": "io", "syscall": "fcntl"}),
+    "epoll": ("epoll.poll", "epoll_wait on 3 fds", "io", {"kind": "io", "syscall": "epoll_wait", "fds": 3}),
+    "select": ("lambda: select.select([read_end, near], [], [])", "select on 2 fds", "io", {"syscall": "select", "fds": 2}),
+    "select of one": ("lambda: select.select([far], [], [])", rf"select on fd \d+, TCP {ADDRESS} -> {ADDRESS}", "io",
+                      {"syscall": "select", "type": "TCP"}),
+    "poll": ("three.poll", "poll on 3 fds", "io", {"syscall": "poll", "fds": 3}),
+    "poll of one": ("poll.poll", r"poll on fd \d+, pipe:\[\d+\]", "io", {"syscall": "poll"}),
+    "sleep": ("lambda: time.sleep(3600)", "sleeping", "sleep", {"kind": "sleep"}),
+    "wait for a child": ("lambda: os.waitpid(holder.pid, 0)", r"waiting for child process pid \d+ \(\S+\)", "child", {"kind": "child"}),
+    "wait for any child": ("lambda: os.waitid(os.P_ALL, 0, os.WEXITED)", "waiting for a child process", "child", {"kind": "child"}),
+}
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+if not has_ipv6():
+    del WAITS["accept, IPv6"]
+
+
+def heads(text):
+    """What the text says of each thread, by name."""
+    return {m[1]: m[2] for m in re.finditer(r"^<\w+\(([^\n]*), started[^\n]*\)>  tid \d+, ([^\n]*)$", text, re.M)}
+
+
+def program_of(start, python, waits):
+    lines = "\n".join(f"wait({name!r}, {what[0]})" for name, what in waits.items())
+    return start(python, PROGRAM.replace("{waits}", lines))
+
+
+def test_each_wait_in_the_kernel_has_its_line(python, start, client, dump):
+    program = program_of(start, python, WAITS)
+
+    def wrong():
+        said = heads(client("--socket", program.socket, "--no-repl").out)
+        return {name: said.get(name) for name, (_, line, *_) in WAITS.items()
+                if not re.fullmatch(line + r"(, for [\d.]+ s)?(, CPU [\d.]+ s)?", said.get(name, ""))}
+
+    wait_until(lambda: not wrong(), "each thread waits", lambda: str(wrong()))
+    threads = {t["name"]: t for t in dump(program)["threads"]}
+    for name, (_, _, state, want) in WAITS.items():
+        got = threads[name]["waits_for"]
+        assert threads[name]["state"] == state and want.items() <= got.items(), (name, threads[name]["state"], got)
+        assert threads[name]["os_name"] and threads[name].get("cpu_seconds", 0) >= 0
+    pids = {threads[name]["waits_for"]["pid"] for name in ("flock", "lockf", "wait for a child")}
+    assert len(pids) == 1, "all three are about the one child"
+    recv = threads["recv"]["waits_for"]
+    assert recv["local"] == threads["select of one"]["waits_for"]["peer"] and recv["peer"].startswith("127.0.0.1:")
+
+
+def test_a_connect_says_whom_it_wants(one_python, start, client):
+    """A Unix socket whose queue is full: connect waits there, and the address is known from the call alone."""
+    program = start(one_python, """
+import os, socket, sys, threading, pystuck
+pystuck.run_server()
+path = os.path.dirname(os.path.abspath(__file__)) + "/full.sock"
+listener = socket.socket(socket.AF_UNIX); listener.bind(path); listener.listen(0)
+kept = []
+while True:
+    s = socket.socket(socket.AF_UNIX); s.setblocking(False); kept.append(s)
+    try: s.connect(path)
+    except BlockingIOError: break
+last = socket.socket(socket.AF_UNIX)
+threading.Thread(target=lambda: last.connect(path), name="caller", daemon=True).start()
+print("READY", flush=True)
+sys.stdin.read()
+""")
+
+    def said():
+        return heads(client("--socket", program.socket, "--no-repl").out).get("caller", "")
+
+    wait_until(lambda: re.match(r"connect on fd \d+, Unix -> \S+/full\.sock$", said().split(", for")[0]), "connect waits", said)
+
+
+def test_an_fd_that_was_closed_meanwhile_is_not_described_as_another(one_python, start, dump):
+    """The thread waits on a socket whose number has become a file's: what the number stands for now is what is said, or nothing."""
+    program = start(one_python, """
+import os, socket, sys, threading, time, pystuck
+pystuck.run_server()
+a, b = socket.socketpair()
+number = a.fileno()
+threading.Thread(target=lambda: os.read(number, 1), name="reader", daemon=True).start()
+print("READY", flush=True)
+sys.stdin.readline()
+fd = os.open(__file__, os.O_RDONLY)
+os.dup2(fd, number)
+print("CHANGED", flush=True)
+sys.stdin.read()
+""")
+
+    def waits():
+        return [t["waits_for"] for t in dump(program)["threads"] if t["name"] == "reader"][0]
+
+    wait_until(lambda: (waits() or {}).get("type") == "Unix", "the reader waits")
+    program.say("")
+    program.out.until("CHANGED")
+    now = waits()
+    assert now["syscall"] == "read" and "type" not in now and "peer" not in now, now
+    assert program.alive()
+
+
+@pytest.mark.parametrize("dumpable", [True, False])
+def test_a_process_that_is_not_dumpable_says_less_and_nothing_wrong(one_python, start, dump, dumpable):
+    program = start(one_python, """
+import ctypes, os, sys, threading, pystuck
+pystuck.run_server()
+r, w = os.pipe()
+threading.Thread(target=lambda: os.read(r, 1), name="reader", daemon=True).start()
+ctypes.CDLL(None).prctl(4, %d)
+print("READY", flush=True)
+sys.stdin.read()
+""" % dumpable)
+
+    def reader():
+        return [t for t in dump(program)["threads"] if t["name"] == "reader"][0]
+
+    wait_until(lambda: reader()["state"] == "io", "the reader waits", lambda: str(reader()))
+    waits = reader()["waits_for"]
+    assert waits["kind"] == "io"
+    if dumpable:
+        assert waits["syscall"] == "read" and waits["path"].startswith("pipe:")
+    else:
+        assert "path" not in waits or waits["path"].startswith("pipe:")
