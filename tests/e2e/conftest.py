@@ -139,7 +139,7 @@ class Program:
         self.path.write_text(script)
         self.environment = program_env(directory, env)
         self.process = subprocess.Popen(
-            [*UNDER, *prefix, python, *args, str(self.path)], env=self.environment, cwd=cwd or self.directory,
+            [*prefix, *UNDER, python, *args, str(self.path)], env=self.environment, cwd=cwd or self.directory,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1, **popen)
         self.out = Lines(self.process.stdout)
         self.err = Lines(self.process.stderr)
