@@ -16,6 +16,7 @@
 #include "dump.h"
 #include "eval.h"
 #include "find.h"
+#include "inject.h"
 #include "json.h"
 #include "keyfile.h"
 #include "options.h"
@@ -76,6 +77,17 @@ static int key_path(const struct options *o, char path[static PATH_MAX], struct 
 		"a new key)");
 }
 
+/* The server of the process, which gets one if it has none. */
+static int locate_or_inject(const struct options *o, struct addr *a, int *fd, int may_ask, struct diag *d)
+{
+	int rc = find_pid(a, fd, o->inject, may_ask, d);
+
+	if (rc != PYSTUCK_ENOENT)
+		return rc;
+	rc = inject_server(o->inject, o->timeout_ms, d);
+	return rc != 0 ? rc : find_pid(a, fd, o->inject, may_ask, d);
+}
+
 /* Where the server is. *fd is dialled already when the search did so, else -1. */
 static int locate(const struct client *cl, struct addr *a, int *fd, struct diag *d)
 {
@@ -89,6 +101,8 @@ static int locate(const struct client *cl, struct addr *a, int *fd, struct diag 
 		return addr_unix(a, o->socket, d);
 	if (o->pid != 0)
 		return find_pid(a, fd, o->pid, may_ask, d);
+	if (o->inject != 0)
+		return locate_or_inject(o, a, fd, may_ask, d);
 	if (o->unit != NULL)
 		return find_unit(a, fd, o->unit, may_ask, d);
 	return find_one(a, fd, may_ask, d);

@@ -17,6 +17,7 @@
 enum {
 	OPT_SOCKET = 256,
 	OPT_PID,
+	OPT_INJECT,
 	OPT_UNIT,
 	OPT_KEY,
 	OPT_KEYGEN,
@@ -35,6 +36,7 @@ enum {
 static const struct option long_options[] = {
 	{"socket", required_argument, NULL, OPT_SOCKET},
 	{"pid", required_argument, NULL, OPT_PID},
+	{"inject", required_argument, NULL, OPT_INJECT},
 	{"unit", required_argument, NULL, OPT_UNIT},
 	{"key", required_argument, NULL, OPT_KEY},
 	{"keygen", required_argument, NULL, OPT_KEYGEN},
@@ -63,6 +65,7 @@ static const char help[] =
 	"Which program (default: the one server on this machine, or a choice of them)\n"
 	"  --socket PATH       the server with this Unix socket\n"
 	"  --pid PID           the server of this process\n"
+	"  --inject PID        the same, and makes one if there is none (Python 3.14+)\n"
 	"  --unit NAME         the server of this unit of systemd (app: app.service)\n"
 	"  host [port]         over TCP (default port: 6666)\n"
 	"  --list              list the servers on this machine that you may reach\n"
@@ -98,14 +101,14 @@ const char *options_help(void)
 	return help;
 }
 
-static int parse_pid(pid_t *pid, const char *text, struct diag *d)
+static int parse_pid(pid_t *pid, const char *option, const char *text, struct diag *d)
 {
 	char *end = NULL;
 
 	errno = 0;
 	long v = strtol(text, &end, 10);
 	if (errno != 0 || end == text || *end != '\0' || v <= 0 || v > INT32_MAX)
-		return diag_set(d, PYSTUCK_EINVAL, 0, "--pid %s: not a process id", text);
+		return diag_set(d, PYSTUCK_EINVAL, 0, "%s %s: not a process id", option, text);
 	*pid = (pid_t)v;
 	return 0;
 }
@@ -145,7 +148,9 @@ static int take(struct options *o, int opt, const char *arg, struct diag *d)
 		o->socket = arg;
 		return 0;
 	case OPT_PID:
-		return parse_pid(&o->pid, arg, d);
+		return parse_pid(&o->pid, "--pid", arg, d);
+	case OPT_INJECT:
+		return parse_pid(&o->inject, "--inject", arg, d);
 	case OPT_UNIT:
 		o->unit = arg;
 		return 0;
@@ -237,12 +242,12 @@ static int parse_positionals(struct options *o, int argc, char **argv, struct di
 
 static int contradiction(const struct options *o, struct diag *d)
 {
-	int places = (o->socket != NULL) + (o->pid != 0) + (o->unit != NULL) + (o->host != NULL);
+	int places = (o->socket != NULL) + (o->pid != 0) + (o->inject != 0) + (o->unit != NULL) + (o->host != NULL);
 	const char *text = NULL;
 
 	if (places > 1)
-		text = "--socket, --pid, --unit and a host each say where the server is: give one "
-		       "of them";
+		text = "--socket, --pid, --inject, --unit and a host each say where the server is: give "
+		       "one of them";
 	else if (o->keygen != NULL &&
 		 (places > 0 || o->command != NULL || o->action == OPTIONS_LIST))
 		text = "--keygen only makes a key file: leave out what is about a server";

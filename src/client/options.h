@@ -24,6 +24,7 @@ struct options {
 	enum options_action action;
 	const char *socket; /* NULL: not given */
 	pid_t pid;          /* 0: not given */
+	pid_t inject;       /* 0: not given */
 	const char *unit;   /* NULL: not given */
 	const char *host;   /* NULL: no TCP */
 	uint16_t port;

@@ -37,10 +37,22 @@ collect_ignore = [] if WITHOUT_EVAL else ["test_no_eval.py"]
 
 def pytest_configure(config):
     isolate()
+    config.addinivalue_line("markers", "since(major, minor): for this Python and later ones")
+    config.addinivalue_line("markers", "before(major, minor): for earlier Pythons")
     config.addinivalue_line("markers", "evaluates: the test uses evaluations, besides what it is about")
 
 
+def is_for_version(item):
+    """What only newer, or only older, Pythons can do is no test of the others."""
+    since, before = item.get_closest_marker("since"), item.get_closest_marker("before")
+    if not (since or before):
+        return True
+    version = tuple(map(int, VERSIONS[item.callspec.params["python"]].split(".")[:2]))
+    return (not since or version >= since.args) and (not before or version < before.args)
+
+
 def pytest_collection_modifyitems(config, items):
+    items[:] = filter(is_for_version, items)
     if WITHOUT_EVAL:
         items[:] = [item for item in items if not item.get_closest_marker("evaluates")]
 

@@ -233,6 +233,7 @@ def test_a_function_that_raises_is_told_of_once_and_nobody_else_is_bothered(pyth
     program = called(start, python, "raise ValueError('broken')")
     for _ in range(3):
         assert ask(program, "1+1").out == "2\n"
+    program.err.until("ValueError: broken")  # an exit does not wait for a long traceback
     program.process.stdin.close()
     assert program.wait() == 0
     assert program.stderr().count("ValueError: broken") == 1

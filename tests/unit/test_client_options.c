@@ -113,6 +113,7 @@ static void test_options_that_contradict_each_other_are_refused(void **state)
 	assert_int_equal(parse(&o, &d, "--socket", "s", "--pid", "1", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--socket", "s", "host", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--pid", "1", "host", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--inject", "1", "--pid", "1", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--unit", "app", "--pid", "1", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--unit", "app", "--list", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--list", "host", NULL), PYSTUCK_EINVAL);
@@ -148,6 +149,7 @@ static void test_options_mistakes_name_the_word_and_the_help(void **state)
 	assert_int_equal(parse(&o, &d, "a", "1", "b", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--color=blue", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--pid", "12x", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--inject", "0", NULL), PYSTUCK_EINVAL);
 }
 
 static void test_options_help_fits_a_small_terminal(void **state)
