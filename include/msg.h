@@ -113,6 +113,7 @@ struct msg_dump {
 };
 
 #define EVAL_INTERACTIVE 0x01	/* an input that could go on is answered RESULT_INCOMPLETE instead of run */
+#define EVAL_PROMPT 0x02	/* for a person: values are laid out; ? and % commands; a semicolon at the end silences */
 
 struct msg_eval {
 	uint32_t id;
@@ -277,7 +278,7 @@ struct msg_dump_end {
 
 struct msg_output {
 	uint32_t id;		/* of the evaluation */
-	uint8_t stream;		/* 1 stdout, 2 stderr */
+	uint8_t stream;		/* 1 stdout, 2 stderr, 3 a text to be read, such as help */
 	struct span text;	/* whole UTF-8 characters */
 };
 

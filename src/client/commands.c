@@ -140,6 +140,16 @@ static const struct command commands[] = {
 	{"quit()", run_quit},
 };
 
+int commands_has(const char *line)
+{
+	size_t len = strcspn(line, " \t");
+
+	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+		if (strlen(commands[i].name) == len && memcmp(commands[i].name, line, len) == 0)
+			return 1;
+	return 0;
+}
+
 int commands_run(const struct commands_context *x, const char *line, struct diag *d)
 {
 	size_t len = strcspn(line, " \t");

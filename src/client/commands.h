@@ -20,6 +20,8 @@ struct commands_context {
 	int *sig;
 };
 
+/* 1 when the first word of the line is a command of the client's own; what else begins with % is the server's. */
+int commands_has(const char *line);
 /*
  * Runs a line that begins with % or is exit, quit, exit(), quit(), without spaces around it. 0;
  * one of COMMANDS_*; or an error after which the connection is of no more use.

@@ -7,6 +7,8 @@
 
 #include "connect.h"
 
+#define EVAL_READING 3 /* the stream of texts to be read */
+
 /* How long an interrupted evaluation may take to end before the user hears of it. */
 #define EVAL_GRACE_MS 1000
 
@@ -27,7 +29,7 @@ struct eval {
 	int64_t deadline; /* CONNECT_NEVER: none */
 	int at_prompt;    /* 1: a second Ctrl-C lets go of the evaluation; 0: it ends the client */
 	void *context;
-	/* What the code printed: 1 stdout, 2 stderr; raw. Not 0: nobody reads it any more. */
+	/* What the code printed: 1 stdout, 2 stderr, EVAL_READING; raw. Not 0: nobody reads it any more. */
 	int (*output)(void *context, int stream, struct span text);
 	/* Nothing more for now: a good moment to flush. Not 0: as above. */
 	int (*idle)(void *context);

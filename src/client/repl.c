@@ -15,11 +15,14 @@
 #include "complete.h"
 #include "eval.h"
 #include "lineedit.h"
+#include "pager.h"
 #include "signals.h"
 #include "status.h"
 
 #define REPL_PROMPT 32
 #define REPL_INDENT 256 /* bytes of indentation that a server may put into the line */
+#define REPL_COLUMNS 80     /* what values are laid out for, unless the terminal is narrower */
+#define REPL_READING_MAX (8u << 20)
 #define COLOR_IN "\033[32m"
 #define COLOR_OUT "\033[31m"
 #define COLOR_OFF "\033[0m"
@@ -34,6 +37,8 @@ struct repl {
 	struct buf input;         /* lines typed so far; newline between them */
 	int more;                 /* the input goes on: continuation prompt */
 	char indent[REPL_INDENT]; /* what the continuation line begins with */
+	struct buf reading;       /* a text to be read, of the evaluation that runs */
+	int told_columns;         /* the width that the server lays values out for */
 	struct buf unasked;       /* what was typed when Tab found what only running code can tell */
 	int done;                 /* the loop ends with `status` */
 	int status;
@@ -251,6 +256,11 @@ static int on_output(void *context, int stream, struct span text)
 {
 	struct repl *r = context;
 
+	if (stream == EVAL_READING) {
+		/* What does not fit is left out: nobody reads that much. */
+		(void)buf_put(&r->reading, text.data, text.len);
+		return 0;
+	}
 	out_flush(stream == 2 ? r->out : &r->err);
 	out_safe(stream == 2 ? &r->err : r->out, text, TEXT_BLOCK);
 	recover(r->out);
@@ -279,6 +289,17 @@ static void on_interrupted(void *context)
 	out_text(r->out, "\n");
 	out_flush(r->out);
 	r->err.column0 = 1;
+}
+
+static void show_reading(struct repl *r)
+{
+	int rows, columns;
+
+	if (buf_len(&r->reading) == 0)
+		return;
+	lineedit_size(&rows, &columns);
+	pager_show(r->out, buf_span(&r->reading), rows);
+	buf_clear(&r->reading);
 }
 
 static void show_value(struct repl *r, struct span text)
@@ -349,6 +370,7 @@ static void show_result(struct repl *r, const struct msg_result *result)
 		take_indent(r, result->text);
 		return;
 	}
+	show_reading(r);
 	if (result->status == RESULT_VALUE)
 		show_value(r, result->text);
 	else if (result->text.len > 0)
@@ -400,10 +422,38 @@ static void eval_ended(struct repl *r, const struct eval *e, int end, const stru
 	}
 }
 
+static int on_nothing(void *context, int stream, struct span text)
+{
+	(void)context;
+	(void)stream;
+	(void)text;
+	return 0;
+}
+
+/* Values are laid out for 80 columns; a narrower terminal is told of. 0, or the end of the session. */
+static int tell_columns(struct repl *r, struct diag *d)
+{
+	struct eval e = {.id = r->next_id, .deadline = CONNECT_NEVER, .at_prompt = 1, .context = r, .output = on_nothing, .idle = on_idle};
+	int rows, columns, rc;
+	char text[32];
+
+	lineedit_size(&rows, &columns);
+	if (columns > REPL_COLUMNS)
+		columns = REPL_COLUMNS;
+	if (columns == r->told_columns)
+		return 0;
+	r->told_columns = columns;
+	r->next_id++;
+	snprintf(text, sizeof text, "%%columns %d", columns);
+	rc = eval_ask(r->c, e.id, EVAL_PROMPT, r->cell, span_text(text), d);
+	if (rc == 0)
+		rc = eval_await(r->c, &e, d);
+	return rc < 0 ? rc : 0;
+}
+
 static void evaluate(struct repl *r)
 {
 	struct eval e = {
-		.id = r->next_id++,
 		.deadline = CONNECT_NEVER,
 		.at_prompt = 1,
 		.context = r,
@@ -413,9 +463,14 @@ static void evaluate(struct repl *r)
 	};
 	struct diag d = {0};
 
+	if (tell_columns(r, &d) != 0) {
+		fail(r, &d);
+		return;
+	}
+	e.id = r->next_id++;
 	if (r->o->eval_timeout_ms > 0)
 		e.deadline = connect_clock() + r->o->eval_timeout_ms;
-	int end = eval_ask(r->c, e.id, EVAL_INTERACTIVE, r->cell, buf_span(&r->input), &d);
+	int end = eval_ask(r->c, e.id, EVAL_INTERACTIVE | EVAL_PROMPT, r->cell, buf_span(&r->input), &d);
 	if (end == PYSTUCK_EINVAL) {
 		out_notice("%s", d.text);
 		forget_input(r);
@@ -453,7 +508,7 @@ static int is_command(const char *line)
 	size_t blank = strspn(line, " \t");
 
 	if (line[blank] == '%')
-		return 1;
+		return commands_has(line + blank);
 	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
 		size_t len = strlen(words[i]);
 
@@ -542,6 +597,8 @@ int repl_run(struct connection *c, const struct repl_options *o, int *sig)
 	out_init(&r.err, STDERR_FILENO);
 	buf_init(&r.input, MSG_TEXT_MAX);
 	buf_init(&r.unasked, MSG_TEXT_MAX);
+	buf_init(&r.reading, REPL_READING_MAX);
+	r.told_columns = REPL_COLUMNS;
 	signals_catch(1);
 	lineedit_open();
 	while (!r.done)
@@ -551,6 +608,7 @@ int repl_run(struct connection *c, const struct repl_options *o, int *sig)
 	out_free(&r.err);
 	buf_free(&r.input);
 	buf_free(&r.unasked);
+	buf_free(&r.reading);
 	*sig = r.sig;
 	return r.status;
 }

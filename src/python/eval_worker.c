@@ -119,6 +119,7 @@ static void run_request(
 		.len = r->len,
 		.cell = r->cell,
 		.interactive = (r->flags & EVAL_INTERACTIVE) != 0,
+		.prompt = (r->flags & EVAL_PROMPT) != 0,
 		.who = s->who};
 
 	if (!has_space(s)) {

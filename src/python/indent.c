@@ -87,6 +87,8 @@ void indent_scan(struct indent *out, const char *text, size_t len)
 		out->white++;
 	out->indented = out->white > 0 && out->line + out->white < s.end;
 	out->in_string = scan_all(&s);
+	out->depth = s.depth;
+	out->last = s.last;
 	out->opens = !out->in_string && s.depth == 0 && s.last == ':';
 }
 

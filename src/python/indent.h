@@ -13,6 +13,8 @@ struct indent {
 	int indented;     /* it begins with white space, and is not empty */
 	int opens;        /* it ends with the colon of a block */
 	int in_string;    /* it ends inside a triple-quoted string */
+	int depth;        /* brackets that are open */
+	char last;        /* the last character of the last line that means something; 0: none */
 };
 
 void indent_scan(struct indent *out, const char *text, size_t len);

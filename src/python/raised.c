@@ -84,6 +84,22 @@ int raised_keep_source(struct raised_sources *s, PyObject *file, PyObject *sourc
 	return 0;
 }
 
+PyObject *raised_source(const struct raised_sources *s, PyObject *file)
+{
+	PyObject *kept, *newline, *text = NULL;
+
+	kept = PyUnicode_CheckExact(file) ? PyDict_GetItemWithError(s->by_file, file) : NULL;
+	PyErr_Clear();
+	if (kept == NULL || !PyTuple_Check(kept))
+		return Py_XNewRef(kept);
+	newline = PyUnicode_FromString("\n");
+	if (newline != NULL)
+		text = PyUnicode_Join(newline, PyTuple_GET_ITEM(kept, 2));
+	PyErr_Clear();
+	Py_XDECREF(newline);
+	return text;
+}
+
 /* --- linecache ------------------------------------------------------------ */
 
 /* (length, None, lines, file): None for the time of change means that linecache never looks for

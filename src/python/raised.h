@@ -15,6 +15,8 @@ struct raised_sources {
 
 /* The GIL is held in all of these. */
 int raised_sources_init(struct raised_sources *s); /* 0, or -1 with an exception */
+/* The source of the cell with this file's name, a new reference; NULL without an exception: there is none. */
+PyObject *raised_source(const struct raised_sources *s, PyObject *file);
 void raised_sources_clear(struct raised_sources *s);
 /* 0, or -1 with an exception. */
 int raised_keep_source(struct raised_sources *s, PyObject *file, PyObject *source);

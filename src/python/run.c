@@ -8,19 +8,29 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "cell.h"
 #include "compat_eval.h"
+#include "gil.h"
+#include "help.h"
 #include "modules.h"
+#include "pretty.h"
+#include "prompt.h"
 #include "raised.h"
 #include "text.h"
 
-#define OUT_MAX 1000 /* values that `Out` keeps: the oldest go first */
+#define OUT_MAX 1000 /* values that `Out` keeps, and sources of `In`: the oldest go first */
+#define PRETTY_BYTES (8u << 20) /* of a value's text before it is cut to RUN_TEXT_MAX */
+#define INPUT_MAX 65536 /* characters of a source that is kept there */
 #define CUT_MARK "\n  ... %zu bytes left out ...\n"
 
 struct run_space {
 	PyObject *names; /* the namespace: the globals of every cell */
 	PyObject *out;   /* what `Out` was at the start, whatever it is now */
+	PyObject *in;    /* the same of `In` */
+	PyObject *last;  /* the source of the last cell, for `_i`; NULL before the first */
+	size_t width;    /* of the client's terminal */
 	struct raised_sources sources;
 };
 
@@ -49,7 +59,8 @@ static int fill_names(struct run_space *s, PyObject *extra)
 		set_new(n, "_", Py_NewRef(Py_None)) != 0 ||
 		set_new(n, "__", Py_NewRef(Py_None)) != 0 ||
 		set_new(n, "___", Py_NewRef(Py_None)) != 0 ||
-		set_new(n, "Out", Py_NewRef(s->out)) != 0)
+		set_new(n, "Out", Py_NewRef(s->out)) != 0 ||
+		set_new(n, "In", Py_NewRef(s->in)) != 0 || set_new(n, "help", help_new()) != 0)
 		return -1;
 	return extra != NULL ? PyDict_Update(n, extra) : 0;
 }
@@ -64,7 +75,9 @@ struct run_space *run_space_new(PyObject *extra)
 	}
 	s->names = PyDict_New();
 	s->out = PyDict_New();
-	if (s->names != NULL && s->out != NULL && raised_sources_init(&s->sources) == 0 &&
+	s->in = PyDict_New();
+	s->width = PROMPT_WIDTH;
+	if (s->names != NULL && s->out != NULL && s->in != NULL && raised_sources_init(&s->sources) == 0 &&
 		fill_names(s, extra) == 0)
 		return s;
 	PyObject *failed = compat_take_raised();
@@ -90,30 +103,60 @@ static int is_private(PyObject *names)
 	return Py_REFCNT(names) == references;
 }
 
+/*
+ * Takes the first `count` of Out or In away, and their names _3 or _i3, unless the user has put something else there. No exception
+ * is set afterwards.
+ */
+static void forget_numbered(struct run_space *s, PyObject *dict, const char *format, Py_ssize_t count)
+{
+	PyObject *numbers = PySequence_List(dict);
+
+	for (Py_ssize_t i = 0; numbers != NULL && i < count && i < PyList_GET_SIZE(numbers); i++) {
+		PyObject *number = PyList_GET_ITEM(numbers, i), *name = NULL;
+		PyObject *value = Py_XNewRef(PyDict_GetItemWithError(dict, number));
+
+		if (value != NULL && PyLong_CheckExact(number))
+			name = PyUnicode_FromFormat(format, number);
+		if (name != NULL && PyDict_GetItemWithError(s->names, name) == value)
+			(void)PyDict_DelItem(s->names, name);
+		if (value != NULL)
+			(void)PyDict_DelItem(dict, number);
+		PyErr_Clear();
+		Py_XDECREF(name);
+		Py_XDECREF(value);
+	}
+	PyErr_Clear();
+	Py_XDECREF(numbers);
+}
+
 /* What only a prompt has a use for. The rest of the namespace may be in use by functions that live
  * on in the program. */
 static void drop_results(struct run_space *s)
 {
-	static const char *const results[] = {"_", "__", "___", "Out"};
+	static const char *const results[] = {"_", "__", "___", "_i", "_ii", "_iii", "Out", "In", "help"};
 
+	forget_numbered(s, s->out, "_%S", PyDict_GET_SIZE(s->out));
+	forget_numbered(s, s->in, "_i%S", PyDict_GET_SIZE(s->in));
 	for (size_t i = 0; i < sizeof results / sizeof *results; i++)
 		if (PyDict_DelItemString(s->names, results[i]) != 0)
 			PyErr_Clear();
-	if (s->out != NULL)
-		PyDict_Clear(s->out);
+	PyDict_Clear(s->out);
+	PyDict_Clear(s->in);
 }
 
 void run_space_free(struct run_space *s)
 {
 	if (s == NULL)
 		return;
-	if (s->names != NULL) {
+	if (s->names != NULL && s->out != NULL && s->in != NULL) {
 		drop_results(s);
 		if (is_private(s->names))
 			PyDict_Clear(s->names);
 	}
 	Py_CLEAR(s->names);
 	Py_CLEAR(s->out);
+	Py_CLEAR(s->in);
+	Py_CLEAR(s->last);
 	raised_sources_clear(&s->sources);
 	PyErr_Clear();
 	free(s);
@@ -256,16 +299,52 @@ static void take_exception(struct run_space *s, const int *interrupted, struct r
 
 /* --- values --------------------------------------------------------------- */
 
-/* A quarter of `Out` at once: finding the oldest takes longer the more of its oldest are gone. */
-static int drop_oldest(PyObject *out)
+/* Out[number] and _number. A quarter at once is dropped: finding the oldest takes longer the more of the oldest are gone. */
+static int keep_numbered(struct run_space *s, PyObject *dict, PyObject *number, PyObject *value, const char *format)
 {
-	PyObject *numbers = PySequence_List(out);
-	int rc = numbers != NULL ? 0 : -1;
+	PyObject *name = PyUnicode_FromFormat(format, number);
+	int rc = name != NULL ? PyDict_SetItem(s->names, name, value) : -1;
 
-	for (Py_ssize_t i = 0; rc == 0 && i < PyList_GET_SIZE(numbers) / 4; i++)
-		if (PyDict_Contains(out, PyList_GET_ITEM(numbers, i)) == 1)
-			rc = PyDict_DelItem(out, PyList_GET_ITEM(numbers, i));
-	Py_XDECREF(numbers);
+	if (rc == 0)
+		rc = PyDict_SetItem(dict, number, value);
+	if (rc == 0 && PyDict_GET_SIZE(dict) > OUT_MAX)
+		forget_numbered(s, dict, format, OUT_MAX / 4);
+	Py_XDECREF(name);
+	return rc;
+}
+
+/* `first` moves on to `second`, that to `third`, and the value takes its place. */
+static int move_on(PyObject *names, const char *const three[3], PyObject *value)
+{
+	PyObject *one = Py_XNewRef(PyDict_GetItemString(names, three[0]));
+	PyObject *two = Py_XNewRef(PyDict_GetItemString(names, three[1]));
+	int rc = -1;
+
+	if ((two == NULL || PyDict_SetItemString(names, three[2], two) == 0) &&
+		(one == NULL || PyDict_SetItemString(names, three[1], one) == 0))
+		rc = PyDict_SetItemString(names, three[0], value);
+	Py_XDECREF(one);
+	Py_XDECREF(two);
+	return rc;
+}
+
+/* What was typed, for In and _i3; and what was typed before it, for _i. */
+static int keep_input(struct run_space *s, PyObject *source, uint32_t cell)
+{
+	static const char *const names[] = {"_i", "_ii", "_iii"};
+	PyObject *number;
+	int rc;
+
+	if (PyUnicode_GetLength(source) > INPUT_MAX)
+		return 0;
+	number = PyLong_FromUnsignedLong(cell);
+	if (number == NULL)
+		return -1;
+	rc = s->last != NULL ? move_on(s->names, names, s->last) : 0;
+	Py_XSETREF(s->last, Py_NewRef(source));
+	if (rc == 0)
+		rc = keep_numbered(s, s->in, number, source, "_i%S");
+	Py_DECREF(number);
 	return rc;
 }
 
@@ -273,39 +352,31 @@ static int drop_oldest(PyObject *out)
  * with an exception. */
 static int keep_value(struct run_space *s, PyObject *value, uint32_t cell)
 {
-	PyObject *number = PyLong_FromUnsignedLong(cell), *one, *two;
-	int rc = -1;
+	static const char *const names[] = {"_", "__", "___"};
+	PyObject *number = PyLong_FromUnsignedLong(cell);
+	int rc;
 
 	if (number == NULL)
 		return -1;
-	one = Py_XNewRef(PyDict_GetItemString(s->names, "_"));
-	two = Py_XNewRef(PyDict_GetItemString(s->names, "__"));
-	if ((two == NULL || PyDict_SetItemString(s->names, "___", two) == 0) &&
-		(one == NULL || PyDict_SetItemString(s->names, "__", one) == 0) &&
-		PyDict_SetItemString(s->names, "_", value) == 0)
-		rc = PyDict_SetItem(s->out, number, value);
-	if (rc == 0 && PyDict_GET_SIZE(s->out) > OUT_MAX)
-		rc = drop_oldest(s->out);
-	Py_XDECREF(one);
-	Py_XDECREF(two);
+	rc = move_on(s->names, names, value);
+	if (rc == 0)
+		rc = keep_numbered(s, s->out, number, value, "_%S");
 	Py_DECREF(number);
 	return rc;
 }
 
-/* "<repr of Foo object at 0x7f.. raised ValueError: x>" for the exception that is set. */
-static PyObject *repr_failed(PyObject *value)
+/* Laid out for a person. 0, or -1 with an exception. */
+static int take_pretty(struct run_space *s, PyObject *value, const int *interrupted, struct run_result *result)
 {
-	PyObject *raised = compat_take_raised();
-	PyObject *line = raised != NULL ? raised_line(raised) : NULL;
-	PyObject *text = NULL;
+	struct buf text;
+	int rc, cut = 0;
 
-	if (line != NULL)
-		text = PyUnicode_FromFormat("<repr of %s object at %p raised %U>",
-			Py_TYPE(value)->tp_name, (void *)value, line);
-	PyErr_Clear();
-	Py_XDECREF(line);
-	Py_XDECREF(raised);
-	return text;
+	buf_init(&text, PRETTY_BYTES);
+	rc = pretty_put(&text, value, s->width, interrupted, &cut);
+	if (rc == 0)
+		copy_text(result, buf_span(&text));
+	buf_free(&text);
+	return rc;
 }
 
 static void take_value(struct run_space *s, const struct run_request *r, PyObject *value,
@@ -321,13 +392,18 @@ static void take_value(struct run_space *s, const struct run_request *r, PyObjec
 		take_exception(s, interrupted, result);
 		return;
 	}
+	if (r->prompt) {
+		if (take_pretty(s, value, interrupted, result) != 0)
+			take_exception(s, interrupted, result);
+		return;
+	}
 	text = PyObject_Repr(value);
 	if (text == NULL && *interrupted && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
 		take_exception(s, interrupted, result);
 		return;
 	}
 	if (text == NULL)
-		text = repr_failed(value);
+		text = pretty_failed(value);
 	if (text != NULL)
 		copy_str(result, text, copy_text);
 	else
@@ -402,8 +478,41 @@ static PyObject *execute(struct run_space *s, const struct cell *c)
 				: Py_NewRef(Py_None);
 }
 
-/* 0 when it has been run or is incomplete, -1 with an exception. */
-static int run_cell(struct run_space *s, const struct run_request *r, PyObject *source,
+/* What it took, to standard output, as IPython says it. */
+static void say_time(uint64_t began, const struct rusage *before)
+{
+	struct rusage after;
+	char text[160];
+	double user, system;
+
+	getrusage(RUSAGE_THREAD, &after);
+	user = (double)(after.ru_utime.tv_sec - before->ru_utime.tv_sec) * 1e3 +
+	       (double)(after.ru_utime.tv_usec - before->ru_utime.tv_usec) / 1e3;
+	system = (double)(after.ru_stime.tv_sec - before->ru_stime.tv_sec) * 1e3 +
+		 (double)(after.ru_stime.tv_usec - before->ru_stime.tv_usec) / 1e3;
+	snprintf(text, sizeof text, "CPU times: user %.3f ms, sys: %.3f ms, total: %.3f ms\nWall time: %.3f ms\n", user, system,
+		user + system, (double)(gil_now_ns() - began) / 1e6);
+	if (prompt_say(text) != 0)
+		PyErr_Clear();
+}
+
+static PyObject *execute_timed(struct run_space *s, const struct cell *c)
+{
+	struct rusage before;
+	uint64_t began = gil_now_ns();
+	PyObject *value, *raised;
+
+	getrusage(RUSAGE_THREAD, &before);
+	value = execute(s, c);
+	raised = value == NULL ? compat_take_raised() : NULL;
+	say_time(began, &before);
+	if (raised != NULL)
+		compat_set_raised(raised);
+	return value;
+}
+
+/* 0 when it has been run or is incomplete, -1 with an exception. `how`: of the prompt. */
+static int run_python(struct run_space *s, const struct run_request *r, PyObject *source, const struct prompt_cell *how,
 	const int *interrupted, struct run_result *result)
 {
 	char indent[CELL_INDENT_MAX];
@@ -421,7 +530,8 @@ static int run_cell(struct run_space *s, const struct run_request *r, PyObject *
 		rc = 0;
 		goto out;
 	}
-	if (rc != 0 || raised_keep_source(&s->sources, file, source) != 0) {
+	if (rc != 0 || raised_keep_source(&s->sources, file, source) != 0 ||
+		(r->prompt && keep_input(s, source, r->cell) != 0)) {
 		rc = -1;
 		goto out;
 	}
@@ -429,14 +539,40 @@ static int run_cell(struct run_space *s, const struct run_request *r, PyObject *
 	if (*interrupted)
 		PyErr_SetString(PyExc_KeyboardInterrupt, "before it began");
 	else
-		value = execute(s, &c);
+		value = how->timed ? execute_timed(s, &c) : execute(s, &c);
 	rc = value != NULL ? 0 : -1;
-	if (value != NULL)
+	if (value != NULL && !how->quiet)
 		take_value(s, r, value, interrupted, result);
 out:
 	Py_XDECREF(value);
 	cell_clear(&c);
 	Py_DECREF(file);
+	return rc;
+}
+
+/* What is not Python goes its own way. As run_python. */
+static int run_cell(struct run_space *s, const struct run_request *r, PyObject *source, const int *interrupted,
+	struct run_result *result)
+{
+	struct span text = {(const uint8_t *)r->source, r->len};
+	struct prompt p = {.names = s->names, .cells = &s->sources, .width = &s->width};
+	struct prompt_cell how = {.source = text};
+	PyObject *part;
+	int rc = 0;
+
+	if (r->prompt) {
+		run_spaces(s, &p.spaces);
+		rc = prompt_take(&p, text, &how);
+	}
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
+	if (how.source.len == text.len)
+		return run_python(s, r, source, &how, interrupted, result);
+	part = PyUnicode_DecodeUTF8((const char *)how.source.data, (Py_ssize_t)how.source.len, NULL);
+	if (part == NULL)
+		return -1;
+	rc = run_python(s, r, part, &how, interrupted, result);
+	Py_DECREF(part);
 	return rc;
 }
 

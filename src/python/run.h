@@ -31,6 +31,7 @@ struct run_request {
 	size_t len;
 	uint32_t cell;
 	int interactive;
+	int prompt;      /* EVAL_PROMPT */
 	const char *who; /* for the audit hooks */
 };
 

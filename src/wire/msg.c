@@ -50,7 +50,7 @@ static const struct field dump[] = {
 
 static const struct field eval[] = {
 	{ U32, AT(eval.id), 0, 0, false },
-	{ FLAGS, AT(eval.flags), 0, EVAL_INTERACTIVE, false },
+	{ FLAGS, AT(eval.flags), 0, EVAL_INTERACTIVE | EVAL_PROMPT, false },
 	{ U32, AT(eval.cell), 0, 0, false },
 	{ BYTES, AT(eval.source), 0, MSG_TEXT_MAX, false },
 };
@@ -148,7 +148,7 @@ static const struct field dump_end[] = {
 
 static const struct field output[] = {
 	{ U32, AT(output.id), 0, 0, false },
-	{ U8, AT(output.stream), 1, 2, false },
+	{ U8, AT(output.stream), 1, 3, false },
 	{ BYTES, AT(output.text), 0, MSG_TEXT_MAX, false },
 };
 

@@ -159,7 +159,7 @@ BOOL = Unsigned(1, range(2))
 TABLE = {
     1: ("HELLO", (("magic", String(16)), ("version", U16), ("client", Text(64)))),
     2: ("DUMP", (("id", U32), ("flags", Flags(3)), ("max_frames", U32))),
-    3: ("EVAL", (("id", U32), ("flags", Flags(1)), ("cell", U32), ("source", Utf8(SOURCE_MAX)))),
+    3: ("EVAL", (("id", U32), ("flags", Flags(3)), ("cell", U32), ("source", Utf8(SOURCE_MAX)))),
     4: ("INTERRUPT", (("id", U32),)),
     5: ("DETACH", (("id", U32),)),
     7: ("COMPLETE", (("id", U32), ("flags", Flags(1)), ("source", Utf8(65536)))),
@@ -177,7 +177,7 @@ TABLE = {
                          ("frames", Frames()))),
     71: ("DUMP_LOCAL", (("frame", U32), ("name", Text(1024)), ("value", Text(65536)))),
     72: ("DUMP_END", (("id", U32), ("omitted_threads", U32), ("cut", BOOL))),
-    73: ("OUTPUT", (("id", U32), ("stream", Unsigned(1, range(1, 3))), ("text", Utf8(SOURCE_MAX)))),
+    73: ("OUTPUT", (("id", U32), ("stream", Unsigned(1, range(1, 4))), ("text", Utf8(SOURCE_MAX)))),
     74: ("RESULT", (("id", U32), ("status", Unsigned(1, range(6))), ("duration_us", U64), ("total", U64), ("text", Text(SOURCE_MAX)))),
     75: ("MATCHES", (("id", U32), ("flags", Flags(3)), ("from", U32), ("total", U32), ("signature", Text(1024)),
                      ("matches", List(65536)))),

@@ -1,0 +1,16 @@
+/*
+ * pager.h: a text to be read, on the terminal or through the user's pager when it is longer than that.
+ */
+#ifndef PYSTUCK_CLIENT_PAGER_H
+#define PYSTUCK_CLIENT_PAGER_H
+
+#include "buf.h"
+#include "out.h"
+
+/*
+ * Shows the text, made safe. Longer than `rows` lines: through $PAGER, or less where that is not set; "cat" or nothing in it: never.
+ * Waits until the pager has ended.
+ */
+void pager_show(struct out *o, struct span text, int rows);
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * prompt.h: what can be said at a prompt that is not Python: names with ? behind them, and the % commands that look at the
+ * session's names. Commands of the client never come here. The GIL is held.
+ */
+#ifndef PYSTUCK_PYTHON_PROMPT_H
+#define PYSTUCK_PYTHON_PROMPT_H
+
+#include <Python.h>
+
+#include "look.h"
+#include "raised.h"
+
+/* Of a session, as far as it concerns the prompt. */
+struct prompt {
+	PyObject *names; /* borrowed */
+	struct look_spaces spaces;
+	const struct raised_sources *cells;
+	size_t *width; /* of the client's terminal */
+};
+
+/* How a cell is to be run. */
+struct prompt_cell {
+	struct span source; /* what of it is Python */
+	int quiet;          /* a semicolon ends it: its value is not wanted */
+	int timed;          /* say how long it took */
+};
+
+#define PROMPT_WIDTH 80 /* as long as nobody has said */
+
+/* Output of this evaluation. 0, or -1 with an exception. */
+int prompt_say(const char *text);
+/* Names that every session has, and that are nobody's variables. */
+int prompt_is_ours(PyObject *name);
+/*
+ * 1: it was for here and has been done; 0: it is Python, *cell says how to run it; -1 with an exception.
+ */
+int prompt_take(const struct prompt *p, struct span source, struct prompt_cell *cell);
+
+#endif
