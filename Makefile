@@ -22,8 +22,8 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconver
 	-Werror
 HARDEN := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
 	-ftrivial-auto-var-init=zero
-# PIE=-static-pie: no shared libraries (make static).
-PIE ?= -pie
+# How the client is linked: make static has it without shared libraries.
+CLIENT_LINK ?= -pie
 HARDEN_LD := -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
 
 # Keeps the flags of $(1) that the compiler knows: one question if it knows them all, else one each.
@@ -31,6 +31,9 @@ accepted = $(shell ok() { echo 'int main(void){return 0;}' | \
 	$(CC) -Werror -O2 "$$@" -x c - -o /dev/null 2>/dev/null; }; \
 	ok $(1) && echo $(1) || for flag in $(1); do ok $$flag && echo $$flag; done)
 HARDEN_OK := $(call accepted,$(HARDEN))
+
+# yes, if the compiler finds the header $(1).
+header = $(shell printf '\043include <stdio.h>\n\043include <$(1)>\n' | $(CC) $(CFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
 
 # libsodium for the cryptography, libbsd for strtonum(3) and its like.
 LIBS_ANSWER := $(shell $(PKG_CONFIG) --cflags --libs libsodium libbsd 2>/dev/null)
@@ -43,25 +46,24 @@ SODIUM_SONAME := $(if $(filter lazy,$(SODIUM)),$(shell readelf -dW "$$($(CC) $(L
 	2>/dev/null | sed -n 's/.*SONAME.*\[\(.*\)\].*/\1/p'))
 LIBS_CFLAGS += -DSODIUM_SONAME='"$(SODIUM_SONAME)"'
 
-ifeq ($(EDITLINE),libedit)
-EDIT := $(shell $(PKG_CONFIG) --cflags --libs libedit 2>/dev/null || echo -ledit)
-EDIT_CFLAGS := -DPYSTUCK_LIBEDIT $(filter -I% -D%,$(EDIT))
+# The prompt's keys and history: readline where it is, else libedit; EDITLINE= says which.
+EDITLINE := $(or $(EDITLINE),$(if $(call header,readline/readline.h),readline,$(if $(call header,editline/readline.h),libedit)))
+EDIT := $(if $(EDITLINE),$(shell $(PKG_CONFIG) --cflags --libs $(EDITLINE) 2>/dev/null || echo -l$(EDITLINE:libedit=edit)))
+EDIT_CFLAGS := $(if $(filter libedit,$(EDITLINE)),-DPYSTUCK_LIBEDIT) $(filter -I%,$(EDIT))
 EDIT_LIBS := $(filter-out -I% -D%,$(EDIT))
-else
-EDIT_CFLAGS :=
-EDIT_LIBS := -lreadline
-endif
 
 # The helper that asks PAM is built where libpam's header is; PAM=no leaves it out.
-PAM_HEADER := $(shell printf '\043include <security/pam_appl.h>\n' | $(CC) $(CFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
-PAM ?= $(or $(PAM_HEADER),no)
+PAM := $(or $(PAM),$(call header,security/pam_appl.h),no)
 PAM_DIR = $(PREFIX)/libexec/pystuck
+
+# The same bytes wherever the tree lies: tools/check-reproducible.
+SAME := $(call accepted,-ffile-prefix-map=$(CURDIR)=.)
 
 # A finding of UBSan must end the program, or no test would notice it. The compiler's warnings are less exact in such a
 # build (gcc says so itself), and were all errors in the plain one.
 SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-error)
 CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -Iinclude $(WARN) $(OPT) $(or $(SAN_FLAGS),$(HARDEN_OK)) \
-	-fPIC -fvisibility=hidden -ffunction-sections -pthread $(LIBS_CFLAGS) $(CFLAGS)
+	-fPIC -fvisibility=hidden -ffunction-sections $(SAME) -pthread $(LIBS_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL = $(SAN_FLAGS) $(HARDEN_LD) -pthread $(LDFLAGS)
 
 # ---- Python -------------------------------------------------------------------------------------
@@ -128,7 +130,7 @@ ifneq ($(file <$(STAMP)),$(FLAGS))
 $(shell mkdir -p $(BUILD))
 $(file >$(STAMP),$(FLAGS))
 endif
-ifeq ($(LIBS),)
+ifeq ($(and $(LIBS),$(EDITLINE)),)
 MISSING := libraries-missing
 endif
 endif
@@ -137,17 +139,17 @@ PY_MISSING := python-missing
 endif
 
 libraries-missing:
-	@echo 'pystuck needs $(PKG_CONFIG), libsodium and libbsd, with their headers. Debian, Ubuntu: pkg-config' \
-		'libsodium-dev libbsd-dev; Fedora: pkgconf-pkg-config libsodium-devel libbsd-devel; Alpine:' \
-		'pkgconf libsodium-dev libbsd-dev. ./bootstrap demo installs all that is missing.' >&2; exit 1
+	@echo 'pystuck needs $(firstword $(PKG_CONFIG)), libsodium, libbsd and readline or libedit, with their headers:' \
+		'on Debian and Ubuntu pkg-config libsodium-dev libbsd-dev libreadline-dev,' \
+		'on Fedora pkgconf-pkg-config libsodium-devel libbsd-devel readline-devel,' \
+		'on Alpine pkgconf libsodium-dev libbsd-dev readline-dev (./bootstrap demo installs all that is missing)' >&2; exit 1
 python-missing:
-	@echo 'pystuck needs CPython 3.10 or later with Python.h, and $(PYTHON) has none. Debian, Ubuntu:' \
-		'python3 python3-dev; Fedora: python3 python3-devel; Alpine: python3 python3-dev; or say' \
-		'which interpreter: make PYTHON=/path/to/python3. ./bootstrap demo installs all that is' \
-		'missing.' >&2; exit 1
+	@echo 'pystuck needs CPython 3.10 or later with Python.h, and $(PYTHON) has none: on Debian and Ubuntu python3-dev,' \
+		'on Fedora python3-devel, on Alpine python3-dev, or say which interpreter: make PYTHON=/path/to/python3' \
+		'(./bootstrap demo installs all that is missing)' >&2; exit 1
 
 $(BUILD)/pystuck: $(call obj,$(CLIENT) $(WIRE))
-	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) $(PIE) -o $@ $^ $(EDIT_LIBS) $(LIBS)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) $(CLIENT_LINK) -o $@ $^ $(EDIT_LIBS) $(LIBS)
 
 $(BUILD)/pystuck-pam: $(call obj,$(PAMROOM)) $(PAM_WIRE)
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -pie -o $@ $^ -lpam -lrt
@@ -410,11 +412,13 @@ uninstall:			## takes away what install put there, with the same variables
 clean:				## removes the build directory
 	rm -rf $(BUILD)
 help:				## this list
-	@sed -n 's/^\([a-z][a-z0-9-]*\):.*##  *\(.*\)/  \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*##  *\(.*\)/  \1\t\2/p' Makefile mk/dist.mk | expand -t 20
 	@echo
 	@echo 'Variables: PYTHON CC CFLAGS LDFLAGS OPT SAN BUILD PREFIX DESTDIR PYTHON_SITE'
 	@echo '           SYSTEMDUNITDIR SYSUSERSDIR TMPFILESDIR (below PREFIX/lib)'
 	@echo '           EDITLINE=libedit (readline without the GPL) PAM=no SYSCONFDIR FUZZ_SECONDS FLOOD_SECONDS V=1'
+
+include mk/dist.mk
 
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ) tests/unit/faults.c $(wildcard tests/load/*.c)) \
 	$(call pyobj,$(PYROOM)))

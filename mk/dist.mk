@@ -1,0 +1,32 @@
+# How pystuck is handed out: the static client, wheels, completions, packages; and what tests that. Included by the Makefile.
+# What lives here: targets. What does not: steps of more than a few lines (tools/) and what is tested (tests/dist).
+
+# ---- a client without shared libraries ----------------------------------------------------------
+
+# With musl, which needs nothing of the machine at run time, where musl-gcc and the libraries for it are (make musl-libraries);
+# else with the C library of $(CC). libedit, not readline: the file may be copied anywhere without the GPL.
+MUSL_ROOT ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pystuck/musl
+STATIC_CC ?= $(if $(and $(wildcard $(MUSL_ROOT)/lib/libedit.a),$(shell command -v musl-gcc)),musl-gcc,$(CC))
+# What a build with musl-gcc is told. Its specs know no static PIE.
+MUSL = CC=musl-gcc PAM=no EDITLINE=libedit \
+	CFLAGS='-isystem $(MUSL_ROOT)/include' LDFLAGS='-L$(MUSL_ROOT)/lib' \
+	PKG_CONFIG='env PKG_CONFIG_LIBDIR=$(MUSL_ROOT)/lib/pkgconfig $(PKG_CONFIG) --static' CLIENT_LINK='-static -s -Wl,--gc-sections'
+STATIC = CC='$(STATIC_CC)' EDITLINE=libedit EDIT_LIBS='-ledit -ltinfo -lbsd -lmd' PKG_CONFIG='$(PKG_CONFIG) --static' \
+	CLIENT_LINK='-static-pie -s -Wl,--gc-sections'
+static:				## build/pystuck-static: the client in one file that needs nothing, for containers
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/static $(if $(filter %musl-gcc,$(STATIC_CC)),$(MUSL),$(STATIC)) $(BUILD)/static/pystuck
+	$(Q)cp $(BUILD)/static/pystuck $(BUILD)/pystuck-static
+musl-libraries:			## what make static needs to build with musl-gcc, from Debian's sources, into MUSL_ROOT
+	@tools/musl-libraries '$(MUSL_ROOT)'
+
+# ---- tests ----------------------------------------------------------------------------------------
+
+# Needs root for chroot. DIST=static picks by pytest's -k. What this machine cannot do is named at the end.
+DIST ?=
+check-dist: static modules	## what is handed out, as those who get it would use it (root)
+	@mkdir -p $(RESULTS)
+	@PYTHONDONTWRITEBYTECODE=1 PYSTUCK_BUILD=$(abspath $(BUILD)) PYSTUCK_PYTHONS="$$(echo $$(tools/pythons --abi $(PYTHONS)))" \
+		timeout -k 30 3000 $$(tools/pythons --pytest) -m pytest -q -ra --junitxml $(abspath $(RESULTS))/dist.xml \
+		$(if $(DIST),-k '$(DIST)') tests/dist
+
+.PHONY: static musl-libraries check-dist
