@@ -7,33 +7,26 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "error.h"
 #include "gil.h"
 #include "kernel.h"
 #include "msg.h"
+#include "since.h"
 #include "tids.h"
 
-/* The kernel's clock of when threads have run last is read by its value for ourselves. */
 #define SINCE_MAX 256u /* threads whose time is looked at: as expensive as all the rest */
 
-static void put_times(struct wait *w, const struct waits *proc, pid_t tid, const struct waits_view *view, uint64_t now_ns)
+static void put_times(struct wait *w, struct since *since, pid_t tid, const struct waits_view *view)
 {
-	uint64_t ran;
-
 	if (view->turns != 0) {
 		w->cpu_us = view->cpu_ns / 1000;
 		w->flags |= WAIT_CPU;
 	}
-	if (now_ns == 0 || view->state == STATE_CPU || view->state == STATE_GIL || view->state == STATE_UNKNOWN)
+	if (since == NULL || view->state == STATE_CPU || view->state == STATE_GIL || view->state == STATE_UNKNOWN)
 		return;
-	ran = waits_last_ran(proc, tid);
-	if (ran == 0)
-		return;
-	w->waited_us = ran < now_ns ? (now_ns - ran) / 1000 : 0;
-	w->flags |= WAIT_SINCE;
+	if (since_ran(since, tid, view, &w->waited_us))
+		w->flags |= WAIT_SINCE;
 }
 
 /* What the kernel says of one thread. */
@@ -57,7 +50,7 @@ static void look(struct wait_list *l, uint32_t i, pid_t tid, const struct waits 
 int wait_find(struct wait_list *l, const struct frames *f, const struct waits *proc, const struct waits_view *views)
 {
 	uint64_t until = gil_now_ns() + (uint64_t)WAIT_MS * 1000000u;
-	uint64_t now = waits_last_ran(proc, (pid_t)syscall(SYS_gettid));
+	struct since since;
 
 	memset(l, 0, sizeof *l);
 	pytext_init(&l->text, WAIT_TEXTS_MAX);
@@ -65,13 +58,15 @@ int wait_find(struct wait_list *l, const struct frames *f, const struct waits *p
 	if (l->items == NULL)
 		return PYSTUCK_ENOMEM;
 	l->count = f->thread_count;
+	since_open(&since, proc);
 	for (uint32_t i = 0; i < f->thread_count; i++) {
 		l->items[i].holder_frame = WAIT_NO_FRAME;
 		if (!views[i].exists || gil_now_ns() > until)
 			continue;
 		look(l, i, (pid_t)f->threads[i].tid, proc, &views[i]);
-		put_times(&l->items[i], proc, (pid_t)f->threads[i].tid, &views[i], i < SINCE_MAX ? now : 0);
+		put_times(&l->items[i], i < SINCE_MAX ? &since : NULL, (pid_t)f->threads[i].tid, &views[i]);
 	}
+	since_close(&since);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "msg.h"
 
 #define LINE_BYTES 512
+#define STAT_PROCESSOR 39 /* the number of a field, proc_pid_stat(5) */
 #define ARGUMENTS WAITS_ARGUMENTS
 
 static const struct {
@@ -313,6 +315,23 @@ uint64_t waits_last_ran(const struct waits *w, pid_t tid)
 	if (*at == '.')
 		ns = strtoull(at + 1, &at, 10);
 	return ms * 1000000u + ns;
+}
+
+int waits_cpu(const struct waits *w, pid_t tid)
+{
+	char line[LINE_BYTES], *at, *end;
+	long cpu;
+
+	if (w->tasks < 0 || tid <= 0 || read_file(w, tid, "stat", line) <= 0)
+		return -1;
+	/* The name may have anything in it; behind it comes field 3. */
+	at = strrchr(line, ')');
+	for (int field = 2; at != NULL && field < STAT_PROCESSOR; field++)
+		at = strchr(at + 1, ' ');
+	if (at == NULL)
+		return -1;
+	cpu = strtol(at, &end, 10);
+	return end != at && cpu >= 0 && cpu <= INT_MAX ? (int)cpu : -1;
 }
 
 size_t waits_list(const struct waits *w, pid_t *tids, size_t most, uint32_t *omitted)

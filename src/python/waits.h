@@ -51,8 +51,13 @@ int waits_parse_syscall(const struct waits *w, const char *line, struct waits_vi
 int waits_same(const struct waits *w, pid_t tid, const struct waits_view *view);
 /* How often the thread has been given a CPU so far, and for how long (schedstat); 0 when that is not told. */
 uint64_t waits_turns(const struct waits *w, pid_t tid, uint64_t *cpu_ns);
-/* The moment at which the thread has run last, in ns of a clock of the scheduler's; 0 when that is not told. */
+/*
+ * The moment at which the thread has run last, in ns of the clock that the scheduler has for the processor on which that was; 0
+ * when that is not told.
+ */
 uint64_t waits_last_ran(const struct waits *w, pid_t tid);
+/* That processor; -1 when that is not told. */
+int waits_cpu(const struct waits *w, pid_t tid);
 
 /*
  * The ids of all threads, at most `most`; how many were found. *omitted counts the rest. 0 when

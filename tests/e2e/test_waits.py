@@ -1,7 +1,9 @@
 """What each thread waits for: the kernel's part. The line of the text and the JSON, of a program for each kind of wait."""
 
+import os
 import re
 import socket
+import time
 
 import pytest
 
@@ -193,3 +195,34 @@ sys.stdin.read()
         assert waits["syscall"] == "read" and waits["path"].startswith("pipe:")
     else:
         assert "path" not in waits or waits["path"].startswith("pipe:")
+
+
+def test_how_long_a_thread_has_been_there_is_never_too_much_on_any_processor(python, start, dump):
+    """The scheduler's clocks of two processors may be seconds apart."""
+    cpus = sorted(os.sched_getaffinity(0))[:4]
+    program = start(python, f"""
+import os, sys, threading, time, pystuck
+pystuck.run_server()
+def stay(cpu):
+    os.sched_setaffinity(0, {{cpu}})
+    began[cpu] = time.monotonic()
+    threading.Event().wait()
+began = {{}}
+for cpu in {cpus}:
+    threading.Thread(target=stay, args=(cpu,), name=str(cpu), daemon=True).start()
+while len(began) < {len(cpus)}: time.sleep(0.01)
+print("READY", flush=True)
+print("BEGAN", min(began.values()), flush=True)
+sys.stdin.read()
+""")
+    began = float(program.out.until(r"BEGAN (\S+)")[1])
+
+    def seconds():
+        """What is said of each, once all have stayed for a second; and how long that can be at most."""
+        waits = {t["name"]: t["waits_for"] for t in dump(program)["threads"] if t["name"].isdigit()}
+        assert set(waits) == set(map(str, cpus))
+        told = [wait["seconds"] for wait in waits.values() if wait and "seconds" in wait]
+        return (told, time.monotonic() - began) if len(told) == len(cpus) and min(told) > 1 else None
+
+    told, most = wait_until(seconds, "it is told of all threads", lambda: str(dump(program)["threads"]))
+    assert max(told) <= most, (told, most)
