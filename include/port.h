@@ -1,7 +1,7 @@
 /*
  * port.h: the seam where answers cross from the workers (courier, evaluations) to a client: a bounded queue of messages, and
  * the claim by which a worker and the net thread agree who answers a request. Any thread may call; no call takes the GIL,
- * none waits except port_write.
+ * none waits except port_write and port_wait_request.
  *
  * Reference counted: a session holds one, each worker that may still write holds one.
  */
@@ -58,6 +58,21 @@ int port_claim(struct port *p, enum port_kind kind, uint32_t id);
 void port_veto(struct port *p, enum port_kind kind, uint32_t id, struct span text);
 /* The worker has given its answer to the claimed request: the next one of this kind may come. Call after the last message. */
 void port_done(struct port *p, enum port_kind kind, uint32_t id);
+
+/*
+ * For the one thread that evaluates for a session and has nothing to do, GIL not held, no lock held, cancellation disabled: waits for
+ * the client's next request in the net thread's place. What comes is read, checked and handed to the service (service.h) on this thread,
+ * as the net thread would have done. 0: something may have come for the caller, or port_rouse was called: look, and come back.
+ * PYSTUCK_EAGAIN: not now, the net thread reads; to be asked again after the next evaluation.
+ */
+int port_wait_request(struct port *p);
+/*
+ * Makes port_wait_request return, the one that runs or the next one. Any thread. 0, or PYSTUCK_ECLOSED: the program has closed our
+ * fds, and a thread that waits does not notice: it may be cancelled (pthread_cancel) where it waits, and nowhere else in this room.
+ */
+int port_rouse(struct port *p);
+/* That thread will not wait any more: the net thread reads from now on. */
+void port_wait_end(struct port *p);
 
 /* 1 when the client is gone: what is written now goes nowhere. */
 int port_closed(struct port *p);

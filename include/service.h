@@ -1,7 +1,7 @@
 /*
  * service.h: the seam between the server, which knows sockets and clients, and what is served, which knows Python. The
- * server calls these functions, all on the net thread; each returns at once and never takes the GIL. Answers come back
- * through the port, from any thread.
+ * server calls these functions on the net thread, or on an evaluation thread that waits in its place (port_wait_request), never
+ * on two at once; each returns at once and never takes the GIL. Answers come back through the port, from any thread.
  */
 #ifndef PYSTUCK_SERVICE_H
 #define PYSTUCK_SERVICE_H

@@ -100,7 +100,7 @@ static void let_go(struct eval_worker *w)
 	w->quit = 1;
 	if (w->session != NULL && w->session->worker == w)
 		w->session->worker = NULL;
-	pthread_cond_signal(&w->wake);
+	eval_worker_rouse(w);
 }
 
 /* --- requests ------------------------------------------------------------- */
@@ -128,6 +128,8 @@ static void hand_over(struct eval_worker *w, struct eval_request *r)
 	w->id = r->id;
 	w->cancelled = 0;
 	w->references++;
+	if (w->reading)
+		eval_worker_rouse(w);
 }
 
 /* Not locked, so that the thread does not wake up only to wait for the lock. The reference kept it from going meanwhile. */

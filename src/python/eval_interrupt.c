@@ -81,7 +81,8 @@ static void interrupt_run(struct gil_job *job)
 	if (result == HIT_MISSED)
 		nanosleep(&pause, NULL);
 	pthread_mutex_lock(&eval_lock);
-	again = result == HIT_MISSED;
+	/* Or one has come meanwhile for an evaluation that began after the one that was hit. */
+	again = result == HIT_MISSED || i->worker->interrupt_id != id;
 	if (!again)
 		interrupt_over(i);
 	pthread_mutex_unlock(&eval_lock);

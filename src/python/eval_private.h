@@ -55,6 +55,7 @@ struct eval_worker {
 	pthread_t thread;
 	pthread_cond_t wake;
 	struct eval_request *request; /* the next one, NULL when taken */
+	int reading;           /* waits for it at the port, not for `wake` */
 	int busy;
 	uint32_t id;           /* of the newest request */
 	int cancelled;         /* it was interrupted before it began */
@@ -87,6 +88,8 @@ extern struct eval_worker *eval_workers;
 struct eval_worker *eval_worker_start(struct eval_session *s);
 /* Locked. */
 void eval_worker_release(struct eval_worker *w);
+/* Locked. Wakes the thread up, wherever it waits. */
+void eval_worker_rouse(struct eval_worker *w);
 /* The worker that the calling thread is, or NULL. */
 struct eval_worker *eval_worker_self(void);
 

@@ -279,14 +279,42 @@ static void refuse_without_state(struct eval_worker *w, const struct eval_reques
 
 /* --- the thread ----------------------------------------------------------- */
 
+void eval_worker_rouse(struct eval_worker *w)
+{
+	if (w == self)
+		return;
+	if (!w->reading)
+		pthread_cond_signal(&w->wake);
+	else if (port_rouse(w->session->port) != 0)
+		pthread_cancel(w->thread);
+}
+
+/* Locked, but while it waits. 0: the port is the net thread's to read. */
+static int read_request(struct eval_worker *w)
+{
+	int rc;
+
+	w->reading = 1;
+	pthread_mutex_unlock(&eval_lock);
+	rc = port_wait_request(w->session->port);
+	pthread_mutex_lock(&eval_lock);
+	w->reading = 0;
+	return rc == 0;
+}
+
 /* The next request, the caller's to free; NULL: the thread is to end. */
 static struct eval_request *next_request(struct eval_worker *w)
 {
 	struct eval_request *r;
+	int may_read = 1;
 
 	pthread_mutex_lock(&eval_lock);
-	while (w->request == NULL && !w->quit)
-		pthread_cond_wait(&w->wake, &eval_lock);
+	while (w->request == NULL && !w->quit) {
+		if (may_read)
+			may_read = read_request(w);
+		else
+			pthread_cond_wait(&w->wake, &eval_lock);
+	}
 	r = w->request;
 	w->request = NULL;
 	pthread_mutex_unlock(&eval_lock);
@@ -316,7 +344,10 @@ static void leave_session(struct eval_worker *w)
 	struct eval_session *s = w->session;
 	int last;
 
+	port_wait_end(s->port);
 	pthread_mutex_lock(&eval_lock);
+	if (s->worker == w)
+		s->worker = NULL;
 	last = eval_session_release(s);
 	w->session = NULL;
 	w->busy = last; /* dropping may take its time: nothing for a fork to wait for */
@@ -348,16 +379,35 @@ static void leave_workers(struct eval_worker *w)
 	pthread_mutex_unlock(&eval_lock);
 }
 
+/* Cancelled, which it is only while it reads: the program has closed all fds, and nothing else would have woken it. */
+static void leave_cancelled(void *arg)
+{
+	struct eval_worker *w = arg;
+	int reading;
+
+	pthread_mutex_lock(&eval_lock);
+	reading = w->reading;
+	w->reading = 0;
+	pthread_mutex_unlock(&eval_lock);
+	/* Else it is Python that ends the thread, at exit: it asks for nothing of Python's any more. */
+	if (!reading)
+		return;
+	leave_session(w);
+	leave_workers(w);
+}
+
 static void *worker_main(void *arg)
 {
 	struct eval_worker *w = arg;
 	struct eval_request *r;
 
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	self = w;
 	forkgate_enter();
 	w->state = PyThreadState_New(PyInterpreterState_Main());
 	forkgate_leave();
 	w->ident = PyThread_get_thread_ident();
+	pthread_cleanup_push(leave_cancelled, w);
 	while ((r = next_request(w)) != NULL) {
 		if (w->state != NULL && r->complete)
 			complete(w, r);
@@ -367,6 +417,7 @@ static void *worker_main(void *arg)
 			refuse_without_state(w, r);
 		free(r);
 	}
+	pthread_cleanup_pop(0);
 	leave_session(w);
 	leave_workers(w);
 	return NULL;

@@ -1,5 +1,5 @@
 /*
- * visitor.c: hands the requests of one client to the dump and to its evaluations. Runs on the net thread: nothing here
+ * visitor.c: hands the requests of one client to the dump and to its evaluations. Runs on the net thread, or in its place: nothing here
  * waits, takes the GIL or touches a Python object, but for the two calls that say so.
  */
 #include "visitor.h"

@@ -1,70 +1,30 @@
 /*
- * port.c: the queue of answers to one client, and the claims of its requests. The only part of the
- * server that other threads touch. Knows no policy: when a request may be opened, and what becomes
- * of a client that does not read, is session.c's matter.
+ * port.c: the queue of answers to one client. With port_claim.c (who answers a request) and
+ * port_wait.c (who reads the next one) the only part of the server that other threads touch. Knows
+ * no policy: when a request may be opened, and what becomes of a client that does not read, is
+ * session.c's matter.
  *
  * Two mutexes. `lock` guards the queue and the claims and is held for copying memory only, so that
  * it may be taken with the GIL held. `send` guards the sending half of the channel and is held
  * while bytes are sealed and sent. `send` is taken first, and only ever tried, except by
- * port_close.
+ * port_finish and port_close.
  *
  * Nobody is missed: bytes are queued under `lock` before `send` is tried, and whoever has had
  * `send` looks at the queue again after giving it back. So if trying fails, the holder sees the
  * bytes.
  */
-#include "port_private.h"
+#include "port_inside.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "error.h"
-#include "text.h"
-#include "wake.h"
+#include "turn.h"
 
 /* Besides the longest answer: what else may be queued, the high-water mark and a message each of an
  * evaluation and of the net thread. */
 #define QUEUE_MAX (PORT_ANSWER_MAX + PORT_HIGH_WATER + 2 * (MSG_MAX + 64u))
 #define QUEUE_KEEP (64u << 10) /* memory that an empty queue keeps */
-
-struct claim {
-	enum port_request state;
-	int detached; /* EXPECTED, but nobody waits for the end: FREE as soon as it is claimed */
-	uint32_t id;
-	uint64_t deadline_ns;
-};
-
-/* What the program said when it would not have a request carried out. */
-struct veto {
-	int said;
-	uint32_t id;
-	char text[PORT_VETO_MAX + 1];
-};
-
-struct port {
-	atomic_uint references;
-	struct ownfd wake;
-
-	pthread_mutex_t lock;
-	pthread_cond_t
-		room; /* signalled when the load falls below the high-water mark, and at the end */
-	struct buf queue; /* frames */
-	size_t moved;     /* bytes that have left the queue for the channel and are not sent */
-	uint64_t moved_ns;
-	int closed;
-	int lost;
-	int blocked; /* the socket took no more: the next push is up to POLLOUT */
-	int woken;   /* the net thread has been told and has not looked yet */
-	int watched; /* the net thread waits for a request to end or for the load to fall */
-	struct claim claims[PORT_KINDS];
-	struct veto vetoes[PORT_KINDS];
-
-	pthread_mutex_t send;
-	struct channel *channel; /* NULL when closed */
-	struct buf moving;       /* frames on their way from the queue to the channel */
-};
 
 static uint64_t now_ns(void)
 {
@@ -83,6 +43,7 @@ struct port *port_new(struct channel *ch, const struct ownfd *wake)
 	atomic_init(&p->references, 1);
 	p->wake = *wake;
 	p->channel = ch;
+	p->rouse.in.fd = p->rouse.out.fd = -1;
 	buf_init(&p->queue, QUEUE_MAX);
 	buf_init(&p->moving, QUEUE_MAX);
 	/* These cannot fail on Linux: the default attributes need no resources. */
@@ -100,6 +61,8 @@ struct port *port_ref(struct port *p)
 
 static void destroy(struct port *p)
 {
+	wake_close(&p->rouse);
+	turn_unref(p->turn);
 	buf_free(&p->queue);
 	buf_free(&p->moving);
 	pthread_cond_destroy(&p->room);
@@ -116,8 +79,7 @@ void port_unref(struct port *p)
 	destroy(p);
 }
 
-/* `lock` is held. */
-static void wake(struct port *p)
+void port_call(struct port *p)
 {
 	if (p->woken || p->closed)
 		return;
@@ -125,11 +87,10 @@ static void wake(struct port *p)
 	(void)wake_call(&p->wake);
 }
 
-/* `lock` is held. Something that the net thread may wait for has come. */
-static void eased(struct port *p)
+void port_eased(struct port *p)
 {
 	if (p->watched)
-		wake(p);
+		port_call(p);
 	p->watched = 0;
 }
 
@@ -138,7 +99,7 @@ static void lose(struct port *p)
 {
 	p->lost = 1;
 	pthread_cond_broadcast(&p->room);
-	wake(p);
+	port_call(p);
 }
 
 /* `lock` is held. */
@@ -188,7 +149,7 @@ static void note_sent(struct port *p, int rc)
 	if (after < PORT_HIGH_WATER || p->lost)
 		pthread_cond_broadcast(&p->room);
 	if (lost || (before >= PORT_HIGH_WATER && after < PORT_HIGH_WATER) || (before > 0 && after == 0))
-		eased(p);
+		port_eased(p);
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -245,7 +206,7 @@ static void push_or_wake(struct port *p)
 	if (try_push(p) == 0)
 		return;
 	pthread_mutex_lock(&p->lock);
-	wake(p);
+	port_call(p);
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -347,7 +308,7 @@ static int write_below_mark(struct port *p, const struct msg *m)
 	rc = append(p, m, (struct span){NULL, 0});
 	/* A blocked socket is being polled already. */
 	if (rc == 0 && !p->blocked)
-		wake(p);
+		port_call(p);
 	return rc;
 }
 
@@ -388,143 +349,19 @@ int port_closed(struct port *p)
 	return closed;
 }
 
-void port_expect(struct port *p, enum port_kind kind, uint32_t id, uint64_t deadline_ns)
+void port_finish(struct port *p)
 {
-	pthread_mutex_lock(&p->lock);
-	p->claims[kind] =
-		(struct claim){.state = PORT_EXPECTED, .id = id, .deadline_ns = deadline_ns};
-	pthread_mutex_unlock(&p->lock);
-}
-
-/* `lock` is held. */
-static void set_free(struct port *p, struct claim *c)
-{
-	c->state = PORT_FREE;
-	c->detached = 0;
-	eased(p);
-}
-
-int port_claim(struct port *p, enum port_kind kind, uint32_t id)
-{
-	struct claim *c = &p->claims[kind];
-	int rc = PYSTUCK_ETIME;
-
-	pthread_mutex_lock(&p->lock);
-	if (!p->closed && c->state == PORT_EXPECTED && c->id == id) {
-		c->state = PORT_CLAIMED;
-		if (c->detached)
-			set_free(p, c);
-		rc = 0;
-	}
-	pthread_mutex_unlock(&p->lock);
-	return rc;
-}
-
-void port_done(struct port *p, enum port_kind kind, uint32_t id)
-{
-	struct claim *c = &p->claims[kind];
-
-	pthread_mutex_lock(&p->lock);
-	if ((c->state == PORT_CLAIMED || c->state == PORT_ENDING) && c->id == id)
-		set_free(p, c);
-	pthread_mutex_unlock(&p->lock);
-}
-
-void port_veto(struct port *p, enum port_kind kind, uint32_t id, struct span text)
-{
-	struct veto *v = &p->vetoes[kind];
-	size_t len = text_whole(text, PORT_VETO_MAX);
-
-	pthread_mutex_lock(&p->lock);
-	if (!p->closed) {
-		v->said = 1;
-		v->id = id;
-		if (len > 0)
-			memcpy(v->text, text.data, len);
-		v->text[len] = '\0';
-		wake(p);
-	}
-	pthread_mutex_unlock(&p->lock);
-}
-
-int port_vetoed(struct port *p, enum port_kind kind, uint32_t *id, char text[static PORT_VETO_MAX + 1])
-{
-	struct veto *v = &p->vetoes[kind];
-	int said;
-
-	pthread_mutex_lock(&p->lock);
-	said = v->said;
-	v->said = 0;
-	*id = v->id;
-	memcpy(text, v->text, sizeof(v->text));
-	pthread_mutex_unlock(&p->lock);
-	return said;
-}
-
-enum port_request port_request(struct port *p, enum port_kind kind)
-{
-	const struct claim *c = &p->claims[kind];
-	enum port_request state;
-
-	pthread_mutex_lock(&p->lock);
-	state = c->state == PORT_EXPECTED && c->detached ? PORT_ENDING : c->state;
-	pthread_mutex_unlock(&p->lock);
-	return state;
-}
-
-void port_watch(struct port *p)
-{
-	pthread_mutex_lock(&p->lock);
-	p->watched = 1;
-	pthread_mutex_unlock(&p->lock);
-}
-
-int port_expire(struct port *p, enum port_kind kind, uint64_t now)
-{
-	struct claim *c = &p->claims[kind];
-	int late;
-
-	pthread_mutex_lock(&p->lock);
-	late = c->state == PORT_EXPECTED && c->deadline_ns <= now;
-	if (late) {
-		c->state = PORT_FREE;
-		c->detached = 0;
-	}
-	pthread_mutex_unlock(&p->lock);
-	return late;
-}
-
-uint64_t port_deadline(struct port *p)
-{
-	uint64_t next = UINT64_MAX;
-
-	pthread_mutex_lock(&p->lock);
-	for (size_t i = 0; i < PORT_KINDS; i++) {
-		const struct claim *c = &p->claims[i];
-
-		if (c->state == PORT_EXPECTED && c->deadline_ns < next)
-			next = c->deadline_ns;
-	}
-	pthread_mutex_unlock(&p->lock);
-	return next;
-}
-
-void port_detach(struct port *p, enum port_kind kind, uint32_t id)
-{
-	struct claim *c = &p->claims[kind];
-
-	pthread_mutex_lock(&p->lock);
-	if (c->id == id && c->state == PORT_EXPECTED)
-		c->detached = 1;
-	else if (c->id == id && c->state != PORT_FREE)
-		set_free(p, c);
-	pthread_mutex_unlock(&p->lock);
+	pthread_mutex_lock(&p->send);
+	if (p->channel != NULL)
+		(void)push(p);
+	pthread_mutex_unlock(&p->send);
 }
 
 void port_close(struct port *p)
 {
 	struct channel *ch;
 
+	p->session = NULL;
 	/* First closed, so that whoever is sending stops after this round. */
 	pthread_mutex_lock(&p->lock);
 	p->closed = 1;

@@ -1,6 +1,6 @@
 /*
- * port_private.h: the half of a port that only the server room uses. All calls are made by the net
- * thread, or while it is parked.
+ * port_private.h: the half of a port that only the server room uses. All calls are made by the
+ * thread that has the turn (turn.h).
  */
 #ifndef PYSTUCK_PORT_PRIVATE_H
 #define PYSTUCK_PORT_PRIVATE_H
@@ -9,11 +9,21 @@
 #include "ownfd.h"
 #include "port.h"
 
+struct session;
+struct turn;
+
 /*
  * A port over a channel, with one reference. Takes the channel over (freed by port_close). Work
  * for the net thread is announced by wake_call(wake), which is copied. NULL: out of memory, the channel is still the caller's.
  */
 struct port *port_new(struct channel *ch, const struct ownfd *wake);
+/*
+ * Before anybody else knows the port: whose it is, so that port_wait_request may read for the session; until port_close. Without
+ * this call it never does.
+ */
+void port_wait_for(struct port *p, struct session *session, struct turn *turn);
+/* Sends what can be sent now, and waits for a worker that is just sending: last words are not lost to it. */
+void port_finish(struct port *p);
 /*
  * The end: what is queued is dropped, claims fail from now on, port_write lets go, the fd is
  * closed. The port itself lives until its last reference goes. Waits for a worker that is just

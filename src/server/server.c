@@ -3,7 +3,8 @@
  * itself is server_loop.c's.
  *
  * Only the net thread touches a server while it runs; everybody else changes it while the thread is
- * parked, which is to say joined. So there is no lock here.
+ * parked, which is to say joined. So there is no lock here but the turn, by which evaluation threads
+ * run sessions in the net thread's place (turn.h); while it is parked they do not.
  */
 #include "server.h"
 
@@ -47,6 +48,7 @@ static void *thread_main(void *arg)
 
 static void free_memory(struct server *s)
 {
+	turn_unref(s->turn);
 	free(s->polls);
 	free(s->polled);
 	free(s);
@@ -67,7 +69,8 @@ struct server *server_new(const struct service *service, struct diag *d)
 		.stall_ms = SERVER_STALL_MS,
 		.account_ms = SERVER_ACCOUNT_MS,
 		.linger_ms = LINGER_MS};
-	if (server_loop_reserve(s, 0) != 0) {
+	s->turn = turn_new();
+	if (s->turn == NULL || server_loop_reserve(s, 0) != 0) {
 		(void)diag_set(d, PYSTUCK_ENOMEM, 0, "out of memory");
 		free_memory(s);
 		return NULL;
@@ -97,6 +100,16 @@ static int start_thread(struct server *s)
 	return rc;
 }
 
+static void set_parked(struct server *s, int parked)
+{
+	turn_take(s->turn);
+	s->turn->parked = parked;
+	for (size_t i = 0; parked && i < s->count; i++)
+		for (size_t j = 0; j < s->listeners[i]->count; j++)
+			session_unlead(s->listeners[i]->sessions[j]);
+	turn_give(s->turn);
+}
+
 int server_resume(struct server *s, struct diag *d)
 {
 	sigset_t all, before;
@@ -105,12 +118,14 @@ int server_resume(struct server *s, struct diag *d)
 	if (s->running)
 		return 0;
 	atomic_store(&s->stop, 0);
+	set_parked(s, 0);
 	/* The thread inherits the mask, so that no signal of the program ever lands in it. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = start_thread(s);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (rc != 0) {
+		set_parked(s, 1);
 		errno = rc;
 		return diag_set(d, PYSTUCK_ESYS, rc, "cannot start a thread: %m");
 	}
@@ -135,6 +150,7 @@ void server_park(struct server *s)
 {
 	if (!s->running)
 		return;
+	set_parked(s, 1);
 	/*
 	 * The program may have closed every fd there is, ours too, while the thread was in poll,
 	 * which does not notice that. Nothing but this ends it then; it can be cancelled nowhere
@@ -208,6 +224,7 @@ int server_add(
 		.gil_timeout_ms = o->gil_timeout_ms,
 		.times = s->times,
 		.wake = s->wake.out,
+		.turn = s->turn,
 	};
 	/* Without memory for it replays cost more, and gain as little. */
 	l->door.replays = o->keys != NULL ? replays_new() : NULL;
@@ -238,10 +255,12 @@ void *server_remove(struct server *s, uint32_t id)
 	if (!ownfd_drop(&l->own))
 		listen_lost(&l->socket);
 	listen_close(&l->socket);
+	turn_take(s->turn);
 	for (size_t i = 0; i < l->count; i++) {
 		session_goodbye(l->sessions[i], REASON_STOPPING, "the server is going away", now);
 		session_free(l->sessions[i]);
 	}
+	turn_give(s->turn);
 	context = l->door.context;
 	audit_free(l->door.audit);
 	keyring_free(l->door.keys);

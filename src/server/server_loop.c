@@ -244,7 +244,8 @@ static size_t fill_polls(struct server *s, uint64_t now, uint64_t *next)
 
 			if (deadline < *next)
 				*next = deadline;
-			add_poll(s, &n, session_fd(session), session_events(session), session);
+			add_poll(s, &n, session_is_led(session) ? -1 : session_fd(session),
+				session_events(session), session);
 		}
 	}
 	add_accounts(s, &n);
@@ -293,6 +294,8 @@ static int run_sessions(struct server *s, size_t n, int all, uint64_t now)
 	for (size_t i = 1 + s->count; i < sessions; i++) {
 		short revents = s->polls[i].revents;
 
+		session_look(s->polled[i], now);
+
 		/* Somebody has closed the fd behind our back. */
 		if ((revents & POLLNVAL) != 0)
 			revents = POLLERR;
@@ -327,43 +330,49 @@ static void accept_all(struct server *s, int leaving, uint64_t now)
 	}
 }
 
-/* The one place where the thread can be cancelled, which is server_park's last resort. */
+/*
+ * The one place where the thread can be cancelled, which is server_park's last resort, and where it
+ * lets go of the turn.
+ */
 static int wait_for(struct server *s, size_t n, int timeout)
 {
+	const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
 	int ready, sys;
 
+	turn_give(s->turn);
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
 	ready = poll(s->polls, (nfds_t)n, timeout);
 	sys = errno;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	errno = sys;
+	/* EINVAL when the program has lowered its limit of fds below what we have. */
+	if (ready < 0 && sys != EINTR)
+		nanosleep(&pause, NULL);
+	turn_take(s->turn);
 	return ready;
 }
 
 void server_loop(struct server *s)
 {
-	const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
 	int all = 1; /* much may have happened while nobody looked */
 	int leaving;
 
+	turn_take(s->turn);
 	while (!atomic_load(&s->stop)) {
 		uint64_t now = now_ns();
 		uint64_t next;
 		size_t n = fill_polls(s, now, &next);
-		int ready = wait_for(s, n, all ? 0 : timeout_ms(s, now, next));
+		int ready;
 
+		s->turn->until = next;
+		ready = wait_for(s, n, all ? 0 : timeout_ms(s, now, next));
 		atomic_fetch_add_explicit(&s->turns, 1, memory_order_relaxed);
-		if (ready < 0) {
-			/* EINVAL when the program has lowered its limit of fds below what we have.
-			 */
-			if (errno != EINTR)
-				nanosleep(&pause, NULL);
+		if (ready < 0)
 			continue;
-		}
 		now = now_ns();
 		all |= was_woken(s);
 		leaving = run_sessions(s, n, all, now);
 		accept_all(s, leaving, now);
 		all = 0;
 	}
+	turn_give(s->turn);
 }

@@ -10,6 +10,7 @@
 
 #include "server.h"
 #include "session.h"
+#include "turn.h"
 #include "wake.h"
 
 struct listener {
@@ -32,6 +33,7 @@ struct server {
 	size_t count;
 	uint32_t last_id;
 
+	struct turn *turn; /* of the net thread, but while it polls */
 	struct wake wake; /* ports and server_park call the net thread */
 	int wake_broken;
 	pthread_t thread;

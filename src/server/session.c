@@ -245,6 +245,8 @@ uint64_t session_deadline(const struct session *s)
 		return UINT64_MAX;
 	cut = cut_deadline(s);
 	request = port_deadline(s->port);
+	if (s->led && s->look_at < cut)
+		cut = s->look_at;
 	return request < cut ? request : cut;
 }
 
@@ -388,6 +390,8 @@ void session_goodbye(struct session *s, enum reason reason, const char *text, ui
 {
 	s->now = now;
 	session_break(s, reason, text);
+	if (s->state != SESSION_CLOSED)
+		port_finish(s->port);
 	session_move(s, SESSION_CLOSED);
 }
 
@@ -414,6 +418,8 @@ struct session *session_new(struct session_door *door, int fd, uint64_t now)
 	s->door = door;
 	s->number = atomic_fetch_add(&connections, 1) + 1;
 	s->channel = ch;
+	if (door->turn != NULL)
+		port_wait_for(s->port, s, door->turn);
 	s->now = now;
 	s->deadline = now + (uint64_t)door->times.stranger_ms * MS;
 	s->who.uid = (uid_t)-1;

@@ -1,6 +1,7 @@
 /*
  * session.h: private to the server room: one client's life, from accept to close. All calls are
- * made by the net thread, or while it is parked. Polling and the list of sessions are server.c's.
+ * made by the thread that has the turn (turn.h): the net thread, or whoever has parked it, or an
+ * evaluation thread in its place. Polling and the list of sessions are server.c's.
  */
 #ifndef PYSTUCK_SESSION_H
 #define PYSTUCK_SESSION_H
@@ -13,6 +14,7 @@
 #include "ownfd.h"
 #include "policy.h"
 #include "service.h"
+#include "turn.h"
 
 enum session_state {
 	SESSION_HANDSHAKE, /* TCP: the key has not been proved */
@@ -47,6 +49,7 @@ struct session_door {
 	struct audit *audit; /* NULL: none */
 	int audit_required;  /* what cannot be logged is not evaluated */
 	struct ownfd wake;
+	struct turn *turn; /* NULL: the net thread alone reads */
 	unsigned clients; /* sessions that are SESSION_OPEN, or about to be: SESSION_ADMIT */
 };
 
@@ -77,6 +80,19 @@ void session_run(struct session *s, short revents, uint64_t now);
 void session_cut(struct session *s, const char *why, uint64_t now);
 /* Says goodbye where that is possible without waiting, and closes. */
 void session_goodbye(struct session *s, enum reason reason, const char *text, uint64_t now);
+
+/*
+ * Who watches (session_lead.c). While a session is led, its evaluation thread polls the fd for what the client says, and the net
+ * thread does not.
+ *
+ * session_lead: 1: the calling evaluation thread is to poll the fd. session_act: it has done so, and this came; 1 when it may go on.
+ * session_unlead: it polls no more. session_is_led: for the net thread, which calls session_look in each of its turns.
+ */
+int session_lead(struct session *s);
+int session_act(struct session *s, short revents, uint64_t now);
+void session_unlead(struct session *s);
+int session_is_led(struct session *s);
+void session_look(struct session *s, uint64_t now);
 
 /* What a client in this state with this role may do with a message of this type. */
 enum session_verdict {

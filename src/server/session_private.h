@@ -1,5 +1,5 @@
 /*
- * session_private.h: what session.c and session_auth.c share. Nobody else includes it.
+ * session_private.h: what session.c and its kin share. Nobody else includes it.
  */
 #ifndef PYSTUCK_SESSION_PRIVATE_H
 #define PYSTUCK_SESSION_PRIVATE_H
@@ -38,6 +38,9 @@ struct session {
 	uint64_t dump_since;
 	uint32_t eval_id; /* the same of the evaluation */
 	uint64_t eval_since;
+	int led;          /* the evaluation thread polls the fd, not the net thread */
+	uint64_t look_at; /* when the net thread looks whether it should, while it is led */
+	uint64_t looked;  /* evals, when it last looked */
 	int has_detached;
 	uint32_t detached_id; /* the last evaluation that was let go of */
 };

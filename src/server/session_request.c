@@ -166,6 +166,8 @@ static void take_detach(struct session *s, uint32_t id)
 	/* First the worker, so that it says no more; then the next one may come. */
 	s->door->service->detach(s->handle, id);
 	port_detach(s->port, PORT_EVAL, id);
+	/* Its thread is the session's no more. */
+	session_unlead(s);
 	s->detached_id = id;
 	s->has_detached = 1;
 }

@@ -128,14 +128,26 @@ static void fake_dump(void *session, const struct msg_dump *request)
 	fake_count(&fake.dumps);
 }
 
+/* For tests in which evaluations may come meanwhile. */
+MAYBE_UNUSED static void fake_set_eval_mode(enum fake_mode mode)
+{
+	pthread_mutex_lock(&fake.lock);
+	fake.eval_mode = mode;
+	pthread_mutex_unlock(&fake.lock);
+}
+
 static void fake_eval(void *session, const struct msg_eval *request)
 {
 	struct port *port = *(struct port **)session;
 	struct msg m = rig_result(request->id);
+	enum fake_mode mode;
 
+	pthread_mutex_lock(&fake.lock);
+	mode = fake.eval_mode;
 	fake.eval_id = request->id;
-	if (fake.eval_mode != FAKE_HOLD && port_claim(port, PORT_EVAL, request->id) == 0 &&
-		fake.eval_mode == FAKE_ANSWER) {
+	pthread_mutex_unlock(&fake.lock);
+	if (mode != FAKE_HOLD && port_claim(port, PORT_EVAL, request->id) == 0 &&
+		mode == FAKE_ANSWER) {
 		(void)port_answer(port, &m);
 		port_done(port, PORT_EVAL, request->id);
 	}
@@ -232,6 +244,7 @@ MAYBE_UNUSED static void fake_reset(void)
 	fake.opens = fake.closes = fake.dumps = fake.evals = 0;
 	fake.dumps_late = fake.completes = fake.evals_late = fake.interrupts = fake.detaches = 0;
 	fake.refuse_open = fake.admit = fake.admits = 0;
+	fake.eval_id = 0;
 	fake.dump_mode = fake.eval_mode = FAKE_ANSWER;
 }
 
