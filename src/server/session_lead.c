@@ -2,7 +2,7 @@
  * session_lead.c: who watches an open session: the net thread, or the thread that evaluates for it.
  * Reading and what follows are session.c's, whoever does it; waiting is port_wait.c's.
  *
- * From its second evaluation on a session is led by its evaluation thread: it polls the fd when it has
+ * From the second request for it on a session is led by its evaluation thread: it polls the fd when it has
  * nothing else to do, and runs the session when something comes, with the turn, as the net thread
  * would. A request to evaluate is then its own, without a wake-up of anybody.
  *
@@ -20,7 +20,7 @@
 
 #define MS 1000000u /* ns */
 #define LOOK_MS 20
-#define LEAD_FROM 2 /* evaluations: who asks once and leaves is served as before */
+#define LEAD_FROM 2 /* requests: who asks once and leaves is served as before */
 
 static void call(const struct session *s)
 {
@@ -53,11 +53,11 @@ int session_lead(struct session *s)
 {
 	if (s->led)
 		return 1;
-	if (s->door->turn->parked || s->evals < LEAD_FROM || !is_quiet(s))
+	if (s->door->turn->parked || s->asked < LEAD_FROM || !is_quiet(s))
 		return 0;
 	s->led = 1;
 	s->look_at = UINT64_MAX;
-	s->looked = s->evals;
+	s->looked = s->asked;
 	/* It polls the fd until it is told. */
 	call(s);
 	return 1;
@@ -71,10 +71,16 @@ void session_unlead(struct session *s)
 	call(s);
 }
 
+void session_lead_asked(struct session *s)
+{
+	s->asked++;
+	/* Also when the net thread has read it, which had not been told yet that the session is led. */
+	if (s->look_at == UINT64_MAX)
+		s->look_at = s->now + (uint64_t)LOOK_MS * MS;
+}
+
 int session_act(struct session *s, short revents, uint64_t now)
 {
-	uint64_t before = s->evals;
-
 	if (!s->led)
 		return 0;
 	/* Somebody has closed the fd behind our back. */
@@ -85,8 +91,6 @@ int session_act(struct session *s, short revents, uint64_t now)
 		session_unlead(s);
 		return 1;
 	}
-	if (s->evals != before && s->look_at == UINT64_MAX)
-		s->look_at = now + (uint64_t)LOOK_MS * MS;
 	call_in_time(s);
 	return 1;
 }
@@ -110,6 +114,6 @@ void session_look(struct session *s, uint64_t now)
 	else if (running)
 		s->look_at = s->eval_since + (uint64_t)LOOK_MS * MS;
 	else
-		s->look_at = s->evals != s->looked ? now + (uint64_t)LOOK_MS * MS : UINT64_MAX;
-	s->looked = s->evals;
+		s->look_at = s->asked != s->looked ? now + (uint64_t)LOOK_MS * MS : UINT64_MAX;
+	s->looked = s->asked;
 }

@@ -40,7 +40,8 @@ struct session {
 	uint64_t eval_since;
 	int led;          /* the evaluation thread polls the fd, not the net thread */
 	uint64_t look_at; /* when the net thread looks whether it should, while it is led */
-	uint64_t looked;  /* evals, when it last looked */
+	uint64_t asked;   /* requests to the evaluation thread so far */
+	uint64_t looked;  /* how many they were when it last looked */
 	int has_detached;
 	uint32_t detached_id; /* the last evaluation that was let go of */
 };
@@ -61,6 +62,9 @@ void session_break(struct session *s, enum reason reason, const char *text);
 int session_request_take(struct session *s, struct span message);
 /* Starts the dump that was set aside, if there is one and it can be started now. */
 void session_request_aside(struct session *s);
+
+/* A request to the evaluation thread begins, whoever has read it. */
+void session_lead_asked(struct session *s);
 
 /* Right after accept, before any byte: who is it, and have they a role? */
 void session_auth_unix(struct session *s);

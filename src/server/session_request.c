@@ -87,21 +87,21 @@ static int take_dump(struct session *s, const struct msg_dump *request)
 	return 1;
 }
 
-enum turn { TURN_OURS, TURN_LATER, TURN_ANSWERED };
+enum begin { BEGIN_NOW, BEGIN_LATER, BEGIN_ANSWERED };
 
 /* May a request for the session's evaluation thread begin now? If not it has been answered, or is to come again. */
-static enum turn whose_turn(struct session *s, uint32_t id)
+static enum begin may_begin(struct session *s, uint32_t id)
 {
 	if (is_over(s))
-		return TURN_LATER;
+		return BEGIN_LATER;
 	switch (port_request(s->port, PORT_EVAL)) {
 	case PORT_ENDING:
-		return TURN_LATER;
+		return BEGIN_LATER;
 	case PORT_EXPECTED:
 	case PORT_CLAIMED:
 		session_error(s, id, REASON_BUSY,
 			"an evaluation is running in this session; interrupt or detach it first");
-		return TURN_ANSWERED;
+		return BEGIN_ANSWERED;
 	case PORT_FREE:
 		break;
 	}
@@ -109,9 +109,9 @@ static enum turn whose_turn(struct session *s, uint32_t id)
 	if (s->has_detached && id == s->detached_id) {
 		session_error(s, id, REASON_UNKNOWN,
 			"this id belongs to an evaluation that was detached; use a fresh one");
-		return TURN_ANSWERED;
+		return BEGIN_ANSWERED;
 	}
-	return TURN_OURS;
+	return BEGIN_NOW;
 }
 
 /* What runs code of the program is logged first. 1: it has been refused, since it could not be. */
@@ -128,15 +128,16 @@ static void expect_eval(struct session *s, uint32_t id, uint64_t deadline)
 {
 	s->eval_id = id;
 	s->eval_since = s->now;
+	session_lead_asked(s);
 	port_expect(s->port, PORT_EVAL, id, deadline);
 }
 
 static int take_eval(struct session *s, const struct msg_eval *request)
 {
-	enum turn turn = whose_turn(s, request->id);
+	enum begin begin = may_begin(s, request->id);
 
-	if (turn != TURN_OURS)
-		return turn == TURN_ANSWERED;
+	if (begin != BEGIN_NOW)
+		return begin == BEGIN_ANSWERED;
 	if (is_unlogged(s, request->id, request->source))
 		return 1;
 	s->evals++;
@@ -147,11 +148,11 @@ static int take_eval(struct session *s, const struct msg_eval *request)
 
 static int take_complete(struct session *s, const struct msg_complete *request)
 {
-	enum turn turn = whose_turn(s, request->id);
+	enum begin begin = may_begin(s, request->id);
 	uint64_t soon = s->now + COMPLETE_MS * (uint64_t)MS, deadline = gil_deadline(s);
 
-	if (turn != TURN_OURS)
-		return turn == TURN_ANSWERED;
+	if (begin != BEGIN_NOW)
+		return begin == BEGIN_ANSWERED;
 	if ((request->flags & COMPLETE_ASK) != 0 && is_unlogged(s, request->id, request->source))
 		return 1;
 	expect_eval(s, request->id, soon < deadline ? soon : deadline);

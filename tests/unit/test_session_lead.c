@@ -369,6 +369,21 @@ static void test_look_goes_on_while_evaluations_come_and_then_sleeps(void **stat
 	assert_true(session_is_led(session));
 }
 
+static void test_look_sees_what_the_net_thread_has_read_itself(void **state)
+{
+	(void)state;
+	lead();
+	fake.eval_mode = FAKE_CLAIM;
+	/* It has not been told yet, and polls the fd. */
+	say(client, rig_eval(3));
+	turn();
+	assert_int_equal(fake.evals, 3);
+	assert_true(session_is_led(session));
+	assert_int_equal(session_deadline(session), now + LOOK);
+	session_look(session, now + LOOK);
+	assert_false(session_is_led(session));
+}
+
 static void test_look_lets_young_evaluations_be(void **state)
 {
 	uint64_t first;
@@ -519,6 +534,7 @@ int main(void)
 		L(test_lead_ends_with_a_goodbye),
 		L(test_look_takes_back_what_has_run_for_long),
 		L(test_look_goes_on_while_evaluations_come_and_then_sleeps),
+		L(test_look_sees_what_the_net_thread_has_read_itself),
 		L(test_look_lets_young_evaluations_be),
 		L(test_a_led_session_whose_socket_is_full_is_the_net_threads),
 		L(test_unlead_leaves_the_request_to_the_net_thread),
