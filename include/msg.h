@@ -105,6 +105,7 @@ struct msg_refused {
 
 #define DUMP_LOCALS 0x01	/* also the variables of each frame; needs ROLE_LOCALS */
 #define DUMP_OURS 0x02		/* also pystuck's own threads */
+#define DUMP_RAW 0x04		/* without the GIL, at once: DUMP_HOW_RAW where that can be, else DUMP_HOW_OS */
 
 struct msg_dump {
 	uint32_t id;		/* chosen by the client, comes back in the answer */
@@ -195,6 +196,7 @@ enum thread_state {
 #define THREAD_MAIN 0x01
 #define THREAD_DAEMON 0x02
 #define THREAD_OURS 0x04
+#define THREAD_MOVING 0x08	/* without the GIL: never seen twice the same, so that its stack may be wrong */
 
 /* One frame in msg_dump_thread.frames: u32 code, u32 line (0: unknown). */
 #define FRAME_BYTES 8

@@ -43,8 +43,13 @@ struct service {
 	 * to be had, interrupt and detach may name it. NULL where eval is.
 	 */
 	void (*complete)(void *session, const struct msg_complete *request);
-	/* The GIL did not come within the time: answer without it. The worker's claim fails from now on. */
-	void (*dump_late)(void *session, const struct msg_dump *request, uint64_t waited_us);
+	/*
+	 * The GIL did not come within the time: answer without it. Whoever claims the request first answers it, the worker too if it gets
+	 * the GIL after all. That may take a moment; if nobody has claimed it some seconds later, this is called again with `last`: then
+	 * it is claimed and answered before the call returns.
+	 */
+	void (*dump_late)(void *session, const struct msg_dump *request, uint64_t waited_us, int last);
+	/* The same for an evaluation: it is refused. The worker's claim fails from now on. */
 	void (*eval_late)(void *session, uint32_t id, uint64_t waited_us);
 	/* For the evaluation that is open now; nothing happens when there is none with this id. */
 	void (*interrupt)(void *session, uint32_t id);

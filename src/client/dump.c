@@ -42,9 +42,17 @@ void dump_free(struct dump *dump)
 	dump_init(dump);
 }
 
-int dump_is_degraded(const struct dump *dump)
+/* Is it what was asked for? Stacks that were read without the GIL are, if so they were to be, and if they are right. */
+static int is_as_asked(const struct dump *dump, uint8_t flags)
 {
-	if (dump->begin.how != DUMP_HOW_GIL || dump->end.cut || dump->end.omitted_threads > 0)
+	if (dump->begin.how == DUMP_HOW_RAW)
+		return (flags & DUMP_RAW) != 0 && dump->begin.settled;
+	return dump->begin.how == DUMP_HOW_GIL;
+}
+
+int dump_is_degraded(const struct dump *dump, uint8_t flags)
+{
+	if (!is_as_asked(dump, flags) || dump->end.cut || dump->end.omitted_threads > 0)
 		return 1;
 	for (size_t i = 0; i < dump->thread_count; i++)
 		if (dump->threads[i].head.omitted_frames > 0)

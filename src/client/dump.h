@@ -69,10 +69,10 @@ struct dump {
 void dump_init(struct dump *dump);
 void dump_free(struct dump *dump);
 /*
- * 1 when the dump is not all there is to know: taken without Python's frames, or something was left
- * out.
+ * 1 when the dump is not all there is to know: taken without Python's frames, or without the GIL when
+ * that was not asked for (`flags` are those of the request), or something was left out.
  */
-int dump_is_degraded(const struct dump *dump);
+int dump_is_degraded(const struct dump *dump, uint8_t flags);
 
 /*
  * Takes the next message of the answer. 1 complete, 0 more to come, PYSTUCK_EFORMAT (something that

@@ -331,6 +331,7 @@ static void thread(struct json *j, struct frames *f, const struct dump_thread *t
 	key_string(j, "os_name", t->head.os_name);
 	if (t->wait.flags & WAIT_CPU)
 		key_seconds(j, "cpu_seconds", t->wait.cpu_us);
+	key_bool(j, "settled", !(t->head.flags & THREAD_MOVING));
 	thread_frames(j, f, t);
 	key_number(j, "omitted_frames", t->head.omitted_frames);
 	end(j, "}");

@@ -184,6 +184,11 @@ static int open_connection(struct client *cl, struct diag *d)
 	return rc;
 }
 
+static uint8_t stacks_flags(const struct options *o)
+{
+	return (uint8_t)((o->locals ? DUMP_LOCALS : 0) | (o->raw ? DUMP_RAW : 0));
+}
+
 /*
  * HELLO and the first request, which leave in one write, and the answer to HELLO.
  */
@@ -195,7 +200,7 @@ static int greet(struct client *cl, struct diag *d)
 	if (rc == 0 && o->command != NULL)
 		rc = eval_ask(cl->c, ID_EVAL, 0, 0, span_text(o->command), d);
 	else if (rc == 0 && o->stacks)
-		rc = dump_ask(cl->c, ID_DUMP, o->locals ? DUMP_LOCALS : 0, d);
+		rc = dump_ask(cl->c, ID_DUMP, stacks_flags(o), d);
 	if (rc == 0)
 		rc = connect_welcome(cl->c, connect_clock() + o->timeout_ms, d);
 	return rc;
@@ -244,7 +249,7 @@ static int show_stacks(struct client *cl)
 	}
 	if (rc != 0 && rc != PYSTUCK_ECLOSED && rc != PYSTUCK_ESYS)
 		out_notice("the stacks can't be shown: %s", error_text(rc));
-	if (rc != 0 || dump_is_degraded(&dump))
+	if (rc != 0 || dump_is_degraded(&dump, stacks_flags(o)))
 		status = STATUS_PARTIAL;
 	status = finish_output(cl, status);
 out:

@@ -28,6 +28,7 @@ enum {
 	OPT_NO_STACKS,
 	OPT_NO_REPL,
 	OPT_LOCALS,
+	OPT_RAW,
 	OPT_JSON,
 	OPT_TIMEOUT,
 	OPT_COLOR,
@@ -49,6 +50,7 @@ static const struct option long_options[] = {
 	{"no-repl", no_argument, NULL, OPT_NO_REPL},
 	{"no-ipython", no_argument, NULL, OPT_NO_REPL},
 	{"locals", no_argument, NULL, OPT_LOCALS},
+	{"raw", no_argument, NULL, OPT_RAW},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"color", optional_argument, NULL, OPT_COLOR},
@@ -74,6 +76,7 @@ static const char help[] =
 	"  --no-stacks         don't print the stacks\n"
 	"  --no-repl           don't open a prompt (also: --no-ipython)\n"
 	"  --locals            print the variables of each frame too\n"
+	"  --raw               read the stacks without the GIL: costs the program nothing\n"
 	"  --json              print the stacks (or the outcome of -c) as JSON\n"
 	"Keys, for TCP\n"
 	"  --key FILE          key file (default: $PYSTUCK_KEY, ~/.config/pystuck/key)\n"
@@ -184,6 +187,9 @@ static int take(struct options *o, int opt, const char *arg, struct diag *d)
 	case OPT_LOCALS:
 		o->locals = 1;
 		return 0;
+	case OPT_RAW:
+		o->raw = 1;
+		return 0;
 	case OPT_JSON:
 		o->json = 1;
 		return 0;
@@ -262,6 +268,10 @@ static int contradiction(const struct options *o, struct diag *d)
 		       "--no-stacks";
 	else if (o->locals && !o->stacks && o->command == NULL)
 		text = "--locals goes with the stacks: it does not go with --no-stacks";
+	else if (o->raw && (!o->stacks || o->command != NULL))
+		text = "--raw goes with the stacks: it does not go with --no-stacks or -c";
+	else if (o->raw && o->locals)
+		text = "--raw reads no variables: it does not go with --locals";
 	else if (o->locals && o->command != NULL)
 		text = "-c prints no stacks: it does not go with --locals";
 	return text != NULL ? diag_set(d, PYSTUCK_EINVAL, 0, "%s", text) : 0;

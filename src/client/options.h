@@ -37,6 +37,7 @@ struct options {
 	int stacks;          /* 1 unless --no-stacks or -c */
 	int repl;            /* 1 unless --no-repl, --json or -c */
 	int locals;
+	int raw;
 	int json;
 	enum options_color color;
 	int64_t timeout_ms;

@@ -192,6 +192,8 @@ static void print_head(struct printer *pr, const struct dump_thread *thread)
 		print_state(pr, thread);
 	}
 	print_times(pr, &thread->wait);
+	if (t->flags & THREAD_MOVING)
+		out_text(pr->o, "; it ran on while its stack was read, which may be wrong");
 	out_text(pr->o, "\n");
 }
 
@@ -294,7 +296,7 @@ void print_caveats(const struct dump *dump)
 	if (dump->begin.how == DUMP_HOW_OS)
 		out_notice("%s; this is what the operating system knows of the threads", note);
 	else if (dump->begin.how == DUMP_HOW_RAW && !dump->begin.settled)
-		out_notice("%s; the threads were running: stacks may be wrong", note);
+		out_notice("%s; not settled: threads were running, and this is not one moment", note);
 	else
 		out_notice("%s", note);
 }

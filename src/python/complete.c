@@ -18,6 +18,7 @@
 #include "msg.h"
 #include "pytext.h"
 #include "signature.h"
+#include "ucs.h"
 
 #define NAMES_MAX 50000      /* looked at and kept before they are sorted */
 #define TEXT_MAX (4u << 20)  /* bytes of them */
@@ -250,7 +251,7 @@ static void add_attributes(struct bag *b, look_visit *visit)
 /* What may stand between quotes without an escape, and those two that get one. */
 static int put_escaped(struct buf *out, PyObject *key, char quote)
 {
-	char text[PYTEXT_CHAR_MAX];
+	char text[UCS_UTF8_MAX];
 	int rc = 0;
 
 	for (Py_ssize_t i = 0; rc == 0 && i < PyUnicode_GET_LENGTH(key); i++) {
@@ -261,7 +262,7 @@ static int put_escaped(struct buf *out, PyObject *key, char quote)
 		if (c == (Py_UCS4)quote || c == '\\')
 			rc = buf_put(out, "\\", 1);
 		if (rc == 0)
-			rc = buf_put(out, text, pytext_char(text, c));
+			rc = buf_put(out, text, ucs_utf8(text, c));
 	}
 	return rc;
 }

@@ -1,7 +1,7 @@
 /*
- * dump.c: answers MSG_DUMP, by a job of the courier, or without the GIL when that did not come in
- * time. Collecting, interpreting and encoding are done by the files around; here is what happens
- * when, and with what held.
+ * dump.c: answers MSG_DUMP, by a job of the courier. Collecting, interpreting and encoding are done
+ * by the files around; here is what happens when, and with what held. What is answered without the
+ * GIL: dump_late.c.
  */
 #include <Python.h>
 
@@ -15,26 +15,22 @@
 #include <unistd.h>
 
 #include "answer.h"
+#include "dump_private.h"
 #include "error.h"
 #include "frames.h"
 #include "gil.h"
 #include "lines.h"
 #include "locals.h"
 #include "names.h"
-#include "ours.h"
-#include "tids.h"
+#include "raw.h"
 #include "wait.h"
 #include "waits.h"
 
-#define OS_THREADS_MAX                                                                             \
-	4096u /* in an answer without the GIL: it is made by the net thread, for which others wait \
-	       */
 /*
  * So many threads get their name from the kernel too, and all that threading does not know: each
  * costs as much as the state.
  */
 #define OS_NAMES_MAX 128u
-#define NOTE_BYTES 160
 
 struct job {
 	struct gil_job base;
@@ -42,24 +38,15 @@ struct job {
 	struct msg_dump request;
 };
 
-/* All that a dump collects, from the GIL to the answer. */
-struct dump {
-	struct frames frames;
-	struct lines lines;
-	struct locals locals;
-	struct waits_view *views;
-	struct wait_list waits;
-	struct msg_dump_begin begin;
-};
-
 void dump_init(void)
 {
 	lines_init();
 	names_init();
 	locals_init();
+	raw_init();
 }
 
-static uint64_t time_now_ns(void)
+uint64_t dump_time_ns(void)
 {
 	struct timespec t;
 
@@ -67,7 +54,7 @@ static uint64_t time_now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void answer_error(struct port *port, uint32_t id, enum reason reason, const char *text)
+void dump_error(struct port *port, uint32_t id, enum reason reason, const char *text)
 {
 	struct msg m = {.type = MSG_ERROR,
 		.error = {.id = id, .reason = (uint8_t)reason, .text = span_text(text)}};
@@ -75,7 +62,7 @@ static void answer_error(struct port *port, uint32_t id, enum reason reason, con
 	port_answer(port, &m);
 }
 
-static void dump_free(struct dump *d)
+void dump_free(struct dump *d)
 {
 	frames_free(&d->frames);
 	lines_free(&d->lines);
@@ -85,7 +72,7 @@ static void dump_free(struct dump *d)
 }
 
 /* What the kernel says, as soon as possible after the frames were read. */
-static int look_at_threads(struct dump *d)
+int dump_look(struct dump *d)
 {
 	const struct frames *f = &d->frames;
 	struct waits w;
@@ -106,7 +93,7 @@ static int look_at_threads(struct dump *d)
 	return rc;
 }
 
-static void send_answer(struct port *port, const struct dump *d, int with_locals)
+void dump_send(struct port *port, const struct dump *d, int with_locals)
 {
 	struct answer a = {
 		.begin = d->begin,
@@ -122,7 +109,7 @@ static void send_answer(struct port *port, const struct dump *d, int with_locals
 	if (rc == 0)
 		rc = port_answer_framed(port, buf_span(&out));
 	if (rc != 0 && rc != PYSTUCK_ECLOSED)
-		answer_error(
+		dump_error(
 			port, d->begin.id, REASON_LIMIT, "no memory in the program for a dump");
 	buf_free(&out);
 }
@@ -136,27 +123,24 @@ static int collect(struct dump *d, const struct msg_dump *request, const struct 
 
 	if (rc == 0 && (request->flags & DUMP_LOCALS))
 		locals_collect(&d->locals, &d->frames);
-	d->begin.time_ns = time_now_ns();
+	d->begin.time_ns = dump_time_ns();
 	return rc;
 }
 
 static void finish(struct dump *d, struct port *port, const struct msg_dump *request)
 {
-	int rc = look_at_threads(d);
+	int rc = dump_look(d);
 
 	if (rc == 0)
 		rc = lines_find(&d->lines, &d->frames);
 	if (rc != 0) {
-		answer_error(
+		dump_error(
 			port, request->id, REASON_LIMIT, "no memory in the program for a dump");
 		return;
 	}
 	lines_read(&d->lines, &d->frames);
-	send_answer(port, d, (request->flags & DUMP_LOCALS) != 0);
+	dump_send(port, d, (request->flags & DUMP_LOCALS) != 0);
 }
-
-static void answer_without_frames(
-	struct port *port, const struct msg_dump *request, uint64_t waited_us, const char *note);
 
 /* The courier, with the request claimed and the GIL held; gives it back. */
 static void answer_claimed(const struct job *job, struct dump *d, struct gil_hold *hold)
@@ -173,10 +157,10 @@ static void answer_claimed(const struct job *job, struct dump *d, struct gil_hol
 	if (rc == 0)
 		finish(d, job->port, &job->request);
 	else if (rc == PYSTUCK_ETIME)
-		answer_without_frames(job->port, &job->request, hold->wait_us,
+		dump_os(job->port, &job->request, hold->wait_us,
 			"Python's list of threads is locked; Python stacks unknown");
 	else
-		answer_error(job->port, job->request.id, REASON_LIMIT,
+		dump_error(job->port, job->request.id, REASON_LIMIT,
 			"no memory in the program for a dump");
 	port_done(job->port, PORT_DUMP, job->request.id);
 	/*
@@ -211,21 +195,26 @@ static void run_job(struct gil_job *base)
 }
 
 /* The worker's part, done by the net thread itself, when there is no worker. */
-static void refuse(struct port *port, uint32_t id, enum reason reason, const char *text)
+void dump_refuse(struct port *port, uint32_t id, enum reason reason, const char *text)
 {
 	if (port_claim(port, PORT_DUMP, id) != 0)
 		return;
-	answer_error(port, id, reason, text);
+	dump_error(port, id, reason, text);
 	port_done(port, PORT_DUMP, id);
 }
 
 void dump_request(struct port *port, const struct msg_dump *request)
 {
-	struct job *job = malloc(sizeof *job);
+	struct job *job;
 	int rc;
 
+	if (request->flags & DUMP_RAW) {
+		dump_raw(port, request);
+		return;
+	}
+	job = malloc(sizeof *job);
 	if (job == NULL) {
-		refuse(port, request->id, REASON_LIMIT, "no memory in the program for a dump");
+		dump_refuse(port, request->id, REASON_LIMIT, "no memory in the program for a dump");
 		return;
 	}
 	job->base = (struct gil_job){.run = run_job};
@@ -237,86 +226,8 @@ void dump_request(struct port *port, const struct msg_dump *request)
 	port_unref(job->port);
 	free(job);
 	if (rc == PYSTUCK_ECLOSED)
-		refuse(port, request->id, REASON_STOPPING, "the program is ending");
+		dump_refuse(port, request->id, REASON_STOPPING, "the program is ending");
 	else
-		refuse(port, request->id, REASON_LIMIT,
+		dump_refuse(port, request->id, REASON_LIMIT,
 			"no thread could be started in the program");
-}
-
-/* --- without the GIL --- */
-
-/* All threads of the process but ours, the main thread first: /proc lists them by id. */
-static int list_os_threads(struct dump *d, const struct waits *w, uint8_t flags)
-{
-	struct frames *f = &d->frames;
-	pid_t *tids = malloc(OS_THREADS_MAX * sizeof *tids);
-	pid_t self = (pid_t)syscall(SYS_gettid);
-	size_t n = 0;
-	int rc = PYSTUCK_ENOMEM;
-
-	if (tids == NULL)
-		goto out;
-	n = waits_list(w, tids, OS_THREADS_MAX, &f->omitted_threads);
-	f->cut = f->omitted_threads > 0;
-	f->threads = calloc(n > 0 ? n : 1, sizeof *f->threads);
-	d->views = malloc((n > 0 ? n : 1) * sizeof *d->views);
-	if (f->threads == NULL || d->views == NULL)
-		goto out;
-	rc = 0;
-	for (size_t i = 0; i < n; i++) {
-		int ours = tids[i] == self || ours_has(tids[i]);
-
-		if (ours && !(flags & DUMP_OURS))
-			continue;
-		f->threads[f->thread_count].tid = (uint32_t)tids[i];
-		f->threads[f->thread_count].flags =
-			(uint8_t)((tids[i] == getpid() ? THREAD_MAIN : 0) |
-				  (ours ? THREAD_OURS : 0));
-		waits_look(w, tids[i], 1, &d->views[f->thread_count++]);
-	}
-out:
-	free(tids);
-	return rc;
-}
-
-static void answer_without_frames(
-	struct port *port, const struct msg_dump *request, uint64_t waited_us, const char *note)
-{
-	struct dump d = {.views = NULL};
-	struct waits w;
-	int rc;
-
-	waits_open(&w);
-	d.begin = (struct msg_dump_begin){
-		.id = request->id,
-		.how = DUMP_HOW_OS,
-		.time_ns = time_now_ns(),
-		.gil_wait_us = waited_us,
-		.gil_holder = tids_at(gil_holder()),
-		.note = span_text(note),
-	};
-	rc = list_os_threads(&d, &w, request->flags);
-	if (rc == 0)
-		rc = wait_find(&d.waits, &d.frames, &w, d.views);
-	waits_close(&w);
-	if (rc == 0)
-		send_answer(port, &d, 0);
-	else
-		answer_error(
-			port, request->id, REASON_LIMIT, "no memory in the program for a dump");
-	dump_free(&d);
-}
-
-void dump_without_gil(struct port *port, const struct msg_dump *request, uint64_t waited_us)
-{
-	unsigned long long tenths = (waited_us + 50000) / 100000;
-	uint32_t holder = tids_at(gil_holder());
-	char by[32] = "", note[NOTE_BYTES];
-
-	if (holder != 0)
-		snprintf(by, sizeof by, ", held by thread %u", holder);
-	/* Not %.1f: the decimal point is the locale's. */
-	snprintf(note, sizeof note, "GIL not available for %llu.%llu s%s; Python stacks unknown",
-		tenths / 10, tenths % 10, by);
-	answer_without_frames(port, request, waited_us, note);
 }

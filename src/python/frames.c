@@ -407,6 +407,18 @@ int frames_collect(
 	return 0;
 }
 
+void frames_arrange(struct frames *f)
+{
+	order_threads(f);
+	drop_unborn(f);
+}
+
+void frames_finish(struct frames *f, uint8_t flags)
+{
+	fill_in_tids(f);
+	sort_out_ours(f, flags);
+}
+
 /* --- by ident --- */
 
 struct frames_idents {

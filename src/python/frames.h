@@ -76,6 +76,12 @@ void frames_init(struct frames *f);
 int frames_collect(
 	struct frames *f, uint8_t flags, uint32_t max_frames, const PyThreadState *holder);
 /*
+ * The same order, and the same threads left out, for threads that were found otherwise (raw.c): the newest first, `top` not NULL
+ * where there are frames. No GIL needed. First the one; then names are filled in; then the other, which needs the kernel's ids.
+ */
+void frames_arrange(struct frames *f);
+void frames_finish(struct frames *f, uint8_t flags);
+/*
  * GIL held: lets go of the code objects, which may run finalizers of the program. Must come before
  * frames_free.
  */

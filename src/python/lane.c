@@ -1,6 +1,6 @@
 /*
- * lane.c: one thread for each kind of call into code of the program that may never return. What is
- * called is the jobs' business (admit.c, auditor.c).
+ * lane.c: one thread for each kind of job that may take its time, such as a call into code of the program that may never
+ * return. What is done is the jobs' business (admit.c, auditor.c, dump_late.c).
  */
 #include <Python.h>
 
@@ -16,12 +16,12 @@
 #include "error.h"
 #include "threading.h"
 
-#define STACK (1024u * 1024) /* bytes: Python code runs on it */
 #define PARK_MS 50           /* how long a fork waits for a job */
 
 /*
  * none -> running      a job came
  * running -> ending    somebody parks or stops; the queue is still worked off
+ * running -> left      a lane that ends when it has nothing to do
  * ending -> left       the queue is empty: the thread touches nothing of ours any more
  * left -> none         joined, by whoever comes first
  */
@@ -34,7 +34,15 @@ struct lane_thread {
 	struct gil_job *first, *last;
 };
 
-static const char *const names[LANES] = {"pystuck-admit", "pystuck-audit"};
+static const struct {
+	const char *name;
+	size_t stack; /* bytes */
+	int ends;     /* when it has nothing to do */
+} kinds[LANES] = {
+	[LANE_ADMIT] = {"pystuck-admit", 1024u * 1024, 0}, /* Python code runs on it */
+	[LANE_AUDIT] = {"pystuck-audit", 1024u * 1024, 0},
+	[LANE_RAW] = {"pystuck-raw", 256u * 1024, 1},
+};
 
 static struct {
 	pthread_once_t once;
@@ -106,7 +114,7 @@ static void *lane_main(void *arg)
 			unlock();
 			job->run(job);
 			lock();
-		} else if (t->state == LANE_ENDING) {
+		} else if (t->state == LANE_ENDING || kinds[t - lanes.threads].ends) {
 			break;
 		} else {
 			pthread_cond_wait(&t->work, &lanes.lock);
@@ -128,7 +136,8 @@ int lane_submit(enum lane which, struct gil_job *job)
 	if (lanes.refusing)
 		rc = PYSTUCK_ECLOSED;
 	else if (t->state == LANE_NONE)
-		rc = gil_start_thread(&t->thread, names[which], STACK, lane_main, t);
+		rc = gil_start_thread(
+			&t->thread, kinds[which].name, kinds[which].stack, lane_main, t);
 	if (rc == 0) {
 		if (t->state == LANE_NONE)
 			t->state = LANE_RUNNING;

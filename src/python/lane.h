@@ -1,7 +1,7 @@
 /*
- * lane.h: threads for code of the program that we call and that may block: its audit hooks, its audit function. Each kind has
- * a lane of its own, so that one that never returns holds up neither the other nor dumps and evaluations. A lane's thread is
- * started by its first job.
+ * lane.h: threads for what may take its time: code of the program that we call and that may block (its audit hooks, its audit
+ * function), and dumps that are read without the GIL. Each kind has a lane of its own, so that one that never returns holds up
+ * neither the others nor dumps and evaluations. A lane's thread is started by its first job; that of the dumps ends after its last.
  */
 #ifndef PYSTUCK_PYTHON_LANE_H
 #define PYSTUCK_PYTHON_LANE_H
@@ -10,7 +10,7 @@
 
 #include "gil.h"
 
-enum lane { LANE_ADMIT, LANE_AUDIT, LANES };
+enum lane { LANE_ADMIT, LANE_AUDIT, LANE_RAW, LANES };
 
 /*
  * Any thread, GIL or not: never waits. The job is run on the lane's thread without the GIL, after those before it, and frees

@@ -1,6 +1,6 @@
 /*
- * lines.c: decodes the line tables of code objects. The text of the lines is source.c's part of
- * lines.h.
+ * lines.c: which line each frame is at. How line tables are written is linetable.c's matter, the
+ * text of the lines source.c's part of lines.h.
  */
 #include "lines.h"
 
@@ -8,89 +8,18 @@
 #include <string.h>
 
 #include "error.h"
+#include "linetable.h"
 
 #define FIRST_SPOTS 128u
 
-/* --- line tables --- */
-
+uint32_t lines_decode(struct span table, int first_line, int32_t offset)
+{
 #if PY_VERSION_HEX >= 0x030B0000
-/*
- * 3.11: a location table. Each entry begins with a byte whose highest bit is set: four bits of a
- * code, three of a length in instructions, less one. Codes 10 to 12 say the line's difference
- * themselves, 13 and 14 in a number that follows, 15 says that there is no line, the short forms 0
- * to 9 that the line is the same.
- */
-#define CODE_NONE 15
-#define CODE_LONG 14
-#define CODE_NO_COLUMNS 13
-#define CODE_ONE_LINE 10
-
-/* Six bits a byte, lowest first, 0x40 when more follow; the lowest bit of the number is its sign.
- */
-static int64_t read_signed(const uint8_t **at, const uint8_t *end)
-{
-	uint32_t value = 0;
-	unsigned shift = 0;
-	uint8_t byte;
-
-	do {
-		if (*at >= end || shift > 30)
-			return 0;
-		byte = *(*at)++;
-		value |= (uint32_t)(byte & 0x3F) << shift;
-		shift += 6;
-	} while (byte & 0x40);
-	return value & 1 ? -(int64_t)(value >> 1) : (int64_t)(value >> 1);
-}
-
-uint32_t lines_decode(struct span table, int first_line, int32_t offset)
-{
-	const uint8_t *at = table.data, *end = table.data + table.len;
-	int64_t reached = 0, line = first_line;
-
-	if (offset < 0)
-		return line > 0 ? (uint32_t)line : 0;
-	while (at < end) {
-		uint8_t head = *at++;
-		int code = head >> 3 & 15;
-
-		reached += ((head & 7) + 1) * (int64_t)sizeof(_Py_CODEUNIT);
-		if (code == CODE_LONG || code == CODE_NO_COLUMNS)
-			line += read_signed(&at, end);
-		else if (code >= CODE_ONE_LINE && code != CODE_NONE)
-			line += code - CODE_ONE_LINE;
-		if (offset < reached)
-			return code != CODE_NONE && line > 0 ? (uint32_t)line : 0;
-		while (at < end && !(*at & 0x80))
-			at++;
-	}
-	return 0;
-}
+	return linetable_locations(table, first_line, offset);
 #else
-/*
- * 3.10: pairs of a length in bytes and a signed difference of the line, which counts before the
- * length is passed; -128 says that the range has no line.
- */
-#define NO_LINE (-128)
-
-uint32_t lines_decode(struct span table, int first_line, int32_t offset)
-{
-	int64_t reached = 0, line = first_line;
-
-	if (offset < 0)
-		return line > 0 ? (uint32_t)line : 0;
-	for (size_t i = 0; i + 1 < table.len; i += 2) {
-		int difference = (int8_t)table.data[i + 1];
-
-		reached += table.data[i];
-		if (difference != NO_LINE)
-			line += difference;
-		if (offset < reached)
-			return difference != NO_LINE && line > 0 ? (uint32_t)line : 0;
-	}
-	return 0;
-}
+	return linetable_pairs(table, first_line, offset);
 #endif
+}
 
 /* --- spots --- */
 
@@ -151,10 +80,17 @@ static struct span line_table(const PyCodeObject *code)
 	return s;
 }
 
-static int add_spot(
-	struct lines *l, const struct frames *f, const struct frames_frame *frame, uint32_t *index)
+/* lines_of_frame for frames whose code objects are held. */
+static uint32_t line_of_held(const void *codes, uint32_t code, int32_t offset)
 {
-	const PyCodeObject *code = f->codes[frame->code].code;
+	const PyCodeObject *co = ((const struct frames_code *)codes)[code].code;
+
+	return lines_decode(line_table(co), co->co_firstlineno, offset);
+}
+
+static int add_spot(struct lines *l, const struct frames_frame *frame, lines_of_frame *line_of,
+	const void *codes, uint32_t *index)
+{
 	uint32_t *slot;
 	int rc = make_room(l);
 
@@ -165,7 +101,7 @@ static int add_spot(
 		l->spots[l->spot_count] = (struct lines_spot){
 			.code = frame->code,
 			.offset = frame->offset,
-			.line = lines_decode(line_table(code), code->co_firstlineno, frame->offset),
+			.line = line_of(codes, frame->code, frame->offset),
 			.twin = l->spot_count,
 		};
 		*slot = ++l->spot_count;
@@ -176,12 +112,17 @@ static int add_spot(
 
 int lines_find(struct lines *l, struct frames *f)
 {
+	return lines_find_by(l, f, line_of_held, f->codes);
+}
+
+int lines_find_by(struct lines *l, struct frames *f, lines_of_frame *line_of, const void *codes)
+{
 	uint32_t index = 0;
 
 	memset(l, 0, sizeof *l);
 	pytext_init(&l->text, LINES_TEXTS_MAX);
 	for (uint32_t i = 0; i < f->frame_count; i++) {
-		int rc = add_spot(l, f, &f->frames[i], &index);
+		int rc = add_spot(l, &f->frames[i], line_of, codes, &index);
 
 		if (rc != 0)
 			return rc;

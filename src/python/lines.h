@@ -41,6 +41,9 @@ void lines_init(void);
  * PYSTUCK_ENOMEM: then the dump is of no use any more. lines_free in any case.
  */
 int lines_find(struct lines *l, struct frames *f);
+/* The same for frames without code objects (raw.c): `codes` is for line_of, which tells the line. */
+typedef uint32_t lines_of_frame(const void *codes, uint32_t code, int32_t offset);
+int lines_find_by(struct lines *l, struct frames *f, lines_of_frame *line_of, const void *codes);
 /*
  * Reads the source lines of all spots: from regular files only, without any loader, as they are now
  * (a file that has been edited since shows its new text). Names like <string> have none. What

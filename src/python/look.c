@@ -11,12 +11,13 @@
 #include "compat_eval.h"
 #include "modules.h"
 #include "pytext.h"
+#include "ucs.h"
 
 /* --- texts ---------------------------------------------------------------- */
 
 int look_text(struct buf *out, PyObject *str)
 {
-	char text[PYTEXT_CHAR_MAX];
+	char text[UCS_UTF8_MAX];
 	int rc = 0;
 
 	if (!pytext_readable(str))
@@ -24,13 +25,13 @@ int look_text(struct buf *out, PyObject *str)
 	if (PyUnicode_IS_ASCII(str))
 		return buf_put(out, PyUnicode_DATA(str), (size_t)PyUnicode_GET_LENGTH(str));
 	for (Py_ssize_t i = 0; rc == 0 && i < PyUnicode_GET_LENGTH(str); i++)
-		rc = buf_put(out, text, pytext_char(text, PyUnicode_READ_CHAR(str, i)));
+		rc = buf_put(out, text, ucs_utf8(text, PyUnicode_READ_CHAR(str, i)));
 	return rc;
 }
 
 static int is_text(PyObject *str, struct span text)
 {
-	char one[PYTEXT_CHAR_MAX];
+	char one[UCS_UTF8_MAX];
 	size_t at = 0, n;
 
 	if (!PyUnicode_CheckExact(str) || !pytext_readable(str))
@@ -39,7 +40,7 @@ static int is_text(PyObject *str, struct span text)
 		return (size_t)PyUnicode_GET_LENGTH(str) == text.len &&
 		       memcmp(PyUnicode_DATA(str), text.data, text.len) == 0;
 	for (Py_ssize_t i = 0; i < PyUnicode_GET_LENGTH(str); i++) {
-		n = pytext_char(one, PyUnicode_READ_CHAR(str, i));
+		n = ucs_utf8(one, PyUnicode_READ_CHAR(str, i));
 		if (n > text.len - at || memcmp(one, text.data + at, n) != 0)
 			return 0;
 		at += n;

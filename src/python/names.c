@@ -25,6 +25,15 @@ void names_init(void)
 	PyErr_Clear();
 }
 
+void names_words(struct raw_layout *l)
+{
+	l->word_threading = (uintptr_t)words.threading;
+	l->word_active = (uintptr_t)words.active;
+	l->word_name = (uintptr_t)words.name;
+	l->word_daemonic = (uintptr_t)words.daemonic;
+	l->word_native_id = (uintptr_t)words.native_id;
+}
+
 /*
  * threading._active, borrowed; NULL when the module is not imported, or something else stands in
  * its place.
@@ -135,7 +144,7 @@ static void read_active(struct frames *f, PyObject *active)
 
 /* A program without threading has a main thread all the same, and everybody knows it by this name.
  */
-static void name_main(struct frames *f)
+void names_main(struct frames *f)
 {
 	static const char name[] = "MainThread", class_name[] = "_MainThread";
 
@@ -157,5 +166,5 @@ void names_read(struct frames *f)
 
 	if (active != NULL)
 		read_active(f, active);
-	name_main(f);
+	names_main(f);
 }

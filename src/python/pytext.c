@@ -9,6 +9,7 @@
 
 #include "compat.h"
 #include "error.h"
+#include "ucs.h"
 
 #define PYTEXT_FIRST 4096 /* bytes of the first allocation */
 
@@ -72,40 +73,6 @@ int pytext_bytes(struct pytext *t, const void *bytes, size_t len, struct pytext_
 	return 0;
 }
 
-size_t pytext_char(char out[static PYTEXT_CHAR_MAX], Py_UCS4 c)
-{
-	static const char hex[] = "0123456789abcdef";
-	uint8_t *o = (uint8_t *)out;
-
-	if (c < 0x80) {
-		o[0] = (uint8_t)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		o[0] = (uint8_t)(0xC0 | c >> 6);
-		o[1] = (uint8_t)(0x80 | (c & 0x3F));
-		return 2;
-	}
-	if (c >= 0xD800 && c < 0xE000) {
-		o[0] = '\\';
-		o[1] = 'u';
-		for (int i = 0; i < 4; i++)
-			o[2 + i] = (uint8_t)hex[c >> (12 - 4 * i) & 0xF];
-		return 6;
-	}
-	if (c < 0x10000) {
-		o[0] = (uint8_t)(0xE0 | c >> 12);
-		o[1] = (uint8_t)(0x80 | (c >> 6 & 0x3F));
-		o[2] = (uint8_t)(0x80 | (c & 0x3F));
-		return 3;
-	}
-	o[0] = (uint8_t)(0xF0 | c >> 18);
-	o[1] = (uint8_t)(0x80 | (c >> 12 & 0x3F));
-	o[2] = (uint8_t)(0x80 | (c >> 6 & 0x3F));
-	o[3] = (uint8_t)(0x80 | (c & 0x3F));
-	return 4;
-}
-
 int pytext_readable(PyObject *v)
 {
 	return v != NULL && PyUnicode_Check(v) && compat_str_ready(v);
@@ -126,13 +93,13 @@ int pytext_str(struct pytext *t, PyObject *str, size_t most, struct pytext_ref *
 	if (chars > most)
 		chars = most;
 	rc = reserve(t,
-		chars <= most / PYTEXT_CHAR_MAX ? chars * PYTEXT_CHAR_MAX : most + PYTEXT_CHAR_MAX);
+		chars <= most / UCS_UTF8_MAX ? chars * UCS_UTF8_MAX : most + UCS_UTF8_MAX);
 	if (rc != 0)
 		return rc;
 	kind = (unsigned)PyUnicode_KIND(str);
 	end = start;
 	for (size_t i = 0; i < chars; i++) {
-		size_t n = pytext_char(t->data + end,
+		size_t n = ucs_utf8(t->data + end,
 			PyUnicode_READ((int)kind, PyUnicode_DATA(str), (Py_ssize_t)i));
 
 		if (end - start + n > most)

@@ -40,9 +40,6 @@ int pytext_bytes(struct pytext *t, const void *bytes, size_t len, struct pytext_
  */
 int pytext_str(struct pytext *t, PyObject *str, size_t most, struct pytext_ref *ref);
 
-#define PYTEXT_CHAR_MAX 6 /* bytes that pytext_char writes at most */
-/* One code point as UTF-8, a lone surrogate spelled out; returns how many bytes. */
-size_t pytext_char(char out[static PYTEXT_CHAR_MAX], Py_UCS4 c);
 /* GIL held. 1 when v is a str whose characters can be read in place. */
 int pytext_readable(PyObject *v);
 

@@ -12,6 +12,7 @@
 
 #include "compat.h"
 #include "text.h"
+#include "ucs.h"
 
 static struct {
 	PyTypeObject *lock, *rlock;
@@ -95,7 +96,7 @@ __attribute__((format(printf, 2, 3))) static void put_format(struct pen *p, cons
 /* One character of a str or bytes between quotes; `raw` for a byte that is no character. */
 static void put_quoted(struct pen *p, Py_UCS4 c, char quote, int raw)
 {
-	char text[PYTEXT_CHAR_MAX];
+	char text[UCS_UTF8_MAX];
 
 	switch (c) {
 	case '\n':
@@ -118,7 +119,7 @@ static void put_quoted(struct pen *p, Py_UCS4 c, char quote, int raw)
 	else if (c < 0x20 || c == 0x7F || (raw && c > 0x7F))
 		put_format(p, "\\x%02x", (unsigned)c);
 	else
-		put(p, text, pytext_char(text, c));
+		put(p, text, ucs_utf8(text, c));
 }
 
 /*
@@ -173,14 +174,14 @@ static void put_bytes(struct pen *p, const char *bytes, Py_ssize_t n)
 /* The characters of a str as they are. */
 static void put_name(struct pen *p, PyObject *v)
 {
-	char text[PYTEXT_CHAR_MAX];
+	char text[UCS_UTF8_MAX];
 
 	if (v == NULL || !pytext_readable(v)) {
 		put_text(p, "?");
 		return;
 	}
 	for (Py_ssize_t i = 0; i < PyUnicode_GET_LENGTH(v) && !p->full; i++)
-		put(p, text, pytext_char(text, PyUnicode_READ_CHAR(v, i)));
+		put(p, text, ucs_utf8(text, PyUnicode_READ_CHAR(v, i)));
 }
 
 /* --- what has no text of its own --- */

@@ -152,10 +152,10 @@ static void visitor_dump(void *session, const struct msg_dump *request)
 	dump_request(v->port, request);
 }
 
-static void visitor_dump_late(void *session, const struct msg_dump *request, uint64_t waited_us)
+static void visitor_dump_late(void *session, const struct msg_dump *request, uint64_t waited_us, int last)
 {
 	struct visitor *v = session;
-	dump_without_gil(v->port, request, waited_us);
+	dump_without_gil(v->port, request, waited_us, last);
 }
 
 #ifndef PYSTUCK_NO_EVAL

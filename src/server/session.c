@@ -25,6 +25,7 @@
 #include "session_private.h"
 
 #define MS 1000000u  /* ns */
+#define LATE_DUMP_MS 3000 /* for reading stacks without the GIL, before the net thread answers itself */
 #define LOST "the connection was lost"
 #define DISCARD 4096 /* bytes thrown away at a time */
 
@@ -206,12 +207,23 @@ static void process(struct session *s)
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
+/* It is open again, for whoever can answer it first: once for a while, and then for good. */
+static void expire_dump(struct session *s)
+{
+	int last = s->dump_late;
+
+	s->dump_late = 1;
+	port_expect(s->port, PORT_DUMP, s->dump.id,
+		last ? UINT64_MAX : s->now + (uint64_t)LATE_DUMP_MS * MS);
+	s->door->service->dump_late(s->handle, &s->dump, (s->now - s->dump_since) / 1000, last);
+}
+
 static void expire(struct session *s)
 {
 	const struct service *service = s->door->service;
 
 	if (s->state == SESSION_OPEN && port_expire(s->port, PORT_DUMP, s->now))
-		service->dump_late(s->handle, &s->dump, (s->now - s->dump_since) / 1000);
+		expire_dump(s);
 	if (s->state == SESSION_OPEN && port_expire(s->port, PORT_EVAL, s->now)) {
 		session_audit_late(s);
 		service->eval_late(s->handle, s->eval_id, (s->now - s->eval_since) / 1000);

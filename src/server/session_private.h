@@ -36,6 +36,7 @@ struct session {
 
 	struct msg_dump dump; /* the last dump that was started, and when */
 	uint64_t dump_since;
+	int dump_late; /* the time for the worker is up: whoever comes first answers */
 	uint32_t eval_id; /* the same of the evaluation */
 	uint64_t eval_since;
 	int led;          /* the evaluation thread polls the fd, not the net thread */

@@ -70,6 +70,7 @@ static int start_dump(struct session *s, const struct msg_dump *request)
 	s->dumps++;
 	s->dump = *request;
 	s->dump_since = s->now;
+	s->dump_late = 0;
 	port_expect(s->port, PORT_DUMP, request->id, gil_deadline(s));
 	s->door->service->dump(s->handle, &s->dump);
 	return 1;

@@ -44,7 +44,7 @@ static const struct field hello[] = {
 
 static const struct field dump[] = {
 	{ U32, AT(dump.id), 0, 0, false },
-	{ FLAGS, AT(dump.flags), 0, DUMP_LOCALS | DUMP_OURS, false },
+	{ FLAGS, AT(dump.flags), 0, DUMP_LOCALS | DUMP_OURS | DUMP_RAW, false },
 	{ U32, AT(dump.max_frames), 0, 0, false },
 };
 
@@ -124,7 +124,7 @@ static const struct field dump_source[] = {
 static const struct field dump_thread[] = {
 	{ U64, AT(dump_thread.ident), 0, 0, false },
 	{ U32, AT(dump_thread.tid), 0, 0, false },
-	{ FLAGS, AT(dump_thread.flags), 0, THREAD_MAIN | THREAD_DAEMON | THREAD_OURS, false },
+	{ FLAGS, AT(dump_thread.flags), 0, THREAD_MAIN | THREAD_DAEMON | THREAD_OURS | THREAD_MOVING, false },
 	{ U8, AT(dump_thread.state), STATE_UNKNOWN, STATE_IDLE, false },
 	{ TEXT, AT(dump_thread.name), 0, MSG_NAME_MAX, false },
 	{ TEXT, AT(dump_thread.class_name), 0, MSG_NAME_MAX, false },

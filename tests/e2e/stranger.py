@@ -158,7 +158,7 @@ BOOL = Unsigned(1, range(2))
 
 TABLE = {
     1: ("HELLO", (("magic", String(16)), ("version", U16), ("client", Text(64)))),
-    2: ("DUMP", (("id", U32), ("flags", Flags(3)), ("max_frames", U32))),
+    2: ("DUMP", (("id", U32), ("flags", Flags(7)), ("max_frames", U32))),
     3: ("EVAL", (("id", U32), ("flags", Flags(3)), ("cell", U32), ("source", Utf8(SOURCE_MAX)))),
     4: ("INTERRUPT", (("id", U32),)),
     5: ("DETACH", (("id", U32),)),
@@ -172,7 +172,7 @@ TABLE = {
                         ("gil_held_us", U64), ("gil_holder", U32), ("threads", U32), ("note", Text(1024)))),
     68: ("DUMP_CODE", (("code", U32), ("file", Text(4096)), ("function", Text(1024)))),
     69: ("DUMP_SOURCE", (("code", U32), ("line", U32), ("text", Text(4096)))),
-    70: ("DUMP_THREAD", (("ident", U64), ("tid", U32), ("flags", Flags(7)), ("state", Unsigned(1, range(10))), ("name", Text(1024)),
+    70: ("DUMP_THREAD", (("ident", U64), ("tid", U32), ("flags", Flags(15)), ("state", Unsigned(1, range(10))), ("name", Text(1024)),
                          ("class_name", Text(1024)), ("os_name", Text(1024)), ("detail", Text(1024)), ("omitted_frames", U32),
                          ("frames", Frames()))),
     71: ("DUMP_LOCAL", (("frame", U32), ("name", Text(1024)), ("value", Text(65536)))),

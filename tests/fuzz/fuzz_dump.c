@@ -50,7 +50,7 @@ static void show(struct out *o, const struct dump *dump)
 	check(o);
 	must(json_dump(o, &nobody, dump, 0, 1) == 0);
 	check(o);
-	(void)dump_is_degraded(dump);
+	(void)dump_is_degraded(dump, DUMP_RAW);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

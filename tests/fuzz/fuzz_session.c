@@ -87,10 +87,13 @@ static void service_complete(void *handle, const struct msg_complete *request)
 	service.eval_id = request->id;
 }
 
-static void service_dump_late(void *handle, const struct msg_dump *request, uint64_t waited_us)
+static void service_dump_late(void *handle, const struct msg_dump *request, uint64_t waited_us, int last)
 {
+	(void)last;
 	require(handle == &service && service.dump_open && request->id == service.dump_id);
 	require(waited_us >= 1000000);
+	require(port_claim(service.port, PORT_DUMP, request->id) == 0);
+	port_done(service.port, PORT_DUMP, request->id);
 	service.dump_open = 0;
 }
 

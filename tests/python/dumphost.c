@@ -21,6 +21,7 @@
 #include "lines.h"
 #include "locals.h"
 #include "ours.h"
+#include "raw.h"
 #include "pytext.h"
 #include "waits.h"
 
@@ -176,7 +177,7 @@ static void *os_thread(void *arg)
 {
 	struct msg_dump request = {.id = 8};
 
-	dump_without_gil(arg, &request, 1040000);
+	dump_without_gil(arg, &request, 1040000, 1);
 	return NULL;
 }
 
@@ -195,6 +196,67 @@ static PyObject *py_os_dump(PyObject *self, PyObject *none)
 	list = messages(buf_span(&p->bytes));
 	port_unref(p);
 	return list;
+}
+
+static void *late_thread(void *arg)
+{
+	struct msg_dump request = {.id = 8};
+
+	dump_without_gil(arg, &request, 1040000, 0);
+	return NULL;
+}
+
+/* The answer to a request that came in vain for the GIL: this thread keeps it until the answer is there. */
+static PyObject *py_late_dump(PyObject *self, PyObject *none)
+{
+	struct port *p = fakeport_new();
+	pthread_t thread;
+	PyObject *list;
+
+	(void)self;
+	(void)none;
+	if (pthread_create(&thread, NULL, late_thread, p) != 0)
+		return PyErr_NoMemory();
+	pthread_join(thread, NULL);
+	pthread_mutex_lock(&p->lock);
+	while (!p->done)
+		pthread_cond_wait(&p->change, &p->lock);
+	pthread_mutex_unlock(&p->lock);
+	list = messages(buf_span(&p->bytes));
+	port_unref(p);
+	return list;
+}
+
+/* How long reading all stacks without the GIL takes, in us, and how it was. */
+static PyObject *py_raw_measure(PyObject *self, PyObject *none)
+{
+	struct frames f = {0};
+	struct lines l = {0};
+	struct raw_look look;
+	uint64_t since, us;
+	unsigned threads;
+	int rc;
+
+	(void)self;
+	(void)none;
+	Py_BEGIN_ALLOW_THREADS since = gil_now_ns();
+	rc = raw_collect(&f, &l, &look, 0, 0);
+	us = (gil_now_ns() - since) / 1000;
+	Py_END_ALLOW_THREADS threads = f.thread_count;
+	since = f.frame_count;
+	frames_free(&f);
+	lines_free(&l);
+	return Py_BuildValue("(iKIKi)", rc, us, threads, since, look.settled);
+}
+
+/* Why stacks cannot be read without the GIL; None: they can. */
+static PyObject *py_raw_trouble(PyObject *self, PyObject *none)
+{
+	(void)self;
+	(void)none;
+	if (raw_trouble() == NULL)
+		Py_RETURN_NONE;
+	return PyUnicode_FromString(raw_trouble());
 }
 
 /* A request that is claimed too late: 1 when nothing was answered. */
@@ -437,6 +499,9 @@ static PyMethodDef functions[] = {
 	{"dump", py_dump, METH_VARARGS, "dump(flags=0, max_frames=0): the messages of the answer"},
 	{"measure", py_measure, METH_VARARGS, "measure(flags=0): (latency us, GIL held us, bytes)"},
 	{"os_dump", py_os_dump, METH_NOARGS, "the answer without the GIL"},
+	{"late_dump", py_late_dump, METH_NOARGS, "the answer of another thread while this one keeps the GIL"},
+	{"raw_trouble", py_raw_trouble, METH_NOARGS, "why there are no dumps without the GIL"},
+	{"raw_measure", py_raw_measure, METH_NOARGS, "(rc, us, threads, frames, settled)"},
 	{"late", py_late, METH_NOARGS, "a request whose claim fails"},
 	{"decode", py_decode, METH_VARARGS, "decode(table, first, offset): line"},
 	{"check_lines", py_check_lines, METH_O, "check_lines(code): (instructions, differences)"},

@@ -20,8 +20,8 @@ import unittest
 
 import dumphost
 
-LOCALS, OURS = 1, 2
-MAIN, DAEMON, MARKED_OURS = 1, 2, 4
+LOCALS, OURS, RAW = 1, 2, 4
+MAIN, DAEMON, MARKED_OURS, MOVING = 1, 2, 4, 8
 WAIT = 10.0
 HAS_QUALNAME = sys.version_info >= (3, 11)
 
@@ -828,6 +828,170 @@ class Text(unittest.TestCase):
         self.assertEqual(dumphost.utf8("\udc80x", 5), b"")
 
 
+def without_times(threads):
+    """What two dumps of threads that hold still agree on, the asking thread's innermost frames apart."""
+    keys = ("ident", "tid", "flags", "name", "class", "omitted", "stack")
+    return [{k: t[k] for k in keys} for t in threads]
+
+
+class Raw(unittest.TestCase):
+    def setUp(self):
+        self.assertIsNone(dumphost.raw_trouble())
+
+    def assert_same(self, **kwargs):
+        """Both ways to dump give the same threads, names, frames, lines and sources."""
+        settled = until(lambda: (d := dump(RAW, **kwargs)).begin["settled"] and d, "a settled dump")
+        self.assertEqual(settled.begin["how"], 2)
+        usual = dump(0, **kwargs)
+        ours, theirs = without_times(settled.threads), without_times(usual.threads)
+        # The asking thread calls dump() from two places.
+        for one in ours, theirs:
+            for t in one:
+                if t["ident"] == threading.get_ident():
+                    t["stack"] = None
+        self.assertEqual(ours, theirs)
+        self.assertEqual(settled.end, usual.end)
+        return settled
+
+    def test_stacks_are_those_of_current_frames_and_of_the_usual_dump(self):
+        for way in WAYS:
+            with self.subTest(way.__name__), Held(way) as thread:
+                d = self.assert_same()
+                expected = expected_stack(sys._current_frames()[thread.ident])
+                self.assertEqual([s[:3] for s in d.of(thread)["stack"]], expected)
+
+    def test_names_of_all_widths_are_read(self):
+        held = Held(by_function)
+        for name in ("plain", "caf\u00e9", "\u4e2d\u6587", "\U0001d49c\U0001d4b7"):
+            space = {"held": held}
+            exec(compile("def f_%s(): held.wait()" % name, "<%s>" % name, "exec"), space)
+            function = next(v for k, v in space.items() if k.startswith("f_"))
+            with self.subTest(name), Held(lambda h: (space.update(held=h), function()), name=name * 3) as thread:
+                t = self.assert_same().of(thread)
+                self.assertEqual(t["name"], name * 3)
+                self.assertIn(("<%s>" % name, function.__name__), [s[:2] for s in t["stack"]])
+
+    def test_threads_of_other_classes_and_with_attributes_of_their_own_are_named(self):
+        class Many(threading.Thread):
+            def __init__(self, *args, **kwargs):
+                super().__init__(*args, **kwargs)
+                for i in range(100):
+                    setattr(self, "attribute_%d" % i, i)  # more than objects share the keys of
+        class Slots(threading.Thread):
+            __slots__ = ("a", "b")
+        for cls in Many, Slots:
+            with self.subTest(cls.__name__), Held(by_function, cls=cls, name="one of " + cls.__name__, daemon=True) as thread:
+                vars(thread)  # a dict is made of it
+                t = self.assert_same().of(thread)
+                self.assertEqual((t["name"], t["class"], t["flags"]), ("one of " + cls.__name__, cls.__name__, DAEMON))
+
+    def test_innermost_frames_are_kept_and_the_rest_counted(self):
+        with Held(by_recursion) as thread:
+            whole, part = dump(RAW).of(thread), dump(RAW, 5)
+            self.assertEqual(part.of(thread)["stack"], whole["stack"][-5:])
+            self.assertEqual(part.of(thread)["omitted"], len(whole["stack"]) - 5)
+            self.assertEqual(part.end["cut"], 1)
+
+    def test_deep_recursion_is_whole_up_to_the_limit(self):
+        old = sys.getrecursionlimit()
+        sys.setrecursionlimit(40000)
+        size = threading.stack_size(512 << 20)
+        try:
+            for depth in 10000, 20000:
+                with Held(lambda held: by_recursion(held, depth)) as thread:
+                    self.assert_same()
+        finally:
+            sys.setrecursionlimit(old)
+            threading.stack_size(size)
+
+    def test_a_thousand_threads_are_shown(self):
+        gate, started = threading.Event(), threading.Semaphore(0)
+        size = threading.stack_size(256 << 10)
+        def wait():
+            started.release()
+            gate.wait()
+        crowd = [threading.Thread(target=wait, name="crowd %d" % i) for i in range(1000)]
+        try:
+            for t in crowd:
+                t.start()
+            for _ in crowd:
+                started.acquire()
+            d = until(lambda: (d := dump(RAW)).begin["settled"] and d, "a settled dump")
+            named = {t["name"]: t for t in d.threads}
+            self.assertEqual(d.end["omitted"], 0)
+            for t in crowd:
+                self.assertEqual((named[t.name]["ident"], named[t.name]["tid"]), (t.ident, t.native_id))
+                self.assertEqual(named[t.name]["stack"][0][1].split(".")[-1], "_bootstrap")
+                self.assertIn("wait", named[t.name]["stack"][3][1])
+        finally:
+            gate.set()
+            for t in crowd:
+                t.join()
+            threading.stack_size(size)
+
+    def test_own_threads_are_shown_on_demand_only(self):
+        idents = {t.ident for t in threading.enumerate()}
+        self.assertEqual({t["ident"] for t in dump(RAW).threads}, idents)
+
+    def test_who_keeps_the_gil_is_named_and_all_stacks_are_read(self):
+        with Held(by_generator) as thread:
+            d = Dump(dumphost.late_dump())
+            expected = expected_stack(sys._current_frames()[thread.ident])
+        self.assertEqual((d.begin["how"], d.begin["settled"], d.begin["wait_us"], d.begin["held_us"]), (2, 1, 1040000, 0))
+        self.assertEqual(d.begin["holder"], os.getpid())
+        self.assertEqual(d.begin["note"], "GIL not available for 1.0 s, held by MainThread (tid %d) in C code;"
+                         " stacks read without it; settled" % os.getpid())
+        self.assertEqual([s[:3] for s in d.of(thread)["stack"]], expected)
+        own = d.of(threading.main_thread())
+        self.assertEqual(own["stack"][-1][1].split(".")[-1], "test_who_keeps_the_gil_is_named_and_all_stacks_are_read")
+
+    def test_the_garbage_collector_is_named(self):
+        class Finalized:
+            def __del__(self):
+                answers.append(Dump(dumphost.late_dump()))
+        answers, one = [], Finalized()
+        one.itself = one
+        del one
+        gc.collect()
+        self.assertEqual(len(answers), 1)
+        self.assertIn("(tid %d) in C code, collecting garbage; stacks read" % os.getpid(), answers[0].begin["note"])
+        self.assertEqual(answers[0].of(threading.main_thread())["stack"][-1][1].split(".")[-1], "__del__")
+
+    def test_it_works_where_the_process_is_not_dumpable(self):
+        dumphost.set_dumpable(0)
+        try:
+            with Held(by_function):
+                self.assert_same()
+        finally:
+            dumphost.set_dumpable(1)
+
+    def test_it_works_where_files_may_not_grow(self):
+        import resource
+        old = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, old[1]))
+        try:
+            with Held(by_function):
+                self.assert_same()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+    def test_nothing_is_left_behind(self):
+        before = sorted(os.listdir("/proc/self/fd"))
+        for _ in range(100):
+            dump(RAW)
+        self.assertEqual(sorted(os.listdir("/proc/self/fd")), before)
+        def readers():
+            names = []
+            for tid in os.listdir("/proc/self/task"):
+                try:
+                    with open("/proc/self/task/%s/comm" % tid) as f:
+                        names.append(f.read().strip())
+                except FileNotFoundError:
+                    pass
+            return "pystuck-raw" in names
+        until(lambda: not readers(), "the thread that reads to end")
+
+
 class WithoutTheGil(unittest.TestCase):
     def test_threads_states_and_the_holder_are_told(self):
         with Held(by_function) as thread:
@@ -837,7 +1001,8 @@ class WithoutTheGil(unittest.TestCase):
         self.assertEqual((d.begin["how"], d.begin["settled"], d.begin["wait_us"]), (3, 0, 1040000))
         self.assertEqual(d.begin["holder"], os.getpid())
         self.assertEqual(d.begin["note"],
-                         "GIL not available for 1.0 s, held by thread %d; Python stacks unknown" % os.getpid())
+                         "GIL not available for 1.0 s, held by thread %d; Python stacks unknown: they could not be read in time"
+                         % os.getpid())
         self.assertEqual(d.threads[0]["flags"], MAIN)
         self.assertEqual(d.threads[1]["state"], "lock")
         self.assertEqual([t["frames"] for t in d.threads], [[], []])

@@ -126,10 +126,16 @@ static void visit_eval(void *session, const struct msg_eval *request)
 	port_done(v->port, PORT_EVAL, request->id);
 }
 
-static void visit_dump_late(void *session, const struct msg_dump *request, uint64_t waited_us)
+static void visit_dump_late(void *session, const struct msg_dump *request, uint64_t waited_us, int last)
 {
+	struct visit *v = session;
+
 	(void)waited_us;
-	visit_error(session, request->id);
+	(void)last;
+	if (port_claim(v->port, PORT_DUMP, request->id) != 0)
+		return;
+	visit_error(v, request->id);
+	port_done(v->port, PORT_DUMP, request->id);
 }
 
 static void visit_eval_late(void *session, uint32_t id, uint64_t waited_us)

@@ -25,6 +25,7 @@ static struct fake {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	int opens, closes, dumps, evals, completes, dumps_late, evals_late, interrupts, detaches;
+	int slow_late; /* a late dump is answered only at the last moment */
 	uint32_t dump_id, eval_id, interrupt_id, detach_id;
 	uint64_t waited_us;
 	struct service_client who; /* the last one that was opened */
@@ -154,10 +155,15 @@ static void fake_eval(void *session, const struct msg_eval *request)
 	fake_count(&fake.evals);
 }
 
-static void fake_dump_late(void *session, const struct msg_dump *request, uint64_t waited_us)
+static void fake_dump_late(void *session, const struct msg_dump *request, uint64_t waited_us, int last)
 {
+	struct port *port = *(struct port **)session;
+
 	fake.waited_us = waited_us;
-	fake_answer_dump(*(struct port **)session, request->id, DUMP_HOW_OS);
+	if ((last || !fake.slow_late) && port_claim(port, PORT_DUMP, request->id) == 0) {
+		fake_answer_dump(port, request->id, DUMP_HOW_OS);
+		port_done(port, PORT_DUMP, request->id);
+	}
 	fake_count(&fake.dumps_late);
 }
 
@@ -242,7 +248,7 @@ MAYBE_UNUSED static void fake_reset(void)
 	fake.port = NULL;
 	assert_int_equal(fake.opens, fake.closes);
 	fake.opens = fake.closes = fake.dumps = fake.evals = 0;
-	fake.dumps_late = fake.completes = fake.evals_late = fake.interrupts = fake.detaches = 0;
+	fake.slow_late = fake.dumps_late = fake.completes = fake.evals_late = fake.interrupts = fake.detaches = 0;
 	fake.refuse_open = fake.admit = fake.admits = 0;
 	fake.eval_id = 0;
 	fake.dump_mode = fake.eval_mode = FAKE_ANSWER;

@@ -304,6 +304,36 @@ static void test_session_a_dump_that_waits_for_the_gil_is_answered_without_it(vo
 	assert_int_equal(fake.dumps_late, 1);
 }
 
+static void test_session_a_late_dump_is_answered_by_who_comes_first_and_in_the_end_by_the_net_thread(void **state)
+{
+	(void)state;
+	fake.dump_mode = FAKE_HOLD;
+	fake.slow_late = 1;
+	welcome();
+	for (uint32_t id = 5; id <= 6; id++) {
+		say(client, rig_dump(id, 0));
+		turn();
+		now += 1000 * MS;
+		turn();
+		assert_int_equal(fake.waited_us, 1000000);
+		assert_true(session_deadline(session) == now + 3000 * MS);
+		if (id == 5) {
+			/* The worker has got the GIL after all. */
+			assert_int_equal(port_claim(fake.port, PORT_DUMP, id), 0);
+			fake_answer_dump(fake.port, id, DUMP_HOW_GIL);
+			port_done(fake.port, PORT_DUMP, id);
+			hears_dump(id, DUMP_HOW_GIL);
+		}
+		now += 3000 * MS;
+		turn();
+	}
+	assert_int_equal(fake.dumps_late, 3);
+	assert_int_equal(fake.waited_us, 4000000);
+	hears_dump(6, DUMP_HOW_OS);
+	assert_true(session_deadline(session) == UINT64_MAX);
+	assert_int_equal(session_state(session), SESSION_OPEN);
+}
+
 static void test_session_an_eval_that_waits_for_the_gil_is_answered_with_an_error(void **state)
 {
 	(void)state;
@@ -475,6 +505,7 @@ int main(void)
 		T(test_session_a_role_gets_what_it_may_and_nothing_more),
 		T(test_session_where_eval_is_switched_off_it_says_so),
 		T(test_session_a_dump_that_waits_for_the_gil_is_answered_without_it),
+		T(test_session_a_late_dump_is_answered_by_who_comes_first_and_in_the_end_by_the_net_thread),
 		T(test_session_an_eval_that_waits_for_the_gil_is_answered_with_an_error),
 		T(test_session_with_a_time_of_zero_every_answer_is_late_and_the_session_lives),
 		T(test_session_a_claimed_request_has_all_the_time_it_needs),

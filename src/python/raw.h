@@ -1,0 +1,39 @@
+/*
+ * raw.h: the stacks without the GIL, in the shape of those that were collected with it (frames.h, lines.h). How they are read is in
+ * raw_stacks.h and below it.
+ */
+#ifndef PYSTUCK_PYTHON_RAW_H
+#define PYSTUCK_PYTHON_RAW_H
+
+#include <Python.h>
+#include <stdint.h>
+
+#include "frames.h"
+#include "lines.h"
+
+/* What is to be said of stacks that were read without the GIL. */
+struct raw_look {
+	int settled;         /* they are of one moment */
+	uint32_t moving;     /* so many threads may be wrong (THREAD_MOVING) */
+	uint32_t holder;     /* index of the thread that had the GIL all the while; UINT32_MAX: nobody, or not known */
+	uint32_t holder_tid; /* of a thread state that is not shown too; 0: nobody, or not known */
+	int in_c;            /* it did not execute a single instruction of Python */
+	int collecting;      /* the garbage collector was at work */
+};
+
+/*
+ * At module init, after names_init, GIL held: tries out on the calling thread whether reading without the GIL is right with this
+ * interpreter. Sets no exception.
+ */
+void raw_init(void);
+/* Why stacks cannot be read without the GIL in this process; NULL: they can. Any thread. */
+const char *raw_trouble(void);
+
+/*
+ * Any thread, no GIL, never takes it. Fills in frames and lines, both of which the caller frees, as frames_collect and lines_find
+ * would: there are no code objects in it, so no frames_release. `flags` are DUMP_* of msg.h. 0; PYSTUCK_ESYS when memory cannot be
+ * read; PYSTUCK_EAGAIN when the list of threads could not be followed; PYSTUCK_ENOMEM.
+ */
+int raw_collect(struct frames *f, struct lines *lines, struct raw_look *look, uint8_t flags, uint32_t max_frames);
+
+#endif
