@@ -161,6 +161,7 @@ static int take(struct client *c, const struct msg *m)
 		return 0;
 	case MSG_DUMP_CODE:
 	case MSG_DUMP_SOURCE:
+	case MSG_DUMP_WAIT:
 	case MSG_DUMP_THREAD:
 		if (!c->begun || (m->type == MSG_DUMP_THREAD && c->threads == 0))
 			return trouble(c, "a part of no dump", m->type);
