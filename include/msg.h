@@ -41,6 +41,8 @@ enum msg_type {
 	MSG_INTERRUPT = 4,	/* stop the evaluation: KeyboardInterrupt in it */
 	MSG_DETACH = 5,		/* let go of the evaluation: it goes on without me */
 	MSG_COMPLETE = 7,	/* what could go on here? */
+	MSG_WHERE = 8,		/* where is the evaluation now? */
+	MSG_BACKGROUND = 9,	/* let it go on beside the next ones */
 	MSG_BYE = 6,		/* the end, in either direction: what comes after is not part of the conversation */
 	/* server to client */
 	MSG_WELCOME = 64,	/* answers HELLO */
@@ -55,6 +57,7 @@ enum msg_type {
 	MSG_OUTPUT = 73,	/* what the running evaluation printed */
 	MSG_RESULT = 74,	/* the evaluation has ended */
 	MSG_MATCHES = 75,	/* answers COMPLETE */
+	MSG_PLACE = 77,		/* answers WHERE */
 	MSG_DUMP_WAIT = 76,	/* in a dump, after its THREAD: what that thread waits for */
 };
 
@@ -136,6 +139,14 @@ struct msg_interrupt {
 };
 
 struct msg_detach {
+	uint32_t id;
+};
+
+struct msg_where {
+	uint32_t id;		/* of the evaluation */
+};
+
+struct msg_background {
 	uint32_t id;
 };
 
@@ -304,6 +315,11 @@ struct msg_result {
 #define MATCHES_CUT 0x01	/* there are more, or the time was up */
 #define MATCHES_UNASKED 0x02	/* COMPLETE_ASK could tell more */
 
+struct msg_place {
+	uint32_t id;		/* of the evaluation */
+	struct span text;	/* "time.sleep": the call that its innermost frame is in, or the function */
+};
+
 struct msg_matches {
 	uint32_t id;		/* of the COMPLETE */
 	uint8_t flags;		/* MATCHES_* */
@@ -322,6 +338,8 @@ struct msg {
 		struct msg_complete complete;
 		struct msg_interrupt interrupt;
 		struct msg_detach detach;
+		struct msg_where where;
+		struct msg_background background;
 		struct msg_bye bye;
 		struct msg_welcome welcome;
 		struct msg_refused refused;
@@ -335,6 +353,7 @@ struct msg {
 		struct msg_output output;
 		struct msg_result result;
 		struct msg_matches matches;
+		struct msg_place place;
 		struct msg_dump_wait dump_wait;
 	};
 };

@@ -33,8 +33,8 @@ struct service {
 	 */
 	void *(*open)(void *listener, const struct service_client *who, struct port *port);
 	/*
-	 * The role and the message have been checked. Where eval is NULL nobody has ROLE_EVAL, and eval_late, interrupt and
-	 * detach may be NULL too. At most one dump and one evaluation of a session are open at a time.
+	 * The role and the message have been checked. Where eval is NULL nobody has ROLE_EVAL, and what else is for
+	 * evaluations may be NULL too. At most one dump and one evaluation of a session are open at a time.
 	 */
 	void (*dump)(void *session, const struct msg_dump *request);
 	void (*eval)(void *session, const struct msg_eval *request);
@@ -55,6 +55,10 @@ struct service {
 	void (*interrupt)(void *session, uint32_t id);
 	/* Let go of it: it goes on, its output and its end are nobody's any more, and the next one may come. */
 	void (*detach)(void *session, uint32_t id);
+	/* Where is it now? Answered by MSG_PLACE, as soon as the GIL can be had; by nothing when it is not running any more. */
+	void (*where)(void *session, uint32_t id);
+	/* It goes on, what it prints and its end still go to the client, and the next one may come. Interrupt may name it. */
+	void (*background)(void *session, uint32_t id);
 	/* The client is gone. An evaluation that still runs is interrupted; the handle is the service's to free. */
 	void (*close)(void *session);
 	/* What MSG_WELCOME says of the process (version and role are the server's to fill in). Valid while the server runs. */

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include <bsd/stdlib.h>
+
 #include "dump.h"
 #include "print.h"
 #include "signals.h"
@@ -19,15 +21,19 @@ static const char help[] =
 	"Python, run in the program:\n"
 	"  modules['os'].getpid()    any module of the program, imported if need be\n"
 	"  modules.__main__.name     the program's own variables\n"
-	"  _, __, Out[n]             earlier values\n"
+	"  _, __, Out[n], In[n]      earlier values and inputs; a ; at the end silences\n"
+	"  name?, name??             what it is, with its source; help(name)\n"
 	"Commands:\n"
 	"  %stacks [--locals]        the stacks of all threads, with variables\n"
 	"  %threads                  a line or two for each thread\n"
+	"  %jobs                     what goes on in the background; %jobs stop N interrupts it\n"
+	"  %time CODE                how long it takes\n"
+	"  %who, %reset              your names; forget them\n"
 	"  %help                     this text\n"
 	"  %quit                     end the client (also: exit, quit, Ctrl-D)\n"
 	"Keys:\n"
-	"  Ctrl-C                    clear the input, or interrupt what runs\n"
-	"  Ctrl-R, up, down          the history; Tab indents\n";
+	"  Ctrl-C                    clear the input, or interrupt what runs; twice: let it go on in the background\n"
+	"  Ctrl-R, up, down          the history; Tab completes\n";
 
 /* Signals that came while the stacks were waited for. 0: go on waiting. */
 static int on_signals(const struct commands_context *x)
@@ -127,7 +133,28 @@ static int run_quit(const struct commands_context *x, const char *arguments, str
 	return COMMANDS_QUIT;
 }
 
+/* %jobs, %jobs stop 2 */
+static int run_jobs(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	struct msg m = {.type = MSG_INTERRUPT};
+	const char *error = NULL;
+
+	if (*arguments == '\0') {
+		jobs_list(x->jobs, x->out);
+		return 0;
+	}
+	if (strncmp(arguments, "stop ", 5) == 0)
+		m.interrupt.id = jobs_find(x->jobs, (unsigned)strtonum(arguments + 5, 1, 1000000, &error));
+	if (m.interrupt.id == 0) {
+		out_notice("%%jobs %s: say %%jobs for a list, %%jobs stop NUMBER to interrupt one", arguments);
+		return 0;
+	}
+	int rc = connect_queue(x->c, &m, d);
+	return rc == 0 ? connect_flush(x->c, d) : rc;
+}
+
 static const struct command commands[] = {
+	{"%jobs", run_jobs},
 	{"%stacks", run_stacks},
 	{"%threads", run_threads},
 	{"%show", run_show},

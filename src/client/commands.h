@@ -5,6 +5,7 @@
 #define PYSTUCK_CLIENT_COMMANDS_H
 
 #include "connect.h"
+#include "jobs.h"
 #include "out.h"
 
 #define COMMANDS_QUIT 1
@@ -18,6 +19,7 @@ struct commands_context {
 	int64_t timeout_ms;
 	uint32_t id; /* for a request, if the command makes one */
 	int *sig;
+	struct jobs *jobs;
 };
 
 /* 1 when the first word of the line is a command of the client's own; what else begins with % is the server's. */

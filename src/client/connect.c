@@ -24,6 +24,8 @@ struct connection {
 	struct channel *channel;
 	struct addr addr;
 	char where[ADDR_TEXT];
+	connect_taker *taker;
+	void *taker_context;
 	struct buf welcome_bytes; /* the spans of `welcome` point in here */
 	struct msg_welcome welcome;
 	uint32_t abandoned[CONNECT_ABANDON_MAX]; /* dumps that nobody waits for */
@@ -253,13 +255,19 @@ static int next_message(struct connection *c, struct msg *m, struct diag *d)
 	return 1;
 }
 
+void connect_set_taker(struct connection *c, connect_taker *taker, void *context)
+{
+	c->taker = taker;
+	c->taker_context = context;
+}
+
 int connect_next(struct connection *c, struct msg *m, struct diag *d)
 {
 	int rc;
 
 	do
 		rc = next_message(c, m, d);
-	while (rc == 1 && is_abandoned(c, m));
+	while (rc == 1 && (is_abandoned(c, m) || (c->taker != NULL && c->taker(c->taker_context, m))));
 	return rc;
 }
 

@@ -72,6 +72,12 @@ int connect_next(struct connection *c, struct msg *m, struct diag *d);
 #define CONNECT_ABANDON_MAX 8
 int connect_abandon(struct connection *c, uint32_t id);
 /*
+ * Asked about each message first, within connect_next and what calls it; 1: it was for there, and is passed over. For what belongs to
+ * requests that nobody waits for. NULL: nobody.
+ */
+typedef int connect_taker(void *context, const struct msg *m);
+void connect_set_taker(struct connection *c, connect_taker *taker, void *context);
+/*
  * Waits until there is something for connect_next (1), one of `count` other fds is ready (0; their
  * revents say), or the deadline has passed (PYSTUCK_ETIME, d untouched). EINTR is 0 as well. Sends
  * what is queued meanwhile.

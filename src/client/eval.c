@@ -15,13 +15,14 @@
 
 enum phase {
 	RUNNING,
-	INTERRUPTED, /* MSG_INTERRUPT is out; -> STUBBORN when the grace is over */
+	INTERRUPTED, /* MSG_INTERRUPT is out; -> ASKED when the grace is over */
+	ASKED,       /* MSG_WHERE is out; -> STUBBORN with the answer, or without it */
 	STUBBORN,    /* the user knows that it goes on */
 };
 
 struct wait {
 	enum phase phase;
-	int64_t grace_ends; /* while INTERRUPTED */
+	int64_t grace_ends; /* while INTERRUPTED or ASKED */
 	int late;           /* interrupted by the deadline, not by the user */
 };
 
@@ -59,6 +60,41 @@ static int detach(struct connection *c, const struct eval *e, int end, struct di
 	return rc != 0 ? rc : end;
 }
 
+/* The user is told, and may decide. */
+static void say_stubborn(const struct eval *e, struct wait *w, struct span place)
+{
+	char where[EVAL_TEXT];
+
+	text_copy(where, sizeof where, place, TEXT_LINE);
+	out_notice(e->at_prompt ? "still running%s%s; Ctrl-C again to let go of it"
+				: "still running%s%s; Ctrl-C again to end the client",
+		*where != '\0' ? " in " : ", and does not let the GIL go", where);
+	w->phase = STUBBORN;
+}
+
+/* Let go of by a user at a prompt it goes on beside what comes next; by a deadline it is nobody's. */
+static int leave(struct connection *c, const struct eval *e, struct diag *d)
+{
+	struct msg m = {.type = MSG_BACKGROUND};
+
+	m.background.id = e->id;
+	int rc = connect_queue(c, &m, d);
+
+	if (rc == 0)
+		rc = connect_flush(c, d);
+	return rc != 0 ? rc : EVAL_DETACHED;
+}
+
+static int ask_where(struct connection *c, const struct eval *e, struct wait *w, struct diag *d)
+{
+	struct msg m = {.type = MSG_WHERE};
+
+	m.where.id = e->id;
+	w->phase = ASKED;
+	w->grace_ends = connect_clock() + EVAL_WHERE_MS;
+	return connect_queue(c, &m, d);
+}
+
 static int refused(const struct msg_error *m, struct diag *d)
 {
 	char text[EVAL_TEXT];
@@ -73,7 +109,7 @@ static int refused(const struct msg_error *m, struct diag *d)
 }
 
 /* PYSTUCK_EAGAIN: not the end yet. */
-static int accept_message(struct eval *e, const struct wait *w, const struct msg *m, struct diag *d)
+static int accept_message(struct eval *e, struct wait *w, const struct msg *m, struct diag *d)
 {
 	switch (m->type) {
 	case MSG_OUTPUT:
@@ -95,6 +131,10 @@ static int accept_message(struct eval *e, const struct wait *w, const struct msg
 			(w->phase != RUNNING && m->error.reason == REASON_UNKNOWN))
 			return PYSTUCK_EAGAIN;
 		return refused(&m->error, d);
+	case MSG_PLACE:
+		if (m->place.id == e->id && w->phase == ASKED)
+			say_stubborn(e, w, m->place.text);
+		return PYSTUCK_EAGAIN;
 	case MSG_MATCHES:
 		/* Of a completion that was let go of. */
 		return PYSTUCK_EAGAIN;
@@ -123,7 +163,10 @@ static int on_signals(struct connection *c, struct eval *e, struct wait *w, stru
 		if (e->interrupted != NULL)
 			e->interrupted(e->context);
 		if (w->phase == STUBBORN)
-			return detach(c, e, EVAL_DETACHED, d);
+			return leave(c, e, d);
+		/* It has been interrupted, and what comes of that is waited for. */
+		if (w->phase == ASKED)
+			continue;
 		rc = interrupt(c, e, w, d);
 		if (rc != 0)
 			return rc;
@@ -143,12 +186,12 @@ static int on_time(struct connection *c, struct eval *e, struct wait *w, struct 
 		e->result = (struct msg_result){.id = e->id, .status = RESULT_INTERRUPTED};
 		return detach(c, e, EVAL_TIMED_OUT, d);
 	}
-	w->phase = STUBBORN;
-	if (e->at_prompt)
-		out_notice("still running (in C code?); Ctrl-C again to let go of it");
-	else
-		out_notice("still running (in C code?); Ctrl-C again to end the client");
-	return PYSTUCK_EAGAIN;
+	if (w->phase == ASKED) {
+		say_stubborn(e, w, (struct span){NULL, 0});
+		return PYSTUCK_EAGAIN;
+	}
+	int rc = ask_where(c, e, w, d);
+	return rc != 0 ? rc : PYSTUCK_EAGAIN;
 }
 
 static int64_t next_deadline(const struct eval *e, const struct wait *w)
@@ -157,6 +200,7 @@ static int64_t next_deadline(const struct eval *e, const struct wait *w)
 	case RUNNING:
 		return e->deadline;
 	case INTERRUPTED:
+	case ASKED:
 		return w->grace_ends;
 	case STUBBORN:
 	default:

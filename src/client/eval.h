@@ -10,12 +10,14 @@
 #define EVAL_READING 3 /* the stream of texts to be read */
 
 /* How long an interrupted evaluation may take to end before the user hears of it. */
-#define EVAL_GRACE_MS 1000
+#define EVAL_GRACE_MS 700
+/* How long after that it may take to find out where it is. */
+#define EVAL_WHERE_MS 300
 
 /* How an evaluation ended, as far as the client is concerned. */
 enum eval_end {
 	EVAL_ENDED,     /* the result is there */
-	EVAL_DETACHED,  /* it goes on without us: the user's wish */
+	EVAL_DETACHED,  /* it goes on in the background: the user's wish */
 	EVAL_TIMED_OUT, /* the deadline passed; it was interrupted, and let go of when that did not
 			   end it */
 	EVAL_REFUSED,   /* it was not run: the diag says why */

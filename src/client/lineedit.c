@@ -192,6 +192,18 @@ void lineedit_leave(void)
 	fflush(rl_outstream);
 }
 
+void lineedit_hide(void)
+{
+#if !defined(PYSTUCK_LIBEDIT) && RL_READLINE_VERSION >= 0x0800
+	if (!taken)
+		return;
+	rl_clear_visible_line();
+	fflush(rl_outstream);
+#else
+	lineedit_leave();
+#endif
+}
+
 void lineedit_return(void)
 {
 	if (!taken)

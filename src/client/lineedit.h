@@ -35,6 +35,8 @@ char *lineedit_take(void); /* malloc'd; may have newlines in it (a paste) */
 const char *lineedit_typed(size_t *len);
 /* Puts `text` in the place of the line from byte `from` up to the cursor. */
 void lineedit_replace(size_t from, const char *text);
+/* Takes the prompt and the line off the screen, where the library can; lineedit_return brings them back. */
+void lineedit_hide(void);
 /* Below the line, for lines of output; and the prompt with the line again. */
 void lineedit_leave(void);
 void lineedit_return(void);

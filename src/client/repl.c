@@ -14,6 +14,7 @@
 #include "commands.h"
 #include "complete.h"
 #include "eval.h"
+#include "jobs.h"
 #include "lineedit.h"
 #include "pager.h"
 #include "signals.h"
@@ -25,6 +26,7 @@
 #define REPL_READING_MAX (8u << 20)
 #define COLOR_IN "\033[32m"
 #define COLOR_OUT "\033[31m"
+#define COLOR_JOB "\033[36m"
 #define COLOR_OFF "\033[0m"
 
 struct repl {
@@ -37,6 +39,8 @@ struct repl {
 	struct buf input;         /* lines typed so far; newline between them */
 	int more;                 /* the input goes on: continuation prompt */
 	char indent[REPL_INDENT]; /* what the continuation line begins with */
+	struct jobs *jobs;
+	int typing;               /* the line editor has the terminal */
 	struct buf reading;       /* a text to be read, of the evaluation that runs */
 	int told_columns;         /* the width that the server lays values out for */
 	struct buf unasked;       /* what was typed when Tab found what only running code can tell */
@@ -57,6 +61,35 @@ static void fail(struct repl *r, const struct diag *d)
 {
 	out_flush(r->out);
 	finish(r, status_fail(d, r->o->dump_timeout_ms));
+}
+
+/* --- the background --- */
+
+/* A line of a job, wherever the user is. */
+static void on_job_line(void *context, int stream, struct span line)
+{
+	struct repl *r = context;
+	struct out *to = stream == 2 ? &r->err : r->out;
+
+	if (r->typing)
+		lineedit_hide();
+	out_end_line(r->out);
+	out_flush(r->out);
+	out_end_line(&r->err);
+	out_text(to, r->o->color ? COLOR_JOB : "");
+	out_safe(to, line, TEXT_BLOCK);
+	out_text(to, r->o->color ? COLOR_OFF : "");
+	out_text(to, "\n");
+	out_flush(to);
+	if (r->typing)
+		lineedit_return();
+}
+
+static int on_message(void *context, const struct msg *m)
+{
+	struct repl *r = context;
+
+	return jobs_take(r->jobs, m);
 }
 
 /* --- reading a line --- */
@@ -199,7 +232,12 @@ static enum read_result wait_for_line(struct repl *r)
 		struct pollfd more[] = {{.fd = STDIN_FILENO, .events = POLLIN},
 			{.fd = signals_fd(), .events = POLLIN}};
 		enum read_result signals;
-		int rc = connect_wait(r->c, more, 2, CONNECT_NEVER, &d);
+		int rc;
+
+		/* What came together with the last answer is here already: no poll tells of it. */
+		if (drain(r) != 0)
+			return READ_END;
+		rc = connect_wait(r->c, more, 2, CONNECT_NEVER, &d);
 
 		if (rc < 0) {
 			lineedit_end();
@@ -240,7 +278,10 @@ static enum read_result read_line(struct repl *r)
 	out_flush(r->out);
 	lineedit_begin(
 		r->more ? dots : prompt, r->o->color ? COLOR_IN : "", r->more ? r->indent : "");
-	return wait_for_line(r);
+	r->typing = 1;
+	enum read_result result = wait_for_line(r);
+	r->typing = 0;
+	return result;
 }
 
 /* --- evaluating --- */
@@ -388,6 +429,16 @@ static void show_result(struct repl *r, const struct msg_result *result)
 	out_text(r->out, "\n");
 }
 
+static void let_go(struct repl *r, const struct eval *e)
+{
+	unsigned number = jobs_add(r->jobs, e->id, buf_span(&r->input));
+
+	if (number == 0)
+		out_notice("let go of it: it goes on in the program; too many others do for its output to be shown");
+	else
+		out_notice("let go of it: it goes on as job %u, and ends when it notices the interrupt; %%jobs lists", number);
+}
+
 static void eval_ended(struct repl *r, const struct eval *e, int end, const struct diag *d)
 {
 	switch (end) {
@@ -398,9 +449,12 @@ static void eval_ended(struct repl *r, const struct eval *e, int end, const stru
 	case EVAL_TIMED_OUT:
 		out_end_line(r->out);
 		out_flush(r->out);
-		out_notice(e->result.text.len > 0
-				   ? "it took too long and was interrupted (see --timeout)"
-				   : "let go of it: it goes on in the program");
+		if (end == EVAL_DETACHED)
+			let_go(r, e);
+		else
+			out_notice(e->result.text.len > 0
+					   ? "it took too long and was interrupted (see --timeout)"
+					   : "let go of it: it goes on in the program");
 		out_text(r->out, "\n");
 		remember_input(r);
 		forget_input(r);
@@ -527,6 +581,7 @@ static void run_command(struct repl *r, char *line)
 		.timeout_ms = r->o->dump_timeout_ms,
 		.id = r->next_id++,
 		.sig = &r->sig,
+		.jobs = r->jobs,
 	};
 	struct diag d = {0};
 	char *text = trimmed(line);
@@ -599,11 +654,19 @@ int repl_run(struct connection *c, const struct repl_options *o, int *sig)
 	buf_init(&r.unasked, MSG_TEXT_MAX);
 	buf_init(&r.reading, REPL_READING_MAX);
 	r.told_columns = REPL_COLUMNS;
+	r.jobs = jobs_new(on_job_line, &r);
+	if (r.jobs == NULL) {
+		out_notice("%s", error_text(PYSTUCK_ENOMEM));
+		return STATUS_LOST;
+	}
+	connect_set_taker(c, on_message, &r);
 	signals_catch(1);
 	lineedit_open();
 	while (!r.done)
 		one_line(&r);
 	lineedit_close();
+	connect_set_taker(c, NULL, NULL);
+	jobs_free(r.jobs);
 	out_flush(r.out);
 	out_free(&r.err);
 	buf_free(&r.input);

@@ -209,12 +209,15 @@ void eval_late(struct eval_session *s, uint32_t id, uint64_t waited_us)
 
 /* --- interrupts ----------------------------------------------------------- */
 
-/* Locked. The session's thread when it has the evaluation with this id, else NULL. */
+/* Locked. The session's thread that has the evaluation with this id, in the background or not; else NULL. */
 static struct eval_worker *busy_with(struct eval_session *s, uint32_t id)
 {
-	struct eval_worker *w = s->worker;
+	struct eval_worker *w;
 
-	return w != NULL && w->busy && w->id == id ? w : NULL;
+	for (w = eval_workers; w != NULL; w = w->next)
+		if (w->session == s && w->busy && !w->detached && w->id == id)
+			return w;
+	return NULL;
 }
 
 void eval_interrupt(struct eval_session *s, uint32_t id)
@@ -225,6 +228,28 @@ void eval_interrupt(struct eval_session *s, uint32_t id)
 	w = busy_with(s, id);
 	if (w != NULL)
 		eval_interrupt_worker(w);
+	pthread_mutex_unlock(&eval_lock);
+}
+
+void eval_where(struct eval_session *s, uint32_t id)
+{
+	struct eval_worker *w;
+
+	pthread_mutex_lock(&eval_lock);
+	w = busy_with(s, id);
+	if (w != NULL)
+		eval_where_worker(w);
+	pthread_mutex_unlock(&eval_lock);
+}
+
+void eval_background(struct eval_session *s, uint32_t id)
+{
+	struct eval_worker *w;
+
+	pthread_mutex_lock(&eval_lock);
+	w = busy_with(s, id);
+	if (w != NULL)
+		let_go(w);
 	pthread_mutex_unlock(&eval_lock);
 }
 
@@ -269,9 +294,10 @@ void eval_close(struct eval_session *s)
 	if (s == NULL)
 		return;
 	pthread_mutex_lock(&eval_lock);
-	w = s->worker;
-	if (w != NULL) {
-		if (w->busy) {
+	for (w = eval_workers; w != NULL; w = w->next) {
+		if (w->session != s)
+			continue;
+		if (w->busy && !w->detached) {
 			atomic_store(&w->sink.silent, 1);
 			eval_interrupt_worker(w);
 			eval_insist(w);

@@ -51,6 +51,10 @@ void eval_late(struct eval_session *s, uint32_t id, uint64_t waited_us);
 void eval_interrupt(struct eval_session *s, uint32_t id);
 /* Net thread: the evaluation goes on by itself, its output goes nowhere; the next request gets a fresh thread. */
 void eval_detach(struct eval_session *s, uint32_t id);
+/* Net thread: says where it is, by way of the courier. */
+void eval_where(struct eval_session *s, uint32_t id);
+/* Net thread: as eval_detach, but its output and its end still go to the client, and it ends with it. */
+void eval_background(struct eval_session *s, uint32_t id);
 /* Net thread: interrupts what runs and lets everything go, namespace included, when it has ended. */
 void eval_close(struct eval_session *s);
 

@@ -98,6 +98,8 @@ struct eval_worker *eval_worker_self(void);
 int eval_session_release(struct eval_session *s);
 /* Not locked, no GIL. */
 void eval_session_free(struct eval_session *s);
+/* Locked. Has the courier tell the client where the evaluation of this worker is. */
+void eval_where_worker(struct eval_worker *w);
 /* A request that is not carried out. Not locked. */
 void eval_refuse(struct port *port, uint32_t id, int reason, const char *text);
 

@@ -162,6 +162,11 @@ void run_space_free(struct run_space *s)
 	free(s);
 }
 
+PyObject *run_source(const struct run_space *s, PyObject *file)
+{
+	return s != NULL ? raised_source(&s->sources, file) : NULL;
+}
+
 void run_spaces(const struct run_space *s, struct look_spaces *out)
 {
 	PyObject *builtins = look_name(s->names, span_text("__builtins__"));

@@ -23,6 +23,8 @@ struct run_space *run_space_new(PyObject *extra);
 /* Drops everything; runs finalizers, thus any code. NULL does nothing. */
 void run_space_free(struct run_space *s);
 
+/* The source of the session's cell with this file's name, a new reference, or NULL without an exception. `s` may be NULL. */
+PyObject *run_source(const struct run_space *s, PyObject *file);
 /* Where names of the session are looked for. Borrowed. */
 void run_spaces(const struct run_space *s, struct look_spaces *out);
 

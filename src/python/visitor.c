@@ -203,6 +203,20 @@ static void visitor_interrupt(void *session, uint32_t id)
 		eval_interrupt(v->eval, id);
 }
 
+static void visitor_where(void *session, uint32_t id)
+{
+	struct visitor *v = session;
+	if (v->eval)
+		eval_where(v->eval, id);
+}
+
+static void visitor_background(void *session, uint32_t id)
+{
+	struct visitor *v = session;
+	if (v->eval)
+		eval_background(v->eval, id);
+}
+
 static void visitor_detach(void *session, uint32_t id)
 {
 	struct visitor *v = session;
@@ -240,6 +254,8 @@ const struct service visitor_service = {
 	.eval_late = visitor_eval_late,
 	.interrupt = visitor_interrupt,
 	.detach = visitor_detach,
+	.where = visitor_where,
+	.background = visitor_background,
 #endif
 	.close = visitor_close,
 	.welcome = visitor_welcome,

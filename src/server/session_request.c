@@ -25,6 +25,8 @@ static const struct rule rules[] = {
 	{SESSION_OPEN, MSG_COMPLETE, 0, ROLE_EVAL},
 	{SESSION_OPEN, MSG_INTERRUPT, 0, ROLE_EVAL},
 	{SESSION_OPEN, MSG_DETACH, 0, ROLE_EVAL},
+	{SESSION_OPEN, MSG_WHERE, 0, ROLE_EVAL},
+	{SESSION_OPEN, MSG_BACKGROUND, 0, ROLE_EVAL},
 	{SESSION_OPEN, MSG_BYE, 0, ROLE_STACKS},
 };
 
@@ -174,6 +176,17 @@ static void take_detach(struct session *s, uint32_t id)
 	s->has_detached = 1;
 }
 
+/* As a detach, but that what comes of it still goes to the client. */
+static void take_background(struct session *s, uint32_t id)
+{
+	if (id != s->eval_id || port_request(s->port, PORT_EVAL) == PORT_FREE)
+		return;
+	s->door->service->background(s->handle, id);
+	port_detach(s->port, PORT_EVAL, id);
+	s->detached_id = id;
+	s->has_detached = 1;
+}
+
 static uint32_t id_of(const struct msg *m)
 {
 	switch (m->type) {
@@ -187,6 +200,10 @@ static uint32_t id_of(const struct msg *m)
 		return m->interrupt.id;
 	case MSG_DETACH:
 		return m->detach.id;
+	case MSG_WHERE:
+		return m->where.id;
+	case MSG_BACKGROUND:
+		return m->background.id;
 	default:
 		return 0;
 	}
@@ -228,6 +245,14 @@ static int take_request(struct session *s, const struct msg *m)
 		return 1;
 	case MSG_DETACH:
 		take_detach(s, m->detach.id);
+		return 1;
+	case MSG_WHERE:
+		if (is_over(s))
+			return 0;
+		s->door->service->where(s->handle, m->where.id);
+		return 1;
+	case MSG_BACKGROUND:
+		take_background(s, m->background.id);
 		return 1;
 	case MSG_BYE:
 		session_why(s, "the client said goodbye");

@@ -69,6 +69,14 @@ static const struct field detach[] = {
 	{ U32, AT(detach.id), 0, 0, false },
 };
 
+static const struct field where[] = {
+	{ U32, AT(where.id), 0, 0, false },
+};
+
+static const struct field background[] = {
+	{ U32, AT(background.id), 0, 0, false },
+};
+
 static const struct field bye[] = {
 	{ U8, AT(bye.reason), 0, REASON_VETO, false },
 	{ TEXT, AT(bye.text), 0, MSG_SENTENCE_MAX, false },
@@ -160,6 +168,11 @@ static const struct field result[] = {
 	{ TEXT, AT(result.text), 0, MSG_TEXT_MAX, false },
 };
 
+static const struct field place[] = {
+	{ U32, AT(place.id), 0, 0, false },
+	{ TEXT, AT(place.text), 0, MSG_SENTENCE_MAX, false },
+};
+
 static const struct field matches[] = {
 	{ U32, AT(matches.id), 0, 0, false },
 	{ FLAGS, AT(matches.flags), 0, MATCHES_CUT | MATCHES_UNASKED, false },
@@ -206,6 +219,8 @@ static const struct layout layouts[] = {
 	[MSG_INTERRUPT] = LAYOUT("INTERRUPT", interrupt),
 	[MSG_DETACH] = LAYOUT("DETACH", detach),
 	[MSG_COMPLETE] = LAYOUT("COMPLETE", complete),
+	[MSG_WHERE] = LAYOUT("WHERE", where),
+	[MSG_BACKGROUND] = LAYOUT("BACKGROUND", background),
 	[MSG_BYE] = LAYOUT("BYE", bye),
 	[MSG_WELCOME] = LAYOUT("WELCOME", welcome),
 	[MSG_REFUSED] = LAYOUT("REFUSED", refused),
@@ -218,6 +233,7 @@ static const struct layout layouts[] = {
 	[MSG_DUMP_END] = LAYOUT("DUMP_END", dump_end),
 	[MSG_OUTPUT] = LAYOUT("OUTPUT", output),
 	[MSG_RESULT] = LAYOUT("RESULT", result),
+	[MSG_PLACE] = LAYOUT("PLACE", place),
 	[MSG_MATCHES] = LAYOUT("MATCHES", matches),
 	[MSG_DUMP_WAIT] = LAYOUT("DUMP_WAIT", dump_wait),
 };

@@ -60,7 +60,7 @@ class Repl:
         """One more piece of output; False at the end."""
         ready, _, _ = select.select([self.fd], [], [], patience)
         if not ready:
-            raise AssertionError(f"nothing within {patience:.1f} s after {self.text()!r}")
+            raise AssertionError(f"nothing within {patience:.1f} s after {self.text()!r}; the screen:\n{self.screen()}")
         try:
             data = os.read(self.fd, 65536)
         except OSError as e:

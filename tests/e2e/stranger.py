@@ -163,6 +163,8 @@ TABLE = {
     4: ("INTERRUPT", (("id", U32),)),
     5: ("DETACH", (("id", U32),)),
     7: ("COMPLETE", (("id", U32), ("flags", Flags(1)), ("source", Utf8(65536)))),
+    8: ("WHERE", (("id", U32),)),
+    9: ("BACKGROUND", (("id", U32),)),
     6: ("BYE", (("reason", Unsigned(1, range(11))), ("text", Text(1024)))),
     64: ("WELCOME", (("version", U16), ("role", Unsigned(1, range(1, 4))), ("pid", U32), ("uid", U32), ("started_ns", U64),
                      ("pystuck", Text(64)), ("python", Text(64)), ("command", Text(4096)))),
@@ -179,6 +181,7 @@ TABLE = {
     72: ("DUMP_END", (("id", U32), ("omitted_threads", U32), ("cut", BOOL))),
     73: ("OUTPUT", (("id", U32), ("stream", Unsigned(1, range(1, 4))), ("text", Utf8(SOURCE_MAX)))),
     74: ("RESULT", (("id", U32), ("status", Unsigned(1, range(6))), ("duration_us", U64), ("total", U64), ("text", Text(SOURCE_MAX)))),
+    77: ("PLACE", (("id", U32), ("text", Text(1024)))),
     75: ("MATCHES", (("id", U32), ("flags", Flags(3)), ("from", U32), ("total", U32), ("signature", Text(1024)),
                      ("matches", List(65536)))),
     76: ("DUMP_WAIT", (("kind", Unsigned(1, range(10))), ("flags", Flags(255)), ("confidence", Unsigned(1, range(3))), ("cpu_us", U64),
@@ -681,6 +684,9 @@ class Session:
                 raise Malformed(f"nothing like this was asked: {message}")
             self.evals.discard(message.id)
             self.dumps.discard(message.id)
+        elif what == "PLACE":
+            if message.id not in self.evals:
+                raise Malformed(f"nothing like this was asked: {message}")
         elif what == "MATCHES":
             if message.id not in self.evals:
                 raise Malformed(f"nothing like this was asked: {message}")

@@ -870,6 +870,31 @@ def test_detach_leaves_the_evaluation_running_and_takes_the_next_at_once(served,
         assert answer.text == "42" and "nowhere" not in printed + "".join(m.text for m in session.passed), "its output went nowhere"
 
 
+def test_what_goes_on_in_the_background_still_answers(served, transport):
+    with served.greet(transport) as session:
+        first = session.make_eval("import time; print('begun', flush=True)\nwhile not 'go' in globals(): time.sleep(0.01)\n'done'")
+        session.send(first)
+        session.wait("OUTPUT", id=first.id)
+        session.send(Message("WHERE", id=first.id))
+        session.wait("PLACE", id=first.id)
+        session.send(Message("BACKGROUND", id=first.id))
+        second = session.make_eval("go = 40 + 2; go")
+        session.send(second)
+        answers = {id: session.wait("RESULT", id=id).text for id in (second.id, first.id)}
+        assert answers == {first.id: "'done'", second.id: "42"}
+        assert session.eval("1").text == "1"
+
+
+def test_what_goes_on_in_the_background_ends_with_its_client(served, transport):
+    name = f"background_{transport}"
+    with served.greet(transport) as session:
+        id = begin(session, f"import time; m = modules['__main__']; m.{name} = 1; print('on', flush=True)\ntry:\n  while 1: time.sleep(0.01)\nfinally: m.{name} = 2")
+        session.send(Message("BACKGROUND", id=id))
+        assert session.eval("1").text == "1"
+    with served.greet(transport) as session:
+        wait_until(lambda: session.eval(f"modules['__main__'].{name}").text == "2", "it was interrupted")
+
+
 def test_the_id_of_what_was_detached_is_not_taken_again(served, transport):
     with served.greet(transport) as session:
         session.eval("go = modules['threading'].Event()")
@@ -1028,7 +1053,7 @@ def test_a_conversation_that_the_server_cuts_anywhere_is_never_taken_for_a_whole
 # ---- what may not be sent -----------------------------------------------------------------------
 
 def test_every_type_that_is_not_for_the_server_ends_the_session(served, transport):
-    for kind in [1, *range(7, 256), 0]:
+    for kind in [1, *range(10, 256), 0]:
         with served.greet(transport) as session:
             session.send_raw(bytes([kind]) + b"\0\0\0\1")
             rest = rest_of(session)
@@ -1082,10 +1107,11 @@ def everything(session):
     found = {}
     for name, message in (("dump", session.make_dump()), ("locals", session.make_dump(1)), ("eval", session.make_eval("1")),
                           ("complete", Message("COMPLETE", id=76, flags=0, source="o")),
-                          ("interrupt", Message("INTERRUPT", id=77)), ("detach", Message("DETACH", id=78))):
+                          ("interrupt", Message("INTERRUPT", id=77)), ("detach", Message("DETACH", id=78)), ("where", Message("WHERE", id=79)),
+                          ("background", Message("BACKGROUND", id=80))):
         session.evals.add(message.id)
         session.send(message)
-        if name in ("interrupt", "detach") and session.welcome.role == EVAL:
+        if name in ("interrupt", "detach", "where", "background") and session.welcome.role == EVAL:
             found[name] = None
             continue
         answer = session.wait("DUMP_END", "RESULT", "MATCHES", "ERROR", id=message.id)
@@ -1095,8 +1121,8 @@ def everything(session):
 
 
 @pytest.mark.parametrize("role, denied", [
-    ("stacks", ["locals", "eval", "complete", "interrupt", "detach"]),
-    ("locals", ["eval", "complete", "interrupt", "detach"]), ("eval", [])])
+    ("stacks", ["locals", "eval", "complete", "interrupt", "detach", "where", "background"]),
+    ("locals", ["eval", "complete", "interrupt", "detach", "where", "background"]), ("eval", [])])
 def test_a_role_may_what_the_table_says_and_the_rest_is_denied(serve, one_python, role, denied):
     served = serve(one_python, tcp_options=f"allow={{'key:default': {role!r}}}")
     with served.greet("tcp") as session:
@@ -1109,7 +1135,7 @@ def test_where_evaluation_is_off_it_is_disabled_and_the_rest_goes(serve, one_pyt
     with served.greet(transport) as session:
         assert session.welcome.role == LOCALS
         assert everything(session) == {"dump": None, "locals": None, "eval": DISABLED, "complete": DISABLED,
-                                       "interrupt": DISABLED, "detach": DISABLED}
+                                       "interrupt": DISABLED, "detach": DISABLED, "where": DISABLED, "background": DISABLED}
 
 
 def test_who_has_no_role_is_refused_as_denied(serve, one_python):

@@ -61,6 +61,7 @@ def complete(number, flags=0):
 HELLO = b"\x01" + text(b"pystuck") + struct.pack(">H", 1) + text(b"0.1.0")
 FUTURE = b"\x01" + text(b"pystuck") + struct.pack(">H", 2) + b"more"
 INTERRUPT, DETACH, BYE = struct.pack(">BI", 4, 2), struct.pack(">BI", 5, 2), b"\x06\x00" + text(b"")
+WHERE, BACKGROUND = struct.pack(">BI", 8, 2), struct.pack(">BI", 9, 2)
 
 # What happens besides, as in happen(): 160 is 16 * 10.
 (TURN, _, TENTH, SECOND, END_DUMP, END_EVAL, DONE_DUMP, DONE_EVAL, OUTPUT, FLOOD, HEAR, SHUT, STALL, SPOIL, GONE,
@@ -78,6 +79,7 @@ STORIES = {
     "busy": said(HELLO, evaluate(2), evaluate(3)) + CLAIM + said(evaluate(4)) + END_EVAL + said(evaluate(5)) + DONE_EVAL + TURN,
     "detached": said(HELLO, evaluate(2), DETACH, evaluate(3)) + CLAIM + TURN + ANSWERED,
     "complete": said(HELLO, complete(2), evaluate(3)) + ANSWERED + said(complete(4, 1)) + ANSWERED,
+    "background": said(HELLO, evaluate(2), WHERE, BACKGROUND, evaluate(3)) + CLAIM + TURN + ANSWERED,
     "shut": said(HELLO, dump(1), evaluate(2)) + SHUT + TURN + TURN + ANSWERED,
     "gone": said(HELLO, evaluate(2)) + GONE + TURN,
     "locals": said(HELLO, dump(1, 1)) + ANSWERED,

@@ -33,6 +33,8 @@ MESSAGES = {
     "interrupt": message(4, "I", 2),
     "detach": message(5, "I", 2),
     "complete": message(7, "IBs", 2, 1, "os.pa"),
+    "where": message(8, "I", 2),
+    "background": message(9, "I", 2),
     "bye": message(6, "Bs", 0, ""),
     "welcome": message(64, "HBIIQsss", 1, 3, 4242, 1000, 10**18, "0.1.0", "3.13.0", "python3\0app.py"),
     "refused": message(65, "HBs", 1, 1, "not allowed"),
@@ -47,6 +49,7 @@ MESSAGES = {
     "dump-end": message(72, "IIB", 1, 0, 0),
     "output": message(73, "IBs", 2, 1, "hello\n"),
     "result": message(74, "IBQQs", 2, 1, 35, 1, "2"),
+    "place": message(77, "Is", 2, "time.sleep"),
     "matches": message(75, "IBIIss", 2, 3, 3, 700, "f(x)", "path\0pathconf\0"),
 }
 

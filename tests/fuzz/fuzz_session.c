@@ -119,6 +119,12 @@ static void service_detach(void *handle, uint32_t id)
 		service.eval_open = 0;
 }
 
+static void service_where(void *handle, uint32_t id)
+{
+	(void)id;
+	require(handle == &service && service.opens == service.closes + 1);
+}
+
 static void service_close(void *handle)
 {
 	require(handle == &service && service.opens == service.closes + 1);
@@ -143,6 +149,8 @@ static const struct service played = {
 	.eval_late = service_eval_late,
 	.interrupt = service_interrupt,
 	.detach = service_detach,
+	.where = service_where,
+	.background = service_detach,
 	.close = service_close,
 	.welcome = service_welcome,
 };

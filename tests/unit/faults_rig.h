@@ -166,6 +166,8 @@ static const struct service visit_service = {
 	.eval_late = visit_eval_late,
 	.interrupt = visit_other,
 	.detach = visit_other,
+	.where = visit_other,
+	.background = visit_other,
 	.close = visit_close,
 	.welcome = fake_welcome,
 };

@@ -24,7 +24,7 @@ enum fake_mode {
 static struct fake {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int opens, closes, dumps, evals, completes, dumps_late, evals_late, interrupts, detaches;
+	int opens, closes, dumps, evals, completes, dumps_late, evals_late, interrupts, detaches, backgrounds;
 	int slow_late; /* a late dump is answered only at the last moment */
 	uint32_t dump_id, eval_id, interrupt_id, detach_id;
 	uint64_t waited_us;
@@ -227,6 +227,20 @@ static void fake_complete(void *session, const struct msg_complete *request)
 	fake_count(&fake.completes);
 }
 
+static void fake_where(void *session, uint32_t id)
+{
+	struct msg m = {.type = MSG_PLACE, .place = {.id = id, .text = span_text("time.sleep")}};
+
+	(void)port_answer(*(struct port **)session, &m);
+}
+
+static void fake_background(void *session, uint32_t id)
+{
+	(void)session;
+	(void)id;
+	fake_count(&fake.backgrounds);
+}
+
 static const struct service fake_service MAYBE_UNUSED = {
 	.admit = fake_admit,
 	.open = fake_open,
@@ -237,6 +251,8 @@ static const struct service fake_service MAYBE_UNUSED = {
 	.eval_late = fake_eval_late,
 	.interrupt = fake_interrupt,
 	.detach = fake_detach,
+	.where = fake_where,
+	.background = fake_background,
 	.close = fake_close,
 	.welcome = fake_welcome,
 };
@@ -248,7 +264,7 @@ MAYBE_UNUSED static void fake_reset(void)
 	fake.port = NULL;
 	assert_int_equal(fake.opens, fake.closes);
 	fake.opens = fake.closes = fake.dumps = fake.evals = 0;
-	fake.slow_late = fake.dumps_late = fake.completes = fake.evals_late = fake.interrupts = fake.detaches = 0;
+	fake.slow_late = fake.dumps_late = fake.completes = fake.evals_late = fake.interrupts = fake.detaches = fake.backgrounds = 0;
 	fake.refuse_open = fake.admit = fake.admits = 0;
 	fake.eval_id = 0;
 	fake.dump_mode = fake.eval_mode = FAKE_ANSWER;
@@ -359,6 +375,22 @@ MAYBE_UNUSED static struct msg rig_interrupt(uint32_t id)
 	struct msg m = {.type = MSG_INTERRUPT};
 
 	m.interrupt.id = id;
+	return m;
+}
+
+MAYBE_UNUSED static struct msg rig_where(uint32_t id)
+{
+	struct msg m = {.type = MSG_WHERE};
+
+	m.where.id = id;
+	return m;
+}
+
+MAYBE_UNUSED static struct msg rig_background(uint32_t id)
+{
+	struct msg m = {.type = MSG_BACKGROUND};
+
+	m.background.id = id;
 	return m;
 }
 

@@ -135,6 +135,14 @@ MAYBE_UNUSED static void hears_matches(uint32_t id)
 	assert_int_equal(m.matches.id, id);
 }
 
+MAYBE_UNUSED static void hears_place(uint32_t id)
+{
+	struct msg m;
+
+	rig_hear(client, &m, MSG_PLACE);
+	assert_int_equal(m.place.id, id);
+}
+
 MAYBE_UNUSED static void hears_refusal(enum reason reason, const char *words)
 {
 	struct msg m;

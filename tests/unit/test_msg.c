@@ -36,6 +36,8 @@ static const struct sample samples[] = {
 	{ { .type = MSG_DETACH, .detach = { 0x01020304 } }, TEXT("\x05" "\1\2\3\4") },
 	{ { .type = MSG_COMPLETE, .complete = { 0x01020304, COMPLETE_ASK, TEXT("os.") } },
 		TEXT("\x07" "\1\2\3\4" "\1" "\0\0\0\3" "os.") },
+	{ { .type = MSG_WHERE, .where = { 0x01020304 } }, TEXT("\x08" "\1\2\3\4") },
+	{ { .type = MSG_BACKGROUND, .background = { 0x01020304 } }, TEXT("\x09" "\1\2\3\4") },
 	{ { .type = MSG_BYE, .bye = { REASON_STOPPING, TEXT("bye") } },
 		TEXT("\x06" "\6" "\0\0\0\3" "bye") },
 	{ { .type = MSG_WELCOME, .welcome = { 1, ROLE_LOCALS, 0x01020304, 0x05060708,
@@ -72,6 +74,8 @@ static const struct sample samples[] = {
 		0x1112131415161718, TEXT("2") } },
 		TEXT("\x4a" "\1\2\3\4" "\5" "\1\2\3\4\5\6\7\10"
 			"\x11\x12\x13\x14\x15\x16\x17\x18" "\0\0\0\1" "2") },
+	{ { .type = MSG_PLACE, .place = { 0x01020304, TEXT("time.sleep") } },
+		TEXT("\x4d" "\1\2\3\4" "\0\0\0\12" "time.sleep") },
 	{ { .type = MSG_MATCHES, .matches = { 0x01020304, MATCHES_CUT | MATCHES_UNASKED, 0x05060708,
 		0x11121314, TEXT("f(x)"), TEXT("a\0b\0") } },
 		TEXT("\x4b" "\1\2\3\4" "\3" "\5\6\7\10" "\x11\x12\x13\x14" "\0\0\0\4" "f(x)"

@@ -467,6 +467,32 @@ static void test_session_interrupt_and_detach_reach_the_evaluation(void **state)
 	assert_int_equal(fake.detaches, 1);
 }
 
+static void test_session_one_in_the_background_still_answers_and_the_next_may_come(void **state)
+{
+	struct msg m = {.type = MSG_RESULT, .result = {.id = 1}};
+
+	(void)state;
+	fake.eval_mode = FAKE_CLAIM;
+	welcome_as(ROLE_EVAL);
+	say(client, rig_eval(1));
+	turn();
+	say(client, rig_background(9));
+	turn();
+	assert_int_equal(fake.backgrounds, 0);
+	say(client, rig_background(1));
+	fake.eval_mode = FAKE_ANSWER;
+	say(client, rig_eval(2));
+	turns(2);
+	assert_int_equal(fake.backgrounds, 1);
+	hears_result(2);
+	assert_int_equal(port_answer(fake.port, &m), 0);
+	port_done(fake.port, PORT_EVAL, 1);
+	hears_result(1);
+	say(client, rig_eval(1));
+	turn();
+	hears_error(1, REASON_UNKNOWN);
+}
+
 static void test_session_an_evaluation_detached_before_its_claim_still_runs(void **state)
 {
 	(void)state;
@@ -513,6 +539,7 @@ int main(void)
 		T(test_session_an_evaluation_that_comes_right_after_a_result_is_not_one_too_many),
 		T(test_session_dumps_wait_for_each_other),
 		T(test_session_interrupt_and_detach_reach_the_evaluation),
+		T(test_session_one_in_the_background_still_answers_and_the_next_may_come),
 		T(test_session_an_evaluation_detached_before_its_claim_still_runs),
 	};
 

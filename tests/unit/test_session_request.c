@@ -24,7 +24,7 @@ static enum session_verdict expected(int state, int role, int type, int flags)
 		need = ROLE_STACKS;
 	if (type == MSG_DUMP)
 		need = (flags & DUMP_LOCALS) != 0 ? ROLE_LOCALS : ROLE_STACKS;
-	if (type == MSG_EVAL || type == MSG_COMPLETE || type == MSG_INTERRUPT || type == MSG_DETACH)
+	if (type == MSG_EVAL || type == MSG_COMPLETE || type == MSG_WHERE || type == MSG_BACKGROUND || type == MSG_INTERRUPT || type == MSG_DETACH)
 		need = ROLE_EVAL;
 	if (need < 0)
 		return SESSION_BREAK;
@@ -49,17 +49,17 @@ static void test_session_every_type_role_and_state_is_in_the_table_or_denied(voi
 							role, type, flags, (int)v);
 					allowed += v == SESSION_ALLOW && flags == 0;
 				}
-	/* HELLO for 4 roles; DUMP and BYE for 3 roles each; 4 more types for one role. */
-	assert_int_equal(allowed, 4 + 3 + 3 + 4);
+	/* HELLO for 4 roles; DUMP and BYE for 3 roles each; 6 more types for one role. */
+	assert_int_equal(allowed, 4 + 3 + 3 + 6);
 }
 
 /* ---- the same table in the document, and what happens ---------------------------------------- */
 
 #define COLUMNS 5 /* the message, HELLO, and OPEN with each role */
-#define CELL 48
+#define CELL 64
 
 static const char *const row_names[] = {"HELLO", "DUMP without locals", "DUMP with locals",
-	"EVAL, COMPLETE, INTERRUPT, DETACH", "BYE", "any other or unknown type, malformed"};
+	"EVAL, COMPLETE, INTERRUPT, DETACH, WHERE, BACKGROUND", "BYE", "any other or unknown type, malformed"};
 
 #define ROWS (sizeof(row_names) / sizeof(row_names[0]))
 
@@ -125,6 +125,8 @@ static void was_accepted(int type)
 		hears_result(5);
 	if (type == MSG_COMPLETE)
 		hears_matches(5);
+	if (type == MSG_WHERE)
+		hears_place(5);
 	goes_on();
 }
 
@@ -206,6 +208,8 @@ static void test_session_does_what_the_table_of_the_protocol_says(void **state)
 	try_message(table[3], rig_complete(5, COMPLETE_ASK));
 	try_message(table[3], rig_interrupt(5));
 	try_message(table[3], rig_detach(5));
+	try_message(table[3], rig_where(5));
+	try_message(table[3], rig_background(5));
 	try_message(table[4], rig_bye());
 	/* A type byte alone: of another type, of none, or one of these cut short. */
 	for (int type = 0; type < 256; type++) {
