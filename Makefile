@@ -125,7 +125,8 @@ module: $(PACKAGE)		## the extension alone; PYTHON=python3.12 builds for another
 # Objects are made again when the compiler or its flags change: this file changes only then.
 FLAGS := $(CC) $(CFLAGS_ALL) / $(LDFLAGS_ALL) $(EDIT_CFLAGS) $(SODIUM_SONAME) $(PYFLAGS)
 STAMP := $(BUILD)/flags
-ifneq ($(filter-out clean help install uninstall,$(or $(MAKECMDGOALS),all)),)
+# make install takes what is built already as it is.
+ifneq ($(filter-out clean help uninstall $(and $(wildcard $(STAMP)),install),$(or $(MAKECMDGOALS),all)),)
 ifneq ($(file <$(STAMP)),$(FLAGS))
 $(shell mkdir -p $(BUILD))
 $(file >$(STAMP),$(FLAGS))
@@ -149,7 +150,7 @@ python-missing:
 		'(./bootstrap demo installs all that is missing)' >&2; exit 1
 
 $(BUILD)/pystuck: $(call obj,$(CLIENT) $(WIRE))
-	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) $(CLIENT_LINK) -o $@ $^ $(EDIT_LIBS) $(LIBS)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) $(CLIENT_LINK) -o $@ $^ $(EDIT_LIBS) $(or $(CLIENT_LIBS),$(LIBS))
 
 $(BUILD)/pystuck-pam: $(call obj,$(PAMROOM)) $(PAM_WIRE)
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -pie -o $@ $^ -lpam -lrt
@@ -381,6 +382,10 @@ SITE_DIR = $(DESTDIR)$(PYTHON_SITE)/pystuck
 SYSTEMDUNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+BASH_DIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSH_DIR = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+FISH_DIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+COMPLETION_DIRS = $(BASH_DIR) $(ZSH_DIR) $(FISH_DIR)
 UNIT_DIR = $(DESTDIR)$(SYSTEMDUNITDIR)
 DOCS := LICENSE README.md SECURITY.md CHANGELOG.md $(wildcard docs/*)
 
@@ -398,6 +403,8 @@ install: all $(UNITS)		## PREFIX (/usr/local), DESTDIR, PYTHON_SITE, SYSTEMDUNIT
 	$(if $(PAM_HELPER),umask 022 && install -d $(LIBEXEC_DIR) $(PAMD_DIR) && \
 		install -m 755 $(PAM_HELPER) $(LIBEXEC_DIR) && \
 		{ [ -e $(PAMD_DIR)/pystuck ] || install -m 644 pam/pystuck $(PAMD_DIR)/pystuck; })
+	umask 022 && install -d $(COMPLETION_DIRS) && install -m 644 completions/pystuck.bash $(BASH_DIR)/pystuck && \
+		install -m 644 completions/_pystuck $(ZSH_DIR) && install -m 644 completions/pystuck.fish $(FISH_DIR)
 	umask 022 && for page in $(MANS); do install -d $(MAN_DIR)/man$${page##*.} && \
 		install -m 644 $$page $(MAN_DIR)/man$${page##*.}/ || exit 1; done
 uninstall:			## takes away what install put there, with the same variables
@@ -406,7 +413,7 @@ uninstall:			## takes away what install put there, with the same variables
 	for page in $(MANS); do rm -f $(MAN_DIR)/man$${page##*.}/$${page##*/}; done
 	rm -f $(addprefix $(UNIT_DIR)/,$(notdir $(UNITS))) $(SHARE_DIR)/pystuck.conf
 	rm -f $(DESTDIR)$(SYSUSERSDIR)/pystuck.conf $(DESTDIR)$(TMPFILESDIR)/pystuck.conf
-	rm -f $(LIBEXEC_DIR)/pystuck-pam
+	rm -f $(LIBEXEC_DIR)/pystuck-pam $(BASH_DIR)/pystuck $(ZSH_DIR)/_pystuck $(FISH_DIR)/pystuck.fish
 	if cmp -s pam/pystuck $(PAMD_DIR)/pystuck; then rm -f $(PAMD_DIR)/pystuck; fi # not a changed one
 	-rmdir $(LIBEXEC_DIR) $(SITE_DIR) $(DOC_DIR) $(SHARE_DIR) 2>/dev/null
 

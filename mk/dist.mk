@@ -19,7 +19,12 @@ static:				## build/pystuck-static: the client in one file that needs nothing, f
 musl-libraries:			## what make static needs to build with musl-gcc, from Debian's sources, into MUSL_ROOT
 	@tools/musl-libraries '$(MUSL_ROOT)'
 
-# ---- tests ----------------------------------------------------------------------------------------
+# ---- wheels -------------------------------------------------------------------------------------
+
+wheels:				## build/wheels: an sdist, and wheels for older machines and every interpreter found
+	@tools/wheels '$(BUILD)/wheels' $(PYTHONS)
+
+# ---- tests --------------------------------------------------------------------------------------
 
 # Needs root for chroot. DIST=static picks by pytest's -k. What this machine cannot do is named at the end.
 DIST ?=
@@ -29,4 +34,4 @@ check-dist: static modules	## what is handed out, as those who get it would use 
 		timeout -k 30 3000 $$(tools/pythons --pytest) -m pytest -q -ra --junitxml $(abspath $(RESULTS))/dist.xml \
 		$(if $(DIST),-k '$(DIST)') tests/dist
 
-.PHONY: static musl-libraries check-dist
+.PHONY: wheels static musl-libraries check-dist

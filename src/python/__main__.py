@@ -66,8 +66,18 @@ def run_file(path):
     exec(code, main.__dict__)
 
 
+def find_client():
+    """The one that was installed with this package; else what a shell would take."""
+    import sysconfig
+    for scheme in (sysconfig.get_default_scheme(), "posix_user"):
+        client = os.path.join(sysconfig.get_path("scripts", scheme), "pystuck")
+        if os.access(client, os.X_OK):
+            return client
+    return shutil.which("pystuck")
+
+
 def run_client(arguments):
-    client = shutil.which("pystuck")
+    client = find_client()
     if client:
         os.execv(client, ["pystuck", *arguments])
     sys.exit(f"{USAGE}\npystuck: the client is not on $PATH")

@@ -26,6 +26,7 @@
 #define PATH_BYTES 4096u
 #define SETS_MAX 1024u  /* fds of a select(2) */
 #define INFO_BYTES 4096u
+#define BY_PIDFD 3u /* P_PIDFD of waitid(2), which is in no header before glibc 2.36 */
 
 /* Calls whose first argument is the fd that they wait for. */
 static const char *const of_fd[] = {"read", "write", "recv", "recvmsg", "recvmmsg", "send", "sendmsg", "sendmmsg", "accept",
@@ -263,7 +264,7 @@ static void put_child(struct wait *w, struct pytext *text, const struct waits_vi
 		pid = (int32_t)view->arguments[0] > 0 ? (uint32_t)view->arguments[0] : 0;
 	} else if (view->arguments[0] == P_PID) {
 		pid = (uint32_t)view->arguments[1];
-	} else if (view->arguments[0] == P_PIDFD) {
+	} else if (view->arguments[0] == BY_PIDFD) {
 		w->fd = (uint32_t)view->arguments[1];
 		w->flags |= WAIT_FD;
 		pid = pid_of_fd((int)w->fd);
