@@ -612,7 +612,8 @@ static void take_line(struct repl *r, char *line)
 	}
 	if (r->more)
 		rc = buf_put(&r->input, "\n", 1);
-	if (rc == 0 && !is_blank(line))
+	/* White space alone, where the server has indented the line, is an empty line; in a string it is what it is. */
+	if (rc == 0 && !(is_blank(line) && strlen(line) <= strlen(r->indent)))
 		rc = buf_put(&r->input, line, strlen(line));
 	if (rc != 0) {
 		out_notice("the input is too long: at most %u bytes can be sent", MSG_TEXT_MAX);
