@@ -204,7 +204,7 @@ $(BUILD)/obj/src/client/%.o: src/client/%.c $(STAMP) | $(MISSING)
 
 # Small by default, since all of it is in other people's memory; fast where the GIL is held or a whole dump goes through.
 FAST := $(call pyobj,$(addprefix src/python/,frames.c names.c lines.c pytext.c answer.c waits.c ucs.c linetable.c \
-	raw_own.c raw_frames.c raw_code.c raw_stacks.c)) $(call obj,$(addprefix src/, \
+	raw_own.c raw_pages.c raw_names.c raw_frames.c raw_code.c raw_stacks.c)) $(call obj,$(addprefix src/, \
 	wire/msg.c wire/buf.c wire/text.c wire/channel.c wire/noise.c client/dump.c client/print.c client/json.c)) $(call obj,$(UNIT))
 $(if $(filter -Os,$(OPT)),$(FAST)): OPT += -O2
 
@@ -334,6 +334,9 @@ storm: modules			## 10,000 forks and 1,000 exits of each kind with clients at wo
 	@rm -f $(BUILD)/results/storm.txt; mkdir -p $(BUILD)/results; STORM_ROUNDS=$${STORM_ROUNDS:-10000} \
 	E2E_SECONDS=$${E2E_SECONDS:-86400} tools/run-e2e --build $(BUILD) --results $(BUILD)/results/storm.xml \
 	$(PYTHONS) -- -k test_storm; status=$$?; cat $(BUILD)/results/storm.txt; exit $$status
+storm-raw: modules		## 10,000 dumps without the GIL of a program that never holds still, on every interpreter: no stack is wrong
+	@RAW_DUMPS=$${RAW_DUMPS:-10000} E2E_SECONDS=$${E2E_SECONDS:-86400} tools/run-e2e --build $(BUILD) \
+	--results $(BUILD)/results/storm-raw.xml $(PYTHONS) -- -k test_of_threads_that_never_hold_still
 bench: modules			## side by side with the peers
 	@bench/run
 check-versions:			## end to end on Debian sid's Pythons, in a chroot (root, Debian)
@@ -432,7 +435,7 @@ include mk/dist.mk
 	$(call pyobj,$(PYROOM)))
 .PHONY: lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
 	systemd asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
-	fuzz-run compilers storm bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
+	fuzz-run compilers storm storm-raw bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.
 .SECONDARY: $(call obj,$(UNIT) $(FUZZ) tests/unit/faults.c)

@@ -46,7 +46,7 @@ _pystuck() {
 	esac
 	if [[ $word == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W '-c --command --socket --pid --unit --list --no-stacks --no-repl --no-ipython
-			--locals --json --key --key-name --keygen --role --add --timeout --color -V --version -h --help' -- "$word")
+			--locals --raw --json --key --key-name --keygen --role --add --timeout --color -V --version -h --help' -- "$word")
 	else
 		mapfile -t COMPREPLY < <(compgen -A hostname -- "$word")
 	fi

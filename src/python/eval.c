@@ -16,6 +16,7 @@
 #include "error.h"
 #include "eval_private.h"
 #include "raised.h"
+#include "tids.h"
 
 #define PARK_MS 2000 /* idle threads need the GIL to end: a fork does not wait for it for ever */
 #define STOP_REPEAT_MS 20 /* at exit, an evaluation is interrupted again after this time */
@@ -198,12 +199,16 @@ void eval_complete(struct eval_session *s, const struct msg_complete *request)
 
 void eval_late(struct eval_session *s, uint32_t id, uint64_t waited_us)
 {
-	char text[160];
+	unsigned long long tenths = (waited_us + 50000) / 100000;
+	uint32_t holder = tids_at(gil_holder());
+	char by[48] = "some thread does not let it go", text[200];
 
+	if (holder != 0)
+		snprintf(by, sizeof by, "tid %u does not let it go", holder);
+	/* Not %.1f: the decimal point is the locale's. */
 	snprintf(text, sizeof text,
-		"nothing was run: the GIL could not be had in %.1f s, "
-		"because some thread does not let it go",
-		(double)waited_us / 1e6);
+		"nothing was run: the GIL could not be had in %llu.%llu s, because %s; its stack can be seen all the same",
+		tenths / 10, tenths % 10, by);
 	eval_refuse(s->port, id, REASON_GIL, text);
 }
 

@@ -37,11 +37,14 @@ static int64_t read_signed(const uint8_t **at, const uint8_t *end)
 
 uint32_t linetable_locations(struct span table, int first_line, int32_t offset)
 {
-	const uint8_t *at = table.data, *end = table.data + table.len;
+	const uint8_t *at = table.data, *end;
 	int64_t reached = 0, line = first_line;
 
 	if (offset < 0)
 		return line > 0 ? (uint32_t)line : 0;
+	if (table.len == 0)
+		return 0;
+	end = at + table.len;
 	while (at < end) {
 		uint8_t head = *at++;
 		int code = head >> 3 & 15;

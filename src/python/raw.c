@@ -128,9 +128,12 @@ static void take_name(void *to, const struct raw_name *name)
 static void read_names(struct frames *f, struct raw_mem *m)
 {
 	struct naming n = {.frames = f, .map = frames_idents_new(f)};
+	struct raw_pages pages;
 
+	raw_pages_open(&pages, m);
 	if (n.map != NULL)
-		(void)raw_names_read(m, &raw.layout, take_name, &n);
+		(void)raw_names_read(&pages.mem, &raw.layout, take_name, &n);
+	raw_pages_close(&pages);
 	frames_idents_free(n.map);
 	names_main(f);
 }

@@ -50,9 +50,11 @@ static inline struct raw_code *raw_codes_item(const struct raw_codes *c, uint32_
 
 static inline struct span raw_codes_text(const struct raw_codes *c, struct raw_text t)
 {
-	struct span s = {(const uint8_t *)c->text.at + t.at, t.len};
+	struct span s = {NULL, t.len};
 
-	return t.len > 0 ? s : (struct span){NULL, 0};
+	if (t.len > 0)
+		s.data = (const uint8_t *)c->text.at + t.at;
+	return s;
 }
 
 /*

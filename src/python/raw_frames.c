@@ -356,6 +356,9 @@ static int make_room(struct raw_pass *p, uint32_t most)
 		rc = raw_array_grow(&p->windows, (size_t)CURSORS * WINDOW_BYTES, SIZE_MAX);
 	if (rc == 0)
 		rc = raw_array_grow(&p->stacks, (size_t)CURSORS * most * sizeof(struct raw_step), SIZE_MAX);
+	/* Also of a thread without frames it can be said where they are. */
+	if (rc == 0)
+		rc = raw_array_grow(&p->steps, sizeof(struct raw_step), SIZE_MAX);
 	return rc;
 }
 

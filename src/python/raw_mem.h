@@ -73,6 +73,22 @@ int raw_array_grow(struct raw_array *a, size_t need, size_t most);
 void raw_array_free(struct raw_array *a);
 
 /*
+ * Another memory, by pages that are read once: for many small things that lie close together, where it does no harm that they are
+ * not all of one moment.
+ */
+#define RAW_PAGES 256u /* that are kept */
+struct raw_pages {
+	struct raw_mem mem; /* first */
+	struct raw_mem *under;
+	struct raw_array copies;
+	uintptr_t kept[RAW_PAGES]; /* address of each, 0: none */
+};
+
+/* Without memory for it, it reads from the other one. raw_pages_close in any case. */
+void raw_pages_open(struct raw_pages *p, struct raw_mem *under);
+void raw_pages_close(struct raw_pages *p);
+
+/*
  * This process's own memory, by system calls that fail at a bad address instead of crashing: pwritev(2) into a memory file, or
  * process_vm_readv(2) where that may not be. Both need no privilege and do not mind a process that is not dumpable.
  */

@@ -157,6 +157,8 @@ static int put_agreed(struct raw_stacks *s, const struct raw_layout *l, const st
 	int rc = raw_array_grow(&s->threads, ((size_t)b->thread_count + 1) * sizeof(struct raw_thread), SIZE_MAX);
 	uint32_t next = 0;
 
+	if (rc == 0)
+		rc = raw_array_grow(&s->frames, sizeof(struct raw_frame), SIZE_MAX);
 	*all = a->thread_count == b->thread_count;
 	s->thread_count = s->frame_count = 0;
 	for (uint32_t j = 0; rc == 0 && j < b->thread_count; j++) {

@@ -114,7 +114,7 @@ class Held:
         return self.thread
 
     def blocked(self):
-        with open("/proc/self/task/%d/stat" % self.thread.native_id) as f:
+        with open("/proc/self/task/%d/stat" % self.thread.native_id, errors="replace") as f:
             return f.read().rsplit(")", 1)[1].split()[0] == "S"
 
     def __exit__(self, *exc):
@@ -984,7 +984,7 @@ class Raw(unittest.TestCase):
             names = []
             for tid in os.listdir("/proc/self/task"):
                 try:
-                    with open("/proc/self/task/%s/comm" % tid) as f:
+                    with open("/proc/self/task/%s/comm" % tid, errors="replace") as f:
                         names.append(f.read().strip())
                 except FileNotFoundError:
                     pass
@@ -1019,7 +1019,7 @@ class Courier(unittest.TestCase):
         found = []
         for tid in os.listdir("/proc/self/task"):
             try:
-                with open("/proc/self/task/%s/comm" % tid) as f:
+                with open("/proc/self/task/%s/comm" % tid, errors="replace") as f:
                     if f.read().strip() == "pystuck-courier":
                         found.append(tid)
             except FileNotFoundError:
