@@ -209,7 +209,7 @@ static int run_script(const struct inject_files *f, const char *python, pid_t pi
 int inject_server(pid_t pid, int64_t timeout_ms, struct diag *d)
 {
 	char python[PATH_MAX], *script = NULL;
-	struct inject_files f = {.answer = -1};
+	struct inject_files f = {.at = -1, .answer = -1};
 	uid_t uid = user_of(pid);
 
 	if (uid == (uid_t)-1)

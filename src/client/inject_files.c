@@ -1,6 +1,9 @@
 /*
  * inject_files.c: where a script lies until another process has run it: a directory of its own, with
  * a pipe for the answer. What is in the script is inject.c's.
+ *
+ * Once it is given away its user may rename it and put anything in its place, and we may be root: so
+ * the places above it are nobody else's, and what is in it is reached through the directory itself.
  */
 #include "inject_files.h"
 
@@ -12,18 +15,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int is_safe_dir(const char *dir, uid_t uid)
+#define SCRIPT "script.py"
+#define PIPE "answer"
+
+static int is_safe_dir(const char *dir)
 {
 	struct stat st;
 
 	if (lstat(dir, &st) != 0 || !S_ISDIR(st.st_mode))
 		return 0;
-	if (st.st_uid != 0 && st.st_uid != geteuid() && st.st_uid != uid)
+	if (st.st_uid != 0 && st.st_uid != geteuid())
 		return 0;
 	return (st.st_mode & 022) == 0 || (st.st_mode & S_ISVTX) != 0;
 }
 
-int inject_files_is_safe(const char *base, uid_t uid)
+int inject_files_is_safe(const char *base)
 {
 	char path[PATH_MAX];
 
@@ -32,7 +38,7 @@ int inject_files_is_safe(const char *base, uid_t uid)
 	for (;;) {
 		char *slash = strrchr(path, '/');
 
-		if (!is_safe_dir(path[0] != '\0' ? path : "/", uid))
+		if (!is_safe_dir(path[0] != '\0' ? path : "/"))
 			return 0;
 		if (slash == NULL)
 			return 1;
@@ -51,17 +57,21 @@ static int is_shared(const char *dir, pid_t pid)
 	       here.st_ino == there.st_ino;
 }
 
-static int make_dir(struct inject_files *f, const char *base, pid_t pid, uid_t uid)
+static int make_dir(struct inject_files *f, const char *base, pid_t pid)
 {
 	int n = snprintf(f->dir, sizeof f->dir, "%s/pystuck-inject-XXXXXX", base);
 
-	if (n < 0 || (size_t)n + sizeof "/script.py" > sizeof f->dir || !inject_files_is_safe(base, uid) ||
+	if (n < 0 || (size_t)n + sizeof "/" SCRIPT > sizeof f->dir || !inject_files_is_safe(base) ||
 		mkdtemp(f->dir) == NULL) {
 		f->dir[0] = '\0';
 		return -1;
 	}
-	if (is_shared(f->dir, pid))
+	f->at = open(f->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (f->at >= 0 && is_shared(f->dir, pid))
 		return 0;
+	if (f->at >= 0)
+		close(f->at);
+	f->at = -1;
 	(void)rmdir(f->dir);
 	f->dir[0] = '\0';
 	return -1;
@@ -75,7 +85,7 @@ static int find_dir(struct inject_files *f, pid_t pid, uid_t uid, struct diag *d
 
 	(void)snprintf(own, sizeof own, "/run/user/%lu", (unsigned long)uid);
 	for (size_t i = 0; i < sizeof bases / sizeof *bases; i++)
-		if (make_dir(f, bases[i], pid, uid) == 0)
+		if (make_dir(f, bases[i], pid) == 0)
 			return 0;
 	return diag_set(d, PYSTUCK_ENOENT, 0,
 		"process %ld: no directory (%s, /tmp, /var/tmp) for the script that is safe and that the process "
@@ -86,16 +96,16 @@ static int find_dir(struct inject_files *f, pid_t pid, uid_t uid, struct diag *d
 
 int inject_files_make(struct inject_files *f, pid_t pid, uid_t uid, struct diag *d)
 {
-	*f = (struct inject_files){.answer = -1};
+	*f = (struct inject_files){.at = -1, .answer = -1};
 	int rc = find_dir(f, pid, uid, d);
 
 	if (rc != 0)
 		return rc;
 	/* They fit: make_dir has seen to it. */
-	(void)stpcpy(stpcpy(f->script, f->dir), "/script.py");
-	(void)stpcpy(stpcpy(f->pipe, f->dir), "/answer");
-	if (mkfifo(f->pipe, 0600) == 0)
-		f->answer = open(f->pipe, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	(void)stpcpy(stpcpy(f->script, f->dir), "/" SCRIPT);
+	(void)stpcpy(stpcpy(f->pipe, f->dir), "/" PIPE);
+	if (mkfifoat(f->at, PIPE, 0600) == 0)
+		f->answer = openat(f->at, PIPE, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 	return f->answer >= 0 ? 0 : diag_set(d, PYSTUCK_ESYS, errno, "%s: %m", f->pipe);
 }
 
@@ -122,13 +132,13 @@ static int give_away(const struct inject_files *f, int script, uid_t uid)
 	if (uid == geteuid())
 		return 0;
 	return fchown(script, uid, (gid_t)-1) == 0 && fchown(f->answer, uid, (gid_t)-1) == 0
-		       ? lchown(f->dir, uid, (gid_t)-1)
+		       ? fchown(f->at, uid, (gid_t)-1)
 		       : -1;
 }
 
 int inject_files_write(struct inject_files *f, uid_t uid, const char *script, struct diag *d)
 {
-	int fd = open(f->script, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = openat(f->at, SCRIPT, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	int rc = 0;
 
 	if (fd < 0 || write_all(fd, script) != 0 || give_away(f, fd, uid) != 0)
@@ -140,12 +150,13 @@ int inject_files_write(struct inject_files *f, uid_t uid, const char *script, st
 
 void inject_files_remove(struct inject_files *f)
 {
-	if (f->dir[0] != '\0') {
-		(void)unlink(f->script);
-		(void)unlink(f->pipe);
-		(void)rmdir(f->dir);
+	if (f->at >= 0) {
+		(void)unlinkat(f->at, SCRIPT, 0);
+		(void)unlinkat(f->at, PIPE, 0);
+		(void)rmdir(f->dir); /* only an empty directory, whatever has this name now */
+		close(f->at);
 	}
 	if (f->answer >= 0)
 		close(f->answer);
-	*f = (struct inject_files){.answer = -1};
+	*f = (struct inject_files){.at = -1, .answer = -1};
 }

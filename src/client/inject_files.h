@@ -13,11 +13,12 @@ struct inject_files {
 	char dir[PATH_MAX]; /* "": none */
 	char script[PATH_MAX];
 	char pipe[PATH_MAX];
+	int at;     /* the directory itself, whatever its name may come to mean; -1: none */
 	int answer; /* read end, non-blocking; -1: none */
 };
 
-/* 1: nobody but root, us and `uid` can put something else in the place of what lies in the directory, or is made there. */
-int inject_files_is_safe(const char *dir, uid_t uid);
+/* 1: nobody but root and us can put something else in the place of what lies in the directory, or is made there. */
+int inject_files_is_safe(const char *dir);
 
 /*
  * Makes a directory 0700 of the user `uid`, whom the process runs as, at a place that nobody else can change and that the process

@@ -65,7 +65,7 @@ static int is_trusted(const char *path, struct stat *st)
 		return 0;
 	*slash = '\0';
 	return (st->st_uid == 0 || st->st_uid == geteuid()) && (st->st_mode & 022) == 0 &&
-	       inject_files_is_safe(dir[0] != '\0' ? dir : "/", geteuid());
+	       inject_files_is_safe(dir[0] != '\0' ? dir : "/");
 }
 
 /* Its own program, as it lies here under the same name. 1: `python` is it and may be run. */

@@ -7,6 +7,7 @@ import glob
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -152,14 +153,26 @@ def test_inject_starts_no_interpreter_that_others_could_have_changed(python, sta
 @able
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_inject_into_another_users_program_as_root(python, client):
-    with subprocess.Popen(["setpriv", "--reuid", "65533", "--regid", "65533", "--clear-groups", python, "-c", PLAIN], cwd="/", text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=program_env("/nonexistent", ALONE)) as program:
+    """Not by way of a directory that is his: he could have root write somewhere else."""
+    uid = 65500 + int(VERSIONS[python].split(".")[1])  # each version's own: they are tested at the same time
+    his = Path(f"/run/user/{uid}")
+    place = his / "place"
+    place.mkdir(parents=True, mode=0o700)
+    for directory in (his, place):
+        directory.chmod(0o700)
+        os.chown(directory, uid, uid)
+    untouched = his.stat().st_mtime_ns
+    env = {**ALONE, "PYSTUCK_SOCKET": str(place / "s.sock")}  # or it would be the server that makes something there
+    with subprocess.Popen(["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups", python, "-c", PLAIN], cwd="/", text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=program_env("/nonexistent", env)) as program:
         try:
             assert program.stdout.readline() == "READY\n"
             stranger = run_client("--inject", program.pid, "-c", "1+1", prefix=("setpriv", "--reuid", "65532", "--clear-groups"))
-            assert stranger.status == 4 and "runs as uid 65533" in stranger.err, stranger
-            assert client("--inject", program.pid, "-c", "modules.os.geteuid()").out == "65533\n"
+            assert stranger.status == 4 and f"runs as uid {uid}" in stranger.err, stranger
+            answer = client("--inject", program.pid, "-c", "modules.os.geteuid()")
+            assert answer.out == f"{uid}\n", answer
         finally:
             program.kill()
         assert program.stderr.read() == ""
-    shutil.rmtree("/tmp/pystuck-65533", ignore_errors=True)
+    assert his.stat().st_mtime_ns == untouched
+    shutil.rmtree(his)

@@ -38,7 +38,8 @@ ROOT_RUNS = os.geteuid() == 0
 HELLO = Message("HELLO", magic=b"pystuck", version=1, client="load")
 
 PROGRAM = """
-import os, sys, threading, pystuck
+import os, sys, threading, warnings, pystuck
+warnings.simplefilter("ignore", DeprecationWarning)  # it has threads and forks: 3.12+ warns of its own
 def wait(n): wait(n - 1) if n else threading.Event().wait()
 for _ in range(3): threading.Thread(target=wait, args=(10,), daemon=True).start()
 server = pystuck.run_server({arguments})
