@@ -96,6 +96,10 @@ static int start_thread(struct server *s)
 		if (rc == 0)
 			rc = pthread_create(&s->thread, &attr, thread_main, s);
 	}
+	/* Clients look for the name, which is to be there when the server is said to run. The thread names itself as well: this
+	 * takes /proc. */
+	if (rc == 0)
+		(void)pthread_setname_np(s->thread, SERVER_THREAD_NAME);
 	pthread_attr_destroy(&attr);
 	return rc;
 }
