@@ -76,7 +76,7 @@ static const char help[] =
 	"  --no-stacks         don't print the stacks\n"
 	"  --no-repl           don't open a prompt (also: --no-ipython)\n"
 	"  --locals            print the variables of each frame too\n"
-	"  --raw               read the stacks without the GIL: costs the program nothing\n"
+	"  --raw               read the stacks without the GIL; the program goes on\n"
 	"  --json              print the stacks (or the outcome of -c) as JSON\n"
 	"Keys, for TCP\n"
 	"  --key FILE          key file (default: $PYSTUCK_KEY, ~/.config/pystuck/key)\n"
