@@ -3,11 +3,19 @@
  */
 #include "commands.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <bsd/stdlib.h>
 
+#include "batch.h"
 #include "dump.h"
 #include "print.h"
 #include "signals.h"
@@ -29,6 +37,8 @@ static const char help[] =
 	"  %jobs                     what goes on in the background; %jobs stop N interrupts it\n"
 	"  %time CODE                how long it takes\n"
 	"  %who, %reset              your names; forget them\n"
+	"  %run FILE, %edit [FILE]   run a file of this side; after an editor\n"
+	"  %history [N]              what was run here; %save FILE [3-5] writes it to a file\n"
 	"  %help                     this text\n"
 	"  %quit                     end the client (also: exit, quit, Ctrl-D)\n"
 	"Keys:\n"
@@ -133,6 +143,130 @@ static int run_quit(const struct commands_context *x, const char *arguments, str
 	return COMMANDS_QUIT;
 }
 
+/* Reads a file of this side, for the program to run. 0, or -1 when it has been said why not. */
+static int read_source(const char *path, struct buf *source)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc;
+	struct diag d = {0};
+
+	if (fd < 0) {
+		out_notice("%s: %s", path, strerror(errno));
+		return -1;
+	}
+	rc = batch_read(fd, source, &d);
+	close(fd);
+	if (rc < 0)
+		out_notice("%s: at most %u bytes can be run", path, MSG_TEXT_MAX);
+	return rc < 0 ? -1 : 0;
+}
+
+static int run_run(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	(void)d;
+	if (*arguments == '\0') {
+		out_notice("%%run FILE: a file on this side, run in the program");
+		return 0;
+	}
+	return read_source(arguments, x->source) == 0 ? COMMANDS_EVALUATE : 0;
+}
+
+/* The user's editor on a file; 1 when it has ended well. */
+static int edit(const char *path)
+{
+	const char *editor = getenv("VISUAL");
+	int status = 0;
+	pid_t pid;
+
+	if (editor == NULL || *editor == '\0')
+		editor = getenv("EDITOR");
+	if (editor == NULL || *editor == '\0')
+		editor = "vi";
+	pid = fork();
+	if (pid == 0) {
+		signals_default();
+		/* The editor may be several words; the path is one. */
+		(void)setenv("PYSTUCK_EDIT", path, 1);
+		(void)setenv("PYSTUCK_EDITOR", editor, 1);
+		execl("/bin/sh", "sh", "-c", "eval \"$PYSTUCK_EDITOR\" '\"$PYSTUCK_EDIT\"'", (char *)NULL);
+		_exit(127);
+	}
+	if (pid < 0)
+		return 0;
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 1;
+	out_notice("%s did not end well: nothing was run", editor);
+	return 0;
+}
+
+static int run_edit(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	const char *tmp = getenv("TMPDIR");
+	char path[PATH_MAX];
+	size_t last = x->inputs->count;
+	int fd, rc = 0;
+
+	(void)d;
+	if (*arguments != '\0') {
+		if (edit(arguments))
+			rc = read_source(arguments, x->source);
+		else
+			rc = -1;
+		return rc == 0 && buf_len(x->source) > 0 ? COMMANDS_EVALUATE : 0;
+	}
+	snprintf(path, sizeof path, "%s/pystuck-XXXXXX.py", tmp != NULL && *tmp == '/' ? tmp : "/tmp");
+	fd = mkostemps(path, 3, O_CLOEXEC);
+	if (fd < 0) {
+		out_notice("%s: %s", path, strerror(errno));
+		return 0;
+	}
+	if (last > 0)
+		(void)dprintf(fd, "%s\n", x->inputs->list[last - 1].text);
+	close(fd);
+	rc = edit(path) ? read_source(path, x->source) : -1;
+	unlink(path);
+	return rc == 0 && buf_len(x->source) > 0 ? COMMANDS_EVALUATE : 0;
+}
+
+static int run_history(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	const char *error = NULL;
+	long long most = *arguments != '\0' ? strtonum(arguments, 1, INPUTS_MAX, &error) : INPUTS_MAX;
+
+	(void)d;
+	if (error != NULL)
+		out_notice("%%history %s: how many, from 1 to %d", arguments, INPUTS_MAX);
+	else
+		inputs_show(x->inputs, x->out, (size_t)most);
+	return 0;
+}
+
+/* %save FILE, %save FILE 3, %save FILE 3-5 */
+static int run_save(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	size_t len = strcspn(arguments, " \t"), written;
+	char path[PATH_MAX], end[2];
+	unsigned first = 0, last = UINT32_MAX;
+	const char *cells = arguments + len + strspn(arguments + len, " \t");
+	struct diag why = {0};
+
+	(void)d;
+	int n = *cells != '\0' ? sscanf(cells, "%9u-%9u%1s", &first, &last, end) : 2;
+	if (n == 1 && strchr(cells, '-') == NULL)
+		last = first;
+	if (len == 0 || len >= sizeof path || n < 1 || n > 2) {
+		out_notice("%%save FILE, or %%save FILE 3, or %%save FILE 3-5: inputs to a new file");
+		return 0;
+	}
+	snprintf(path, sizeof path, "%.*s", (int)len, arguments);
+	if (inputs_save(x->inputs, path, first, last, &written, &why) != 0)
+		out_notice("%s", why.text);
+	else
+		out_notice("%zu inputs are in %s", written, path);
+	return 0;
+}
+
 /* %jobs, %jobs stop 2 */
 static int run_jobs(const struct commands_context *x, const char *arguments, struct diag *d)
 {
@@ -155,6 +289,10 @@ static int run_jobs(const struct commands_context *x, const char *arguments, str
 
 static const struct command commands[] = {
 	{"%jobs", run_jobs},
+	{"%run", run_run},
+	{"%edit", run_edit},
+	{"%history", run_history},
+	{"%save", run_save},
 	{"%stacks", run_stacks},
 	{"%threads", run_threads},
 	{"%show", run_show},

@@ -5,12 +5,14 @@
 #define PYSTUCK_CLIENT_COMMANDS_H
 
 #include "connect.h"
+#include "inputs.h"
 #include "jobs.h"
 #include "out.h"
 
 #define COMMANDS_QUIT 1
 #define COMMANDS_INTERRUPTED 2 /* by Ctrl-C: the prompt comes back */
 #define COMMANDS_SIGNAL 3      /* a fatal one came: *sig says which */
+#define COMMANDS_EVALUATE 4    /* run what is in *source */
 
 struct commands_context {
 	struct connection *c;
@@ -20,6 +22,8 @@ struct commands_context {
 	uint32_t id; /* for a request, if the command makes one */
 	int *sig;
 	struct jobs *jobs;
+	const struct inputs *inputs;
+	struct buf *source; /* empty: COMMANDS_EVALUATE puts there what is to be run */
 };
 
 /* 1 when the first word of the line is a command of the client's own; what else begins with % is the server's. */

@@ -30,10 +30,7 @@ static const char *pager_command(void)
 /* In the child. */
 static _Noreturn void run(const char *command, int fd)
 {
-	const int reset[] = {SIGINT, SIGQUIT, SIGTSTP, SIGTERM, SIGHUP, SIGPIPE, SIGWINCH};
-
-	for (size_t i = 0; i < sizeof reset / sizeof reset[0]; i++)
-		signal(reset[i], SIG_DFL);
+	signals_default();
 	/* As git sets it: colours, and no clearing of the screen. */
 	(void)setenv("LESS", "FRX", 0);
 	if (dup2(fd, STDIN_FILENO) >= 0)

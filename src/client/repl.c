@@ -40,6 +40,8 @@ struct repl {
 	int more;                 /* the input goes on: continuation prompt */
 	char indent[REPL_INDENT]; /* what the continuation line begins with */
 	struct jobs *jobs;
+	struct inputs inputs;
+	int from_file;            /* the input was no line of the user's */
 	int typing;               /* the line editor has the terminal */
 	struct buf reading;       /* a text to be read, of the evaluation that runs */
 	int told_columns;         /* the width that the server lays values out for */
@@ -401,7 +403,9 @@ static void remember_input(struct repl *r)
 	while (len > 0 && isspace((unsigned char)text[len - 1]))
 		len--;
 	text[len] = '\0';
-	lineedit_remember(text);
+	inputs_add(&r->inputs, r->cell, text);
+	if (!r->from_file)
+		lineedit_remember(text);
 	free(text);
 }
 
@@ -524,7 +528,7 @@ static void evaluate(struct repl *r)
 	e.id = r->next_id++;
 	if (r->o->eval_timeout_ms > 0)
 		e.deadline = connect_clock() + r->o->eval_timeout_ms;
-	int end = eval_ask(r->c, e.id, EVAL_INTERACTIVE | EVAL_PROMPT, r->cell, buf_span(&r->input), &d);
+	int end = eval_ask(r->c, e.id, r->from_file ? 0 : EVAL_INTERACTIVE | EVAL_PROMPT, r->cell, buf_span(&r->input), &d);
 	if (end == PYSTUCK_EINVAL) {
 		out_notice("%s", d.text);
 		forget_input(r);
@@ -572,6 +576,15 @@ static int is_command(const char *line)
 	return 0;
 }
 
+/* What a command has put into the input. */
+static void run_file(struct repl *r)
+{
+	r->from_file = 1;
+	evaluate(r);
+	r->from_file = 0;
+	forget_input(r);
+}
+
 static void run_command(struct repl *r, char *line)
 {
 	struct commands_context context = {
@@ -582,6 +595,8 @@ static void run_command(struct repl *r, char *line)
 		.id = r->next_id++,
 		.sig = &r->sig,
 		.jobs = r->jobs,
+		.inputs = &r->inputs,
+		.source = &r->input,
 	};
 	struct diag d = {0};
 	char *text = trimmed(line);
@@ -596,8 +611,12 @@ static void run_command(struct repl *r, char *line)
 		on_interrupted(r);
 	else if (rc == COMMANDS_SIGNAL)
 		finish(r, STATUS_LOST);
+	else if (rc == COMMANDS_EVALUATE)
+		run_file(r);
 	else if (rc < 0)
 		fail(r, &d);
+	else
+		forget_input(r);
 }
 
 static void take_line(struct repl *r, char *line)
@@ -668,6 +687,7 @@ int repl_run(struct connection *c, const struct repl_options *o, int *sig)
 	lineedit_close();
 	connect_set_taker(c, NULL, NULL);
 	jobs_free(r.jobs);
+	inputs_free(&r.inputs);
 	out_flush(r.out);
 	out_free(&r.err);
 	buf_free(&r.input);

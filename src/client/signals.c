@@ -115,3 +115,11 @@ _Noreturn void signals_die(int sig)
 	raise(sig);
 	_exit(128 + sig); /* only when the signal is blocked */
 }
+
+void signals_default(void)
+{
+	const int all[] = {SIGINT, SIGQUIT, SIGTSTP, SIGTERM, SIGHUP, SIGPIPE, SIGWINCH};
+
+	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+		signal(all[i], SIG_DFL);
+}

@@ -23,6 +23,7 @@ int signals_want_end(
 int signals_take(void); /* the next signal's number, or 0 */
 int signals_are_fatal(
 	int sig); /* SIGTERM, SIGHUP, SIGQUIT: the caller cleans up and ends with signals_die */
+void signals_default(void); /* in a child, before it runs another program */
 void signals_stop(void); /* what SIGTSTP does by default: returns when the job goes on */
 _Noreturn void signals_die(int sig); /* ends the process as the signal would have */
 
