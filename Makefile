@@ -339,6 +339,8 @@ storm-raw: modules		## 10,000 dumps without the GIL of a program that never hold
 	--results $(BUILD)/results/storm-raw.xml $(PYTHONS) -- -k test_of_threads_that_never_hold_still
 bench: modules			## side by side with the peers
 	@bench/run
+check-frameworks: module $(BUILD)/pystuck	## gunicorn, uWSGI, celery, gevent, ... (pip), on every interpreter found
+	@tools/check-frameworks --build $(BUILD) --results $(RESULTS)/frameworks.xml $(PYTHONS)
 check-versions:			## end to end on Debian sid's Pythons, in a chroot (root, Debian)
 	@tools/check-versions
 
@@ -434,7 +436,7 @@ include mk/dist.mk
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ) tests/unit/faults.c $(wildcard tests/load/*.c)) \
 	$(call pyobj,$(PYROOM)))
 .PHONY: lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
-	systemd asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
+	systemd check-frameworks asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
 	fuzz-run compilers storm storm-raw bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.

@@ -46,9 +46,16 @@ int listen_inherited(struct listen_socket *s, const char *name, int open_to_all,
  * The path for when nobody said one: $PYSTUCK_SOCKET ("{pid}" replaced), $RUNTIME_DIRECTORY/pystuck.sock (its first entry),
  * $XDG_RUNTIME_DIR/pystuck/PID.sock, /run/user/UID/pystuck/PID.sock, as root /run/pystuck/PID.sock, else
  * /tmp/pystuck-UID/PID.sock. Makes the last directory (0700) where it is ours to make, and checks it. *per_process is 1 when
- * the path has the pid in it, so that a forked child can serve under its own.
+ * a forked child can serve under a path of its own: the path has the pid in it, or the next one has.
  */
 int listen_default(struct addr *a, int *per_process, struct diag *d);
+/*
+ * Where another process listens at listen_default's path already: $RUNTIME_DIRECTORY/pystuck-PID.sock, for a service with several
+ * processes. 1: *a is that one; 0: there is no other place.
+ */
+int listen_default_next(struct addr *a);
+/* Removes dead sockets of processes that are gone from the directory of such a path: a program's children may end without. */
+void listen_default_sweep(const struct addr *a);
 
 /* Closes fd and unlinks the path if this process made it and the file there is still that one. */
 void listen_close(struct listen_socket *s);

@@ -518,8 +518,11 @@ void host_stop(void)
 	if (host.server)
 		server_park(host.server);
 	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
-		if (host.listeners[i].state == LISTENER_OPEN)
+		if (host.listeners[i].state == LISTENER_OPEN) {
 			server_remove(host.server, host.listeners[i].server_id);
+			if (host.listeners[i].request.place == HOST_DEFAULT)
+				listen_default_sweep(&host.listeners[i].addr);
+		}
 	server_free(host.server);
 	host.server = NULL;
 	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)

@@ -62,7 +62,12 @@ static int make_socket(const struct host_request *r, int in_child, struct listen
 	if (!e && in_child && !*per_process)
 		e = diag_set(d, PYSTUCK_EINUSE, 0, "socket %s: the address is that of the process that this one was "
 			"forked from; say socket= with {pid} in it", o.addr.path);
-	return e ? e : listen_open(s, &o, d);
+	if (e)
+		return e;
+	e = listen_open(s, &o, d);
+	if (e == PYSTUCK_EINUSE && r->place == HOST_DEFAULT && listen_default_next(&o.addr))
+		e = listen_open(s, &o, d);
+	return e;
 }
 
 /* A TCP socket of systemd: the program could not know of it and say key=, so the key is a credential of the unit. */

@@ -18,6 +18,7 @@
 
 #define SWEEP_MAX 256 /* directory entries looked at */
 #define SUFFIX ".sock"
+#define SIBLING "pystuck-"
 #define PID_DIGITS 10
 
 __attribute__((format(printf, 2, 3))) static int set_path(struct addr *a, const char *format, ...)
@@ -35,11 +36,15 @@ __attribute__((format(printf, 2, 3))) static int set_path(struct addr *a, const 
 	return 0;
 }
 
-/* The pid in "PID.sock"; 0 when the name is none of ours. */
+/* The pid in "PID.sock" or "pystuck-PID.sock"; 0 when the name is none of ours. */
 static pid_t pid_of(const char *name)
 {
-	size_t digits = strspn(name, "0123456789");
 	long long value = 0;
+	size_t digits;
+
+	if (strncmp(name, SIBLING, sizeof(SIBLING) - 1) == 0)
+		name += sizeof(SIBLING) - 1;
+	digits = strspn(name, "0123456789");
 
 	if (digits == 0 || digits > PID_DIGITS || name[0] == '0' ||
 		strcmp(name + digits, SUFFIX) != 0)
@@ -196,10 +201,45 @@ int listen_default(struct addr *a, int *per_process, struct diag *d)
 		*per_process = strstr(path, "{pid}") != NULL;
 		return addr_unix(a, path, d);
 	}
+	*per_process = 1;
 	if (dirs != NULL && dirs[0] != '\0')
 		return use_runtime_dir(a, dirs, d);
-	*per_process = 1;
 	if (try_xdg(a) == 0 || try_run_user(a) == 0 || try_run(a) == 0)
 		return 0;
 	return try_tmp(a, d);
+}
+
+int listen_default_next(struct addr *a)
+{
+	const char *path = secure_getenv("PYSTUCK_SOCKET");
+	const char *dirs = secure_getenv("RUNTIME_DIRECTORY");
+	struct addr plain, next;
+
+	if ((path != NULL && path[0] != '\0') || dirs == NULL || dirs[0] == '\0' ||
+		use_runtime_dir(&plain, dirs, NULL) != 0 || strcmp(plain.path, a->path) != 0)
+		return 0;
+	if (listen_path_look(a->path) != LISTEN_PATH_LIVE ||
+		listen_path_server(a->path) == getpid())
+		return 0;
+	/* The file's name in the one becomes a longer one in the other. */
+	plain.path[strlen(plain.path) - strlen("/pystuck" SUFFIX)] = '\0';
+	if (set_path(&next, "%s/" SIBLING "%ld" SUFFIX, plain.path, (long)getpid()) != 0)
+		return 0;
+	sweep(plain.path);
+	*a = next;
+	return 1;
+}
+
+void listen_default_sweep(const struct addr *a)
+{
+	const char *path = secure_getenv("PYSTUCK_SOCKET");
+	struct addr dir = *a;
+	char *name = a->kind == ADDR_UNIX ? strrchr(dir.path, '/') : NULL;
+
+	/* A place that somebody named may hold what is not ours. */
+	if (name == NULL || (path != NULL && path[0] != '\0') ||
+		(pid_of(name + 1) == 0 && strcmp(name, "/pystuck" SUFFIX) != 0))
+		return;
+	*name = '\0';
+	sweep(dir.path);
 }

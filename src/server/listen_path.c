@@ -247,24 +247,53 @@ int listen_path_lock(const char *path, int wait_ms)
 	return fd;
 }
 
+/* A connection, without waiting for one. The fd, or -1 with errno. */
+static int try_connect(const char *path)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	size_t len = strlen(path);
+	int sys;
+	int fd;
+
+	errno = ENAMETOOLONG;
+	if (len >= sizeof(to.sun_path))
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	memcpy(to.sun_path, path, len + 1);
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+		return fd;
+	sys = errno;
+	close(fd);
+	errno = sys;
+	return -1;
+}
+
 /* Does nobody listen there? Only a plain refusal says so: a full backlog, a lack of rights or of
  * memory do not. */
 static int refuses(const char *path)
 {
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	size_t len = strlen(path);
-	int refused;
-	int fd;
+	int fd = try_connect(path);
 
-	if (len >= sizeof(to.sun_path))
-		return 0;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return errno == ECONNREFUSED;
+	close(fd);
+	return 0;
+}
+
+pid_t listen_path_server(const char *path)
+{
+	struct ucred who = {0};
+	socklen_t len = sizeof(who);
+	int fd = try_connect(path);
+
 	if (fd < 0)
 		return 0;
-	memcpy(to.sun_path, path, len + 1);
-	refused = connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0 && errno == ECONNREFUSED;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0 || len != sizeof(who))
+		who.pid = 0;
 	close(fd);
-	return refused;
+	return who.pid;
 }
 
 enum listen_path_kind listen_path_look(const char *path)

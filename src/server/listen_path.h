@@ -6,6 +6,7 @@
 #define PYSTUCK_LISTEN_PATH_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "error.h"
 
@@ -34,5 +35,7 @@ enum listen_path_kind {
 	LISTEN_PATH_OTHER,   /* no socket */
 };
 enum listen_path_kind listen_path_look(const char *path);
+/* The process that listens there, by the kernel's word; 0: not known. */
+pid_t listen_path_server(const char *path);
 
 #endif

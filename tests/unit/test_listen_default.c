@@ -4,6 +4,7 @@
 #include "listen.h"
 
 #include <grp.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "place.h"
@@ -65,10 +66,10 @@ static void test_listen_default_then_the_services_runtime_directory(void **state
 	setenv("PYSTUCK_SOCKET", "", 1);
 	setenv("XDG_RUNTIME_DIR", place, 1);
 	setenv("RUNTIME_DIRECTORY", place, 1);
-	finds(in_place("pystuck.sock"), 0);
+	finds(in_place("pystuck.sock"), 1);
 	(void)snprintf(two, sizeof(two), "%s:/run/other", in_place("first"));
 	setenv("RUNTIME_DIRECTORY", two, 1);
-	finds(in_place("first/pystuck.sock"), 0);
+	finds(in_place("first/pystuck.sock"), 1);
 	setenv("RUNTIME_DIRECTORY", "app", 1);
 	assert_int_equal(listen_default(&a, &per_process, &d), PYSTUCK_EINVAL);
 	assert_says(&d, PYSTUCK_EINVAL, "absolute");
@@ -77,6 +78,68 @@ static void test_listen_default_then_the_services_runtime_directory(void **state
 	two[120] = '\0';
 	setenv("RUNTIME_DIRECTORY", two, 1);
 	assert_int_equal(listen_default(&a, &per_process, &d), PYSTUCK_ETOOBIG);
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(strlen(path) < sizeof(at.sun_path));
+	memcpy(at.sun_path, path, strlen(path) + 1);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(fd, 8) != 0)
+		return -1;
+	return fd;
+}
+
+static void test_listen_default_where_a_sibling_listens_the_next_path_has_the_pid(void **state)
+{
+	char expected[PLACE_PATH], byte;
+	int ready[2], fd;
+	pid_t sibling;
+
+	(void)state;
+	setenv("RUNTIME_DIRECTORY", place, 1);
+	finds(in_place("pystuck.sock"), 1);
+	assert_int_equal(listen_default_next(&a), 0);
+	assert_int_equal(pipe(ready), 0);
+	sibling = fork();
+	if (sibling == 0) {
+		if (listen_at(in_place("pystuck.sock")) < 0 || write(ready[1], "x", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	make_dead_socket(in_place("pystuck-2147483646.sock"));
+	(void)snprintf(expected, sizeof(expected), "%s/pystuck-%d.sock", place, (int)getpid());
+	assert_int_equal(listen_default_next(&a), 1);
+	assert_string_equal(a.path, expected);
+	assert_int_equal(inode_of(in_place("pystuck-2147483646.sock")), 0);
+	make_dead_socket(in_place("pystuck-2147483646.sock"));
+	make_dead_socket(in_place("other.sock"));
+	listen_default_sweep(&a);
+	assert_int_equal(inode_of(in_place("pystuck-2147483646.sock")), 0);
+	assert_int_not_equal(inode_of(in_place("other.sock")), 0);
+	/* There is none behind that one. */
+	assert_int_equal(listen_default_next(&a), 0);
+	/* A place that was asked for has no next one. */
+	setenv("PYSTUCK_SOCKET", in_place("pystuck.sock"), 1);
+	finds(in_place("pystuck.sock"), 0);
+	assert_int_equal(listen_default_next(&a), 0);
+	unsetenv("PYSTUCK_SOCKET");
+	/* Where it is gone its place is free, and where we listen ourselves it is ours. */
+	kill(sibling, SIGKILL);
+	assert_int_equal(waitpid(sibling, NULL, 0), sibling);
+	finds(in_place("pystuck.sock"), 1);
+	assert_int_equal(listen_default_next(&a), 0);
+	assert_int_equal(unlink(in_place("pystuck.sock")), 0);
+	fd = listen_at(in_place("pystuck.sock"));
+	assert_true(fd >= 0);
+	assert_int_equal(listen_default_next(&a), 0);
+	close(fd);
 }
 
 static void test_listen_default_then_a_private_directory_in_the_users_runtime_directory(
@@ -251,6 +314,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_listen_default_the_variable_comes_first),
 		T(test_listen_default_then_the_services_runtime_directory),
+		T(test_listen_default_where_a_sibling_listens_the_next_path_has_the_pid),
 		T(test_listen_default_then_a_private_directory_in_the_users_runtime_directory),
 		T(test_listen_default_passes_over_a_runtime_directory_that_is_not_safe),
 		T(test_listen_default_passes_over_another_users_runtime_directory),
