@@ -182,6 +182,17 @@ static int finish(struct eval_worker *w)
 	return wanted;
 }
 
+/* The program's audit hooks are asked as for an evaluation: a no means that its code is not run. */
+static int may_ask(const struct eval_worker *w, const struct eval_request *r)
+{
+	PyObject *source = PyUnicode_DecodeUTF8(r->source, (Py_ssize_t)r->len, "replace");
+	int may = source != NULL && PySys_Audit("pystuck.eval", "sO", w->session->who, source) == 0;
+
+	PyErr_Clear();
+	Py_XDECREF(source);
+	return may;
+}
+
 /* GIL held. Where the program's own code is run, it prints to nobody. */
 static void run_complete(struct eval_worker *w, const struct eval_request *r, struct complete *c)
 {
@@ -197,7 +208,8 @@ static void run_complete(struct eval_worker *w, const struct eval_request *r, st
 	if (c->ask)
 		entered = stream_enter(&w->sink) == 0;
 	open_guard(w);
-	if (!is_cancelled(w) && (!c->ask || entered))
+	c->ask = c->ask && entered && may_ask(w, r);
+	if (!is_cancelled(w))
 		complete_find(c);
 	PyErr_Clear();
 	close_guard(w);

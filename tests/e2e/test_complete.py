@@ -213,6 +213,24 @@ def test_what_is_being_typed_decides(served, transport):  # noqa: F811
         assert session.eval("value").text == "{'first': 1, 'second': 2}"
 
 
+def test_an_audit_hook_says_no_to_running_code_for_a_completion(python, start, tmp_path):
+    program = start(python, PROGRAM.replace("pystuck.run_server()", """
+def hook(event, args):
+    if event == "pystuck.eval" and args[1].startswith("h.from"):
+        touch("asked")
+        raise RuntimeError("no")
+pystuck.run_server()
+m = sys.modules["__main__"]
+sys.addaudithook(hook)"""), env={"TOUCHED": str(tmp_path / "touched")})
+    with Repl("--socket", program.socket, "--no-stacks", home=tmp_path) as repl:
+        repl.ask("h = modules.__main__.__dict__['hos' + 'tile']")
+        repl.type("h.from\t", "Tab again asks")
+        repl.send("\t")
+        repl.send("\x15")
+        assert repl.ask("40 + 2").endswith("42")
+        assert (tmp_path / "touched").read_text() == "asked\n"
+
+
 def test_a_completion_beside_an_evaluation_is_one_too_many(served, transport):  # noqa: F811
     with served.greet(transport) as session:
         request = session.make_eval("while 1: pass")
