@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "report.h"
 #include "waits.h"
 
 #define JSON_CACHE_MAX (512u << 20) /* bytes: DUMP_BYTES_MAX, as far as it is text, escaped */
@@ -311,6 +312,85 @@ static void waits_for(struct json *j, const struct dump *dump, const struct dump
 	j->pretty = pretty;
 }
 
+/* Of one who is in a circle: what he wants, or what another wants of him. */
+static void key_object(struct json *j, const char *name, const struct msg_dump_wait *w)
+{
+	char address[24];
+
+	key(j, name);
+	begin(j, "{");
+	key_string(j, "kind", span_text(wait_name(w->kind)));
+	key_text(j, "type", w->type);
+	key_text(j, "name", w->name);
+	snprintf(address, sizeof address, "0x%llx", (unsigned long long)w->address);
+	key_string(j, "address", span_text(address));
+	end(j, "}");
+}
+
+static void circle(struct json *j, const struct report *r, size_t number)
+{
+	int pretty;
+
+	element(j);
+	begin(j, "{");
+	key(j, "members");
+	begin(j, "[");
+	for (size_t i = report_begin(r, number); i < r->deadlocks.ends[number]; i++) {
+		const struct dump_thread *t = &r->dump->threads[r->deadlocks.members[i]];
+
+		element(j);
+		pretty = j->pretty;
+		j->pretty = 0;
+		begin(j, "{");
+		key_number_or_null(j, "tid", t->head.tid);
+		key_string(j, "name", waits_thread_name(t));
+		key_object(j, "wants", &t->wait);
+		key_object(j, "holds", &r->dump->threads[report_before(r, number, i)].wait);
+		end(j, "}");
+		j->pretty = pretty;
+	}
+	end(j, "]");
+	key_string(j, "confidence", span_text(report_sure_name(report_sureness(r, number))));
+	end(j, "}");
+}
+
+/* The same sentence as in the text. */
+static void key_summary(struct json *j, const struct report *r)
+{
+	struct out line;
+
+	out_init(&line, -1);
+	report_summary(&line, r);
+	key_string(j, "summary", buf_span(&line.buf));
+	out_free(&line);
+}
+
+static int report(struct json *j, const struct dump *dump)
+{
+	struct report r;
+	int rc = report_open(&r, dump), pretty = j->pretty;
+
+	if (rc == 0) {
+		key_summary(j, &r);
+		key(j, "deadlocks");
+		begin(j, "[");
+		for (size_t i = 0; i < r.deadlocks.count; i++)
+			circle(j, &r, i);
+		end(j, "]");
+		key(j, "led_into");
+		j->pretty = 0;
+		begin(j, "[");
+		for (size_t i = 0; i < r.deadlocks.led_count; i++) {
+			element(j);
+			out_number(j->o, dump->threads[r.deadlocks.led_into[i]].head.tid);
+		}
+		end(j, "]");
+		j->pretty = pretty;
+	}
+	report_close(&r);
+	return rc;
+}
+
 static void thread(struct json *j, struct frames *f, const struct dump_thread *t)
 {
 	int known = t->head.class_name.len > 0;
@@ -379,6 +459,7 @@ int json_dump(
 		return PYSTUCK_ENOMEM;
 	begin(&j, "{");
 	dump_head(&j, w, &dump->begin);
+	f.error = report(&j, dump);
 	key(&j, "threads");
 	begin(&j, "[");
 	for (size_t i = 0; i < dump->thread_count && f.error == 0; i++)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "report.h"
 #include "waits.h"
 
 #define PRINT_CACHE_MAX (512u << 20) /* bytes: DUMP_BYTES_MAX, as far as it is text, escaped */
@@ -246,6 +247,25 @@ static int printer_close(struct printer *pr)
 	return error != 0 ? error : pr->o->error;
 }
 
+/* What is to be known before any stack is read. */
+static int print_report(struct printer *pr)
+{
+	struct report r;
+	int rc = report_open(&r, pr->dump);
+
+	if (rc == 0) {
+		out_text(pr->o, pr->p->faint);
+		report_summary(pr->o, &r);
+		out_text(pr->o, pr->p->off);
+		out_text(pr->o, "\n");
+		out_text(pr->o, pr->p->state);
+		report_deadlocks(pr->o, &r);
+		out_text(pr->o, pr->p->off);
+	}
+	report_close(&r);
+	return rc;
+}
+
 int print_dump(struct out *o, const struct dump *dump, int color)
 {
 	struct printer pr;
@@ -253,12 +273,14 @@ int print_dump(struct out *o, const struct dump *dump, int color)
 
 	if (rc != 0)
 		return rc;
-	for (size_t i = 0; i < dump->thread_count; i++) {
-		if (i > 0)
-			out_text(o, "\n");
+	rc = print_report(&pr);
+	for (size_t i = 0; rc == 0 && i < dump->thread_count; i++) {
+		out_text(o, "\n");
 		print_head(&pr, &dump->threads[i]);
 		print_frames(&pr, &dump->threads[i]);
 	}
+	if (rc != 0)
+		pr.error = rc;
 	return printer_close(&pr);
 }
 

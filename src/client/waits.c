@@ -179,7 +179,7 @@ static void object(struct out *o, const struct msg_dump_wait *w, int with_type)
 	out_text(o, ")");
 }
 
-static const char *word_for(const struct msg_dump_wait *w)
+const char *waits_word(const struct msg_dump_wait *w)
 {
 	if (is(w->type, "Event"))
 		return "waiting for event";
@@ -200,7 +200,7 @@ int waits_print(struct out *o, const struct dump *dump, const struct dump_thread
 		return 0;
 	switch (w->kind) {
 	case WAIT_FOR_LOCK:
-		out_text(o, word_for(w));
+		out_text(o, waits_word(w));
 		object(o, w, 1);
 		holder(o, dump, t, ", held by ");
 		return 1;

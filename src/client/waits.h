@@ -11,6 +11,8 @@
 int waits_print(struct out *o, const struct dump *dump, const struct dump_thread *t);
 /* The name under which people know a thread: threading's, else the system's. */
 struct span waits_thread_name(const struct dump_thread *t);
+/* "waiting for event": by the type of lock. */
+const char *waits_word(const struct msg_dump_wait *w);
 /* "1.5 s", "12 min": of a time in us. */
 void waits_duration(struct out *o, uint64_t us);
 

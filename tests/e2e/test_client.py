@@ -303,6 +303,8 @@ def test_the_text_looks_as_in_the_original(place):
         done = run("--socket", place, "--no-repl", text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == """\
+3 threads: 1 waiting for a lock, 1 in recv, 1 in an unknown state
+
 <_MainThread(MainThread, started 140245)>  tid 812, waiting for lock
   File "test.py", line 9, in <module>
     with lock:  # could block
