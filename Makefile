@@ -280,6 +280,8 @@ ASAN_E2E := tools/run-e2e --preload libasan.so --build $(BUILD)/asan \
 	--results $(RESULTS)/asan-e2e.xml
 # What takes longest there, and shows by repetition what other tests have shown once. ASAN_WITHOUT= leaves nothing out.
 ASAN_WITHOUT ?= not test_storm and not test_load and not test_properties and not 65536
+false-alarms: modules		## 1,000 dumps of a contended program without a deadlock, on every interpreter
+	@PYSTUCK_CONTENDED=1000 PYSTUCK_PATIENCE=300 $(RUN_E2E:e2e.xml=alarms.xml) $(PYTHONS) -- -k test_contention_is_no_deadlock
 valgrind: $(UNIT_BIN) module	## the C tests and the story of the README under valgrind
 	@status=0; $(RUN_UNIT:unit.counts=valgrind.counts) --timeout 600 --under '$(VALGRIND)' \
 	$(filter-out $(addprefix $(BUILD)/tests/,$(VALGRIND_WITHOUT)),$(UNIT_BIN)) || status=1; \
@@ -435,7 +437,7 @@ include mk/dist.mk
 
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ) tests/unit/faults.c $(wildcard tests/load/*.c)) \
 	$(call pyobj,$(PYROOM)))
-.PHONY: lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
+.PHONY: false-alarms lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
 	systemd check-frameworks asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
 	fuzz-run compilers storm storm-raw bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing

@@ -153,7 +153,7 @@ static int put_thread(struct encoder *e, uint32_t thread)
 				.ident = t->ident,
 				.tid = t->tid,
 				.flags = t->flags,
-				.state = view->state,
+				.state = e->a->waits->items[thread].state,
 				.name = pytext_span(&e->a->frames->text, t->name),
 				.class_name = pytext_span(&e->a->frames->text, t->class_name),
 				.os_name = span_text(view->name),

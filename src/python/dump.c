@@ -44,6 +44,7 @@ void dump_init(void)
 	names_init();
 	locals_init();
 	raw_init();
+	wait_init();
 }
 
 uint64_t dump_time_ns(void)
@@ -139,6 +140,7 @@ static void finish(struct dump *d, struct port *port, const struct msg_dump *req
 		return;
 	}
 	lines_read(&d->lines, &d->frames);
+	wait_names(&d->waits, &d->frames, &d->lines);
 	dump_send(port, d, (request->flags & DUMP_LOCALS) != 0);
 }
 
@@ -183,6 +185,7 @@ static void run_job(struct gil_job *base)
 	/* Nobody waits any more: the program is spared the stop. */
 	if (!port_closed(job->port)) {
 		frames_init(&d.frames);
+		wait_begin(&d.waits);
 		gil_take(&hold);
 		if (port_claim(job->port, PORT_DUMP, job->request.id) == 0)
 			answer_claimed(job, &d, &hold);

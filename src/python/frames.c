@@ -199,7 +199,8 @@ static int add_code(struct frames *f, PyCodeObject *code, struct file_cache *cac
 
 /* --- frames --- */
 
-static int add_frame(struct frames *f, PyCodeObject *code, int32_t offset, struct file_cache *cache)
+static int add_frame(
+	struct frames *f, PyCodeObject *code, int32_t offset, const compat_frame *at, struct file_cache *cache)
 {
 	uint32_t index = 0, *slot = f->slots != NULL ? find_slot(f, code) : NULL;
 	int rc = grow_frames(f, f->frame_count + 1);
@@ -211,7 +212,7 @@ static int add_frame(struct frames *f, PyCodeObject *code, int32_t offset, struc
 	else
 		rc = add_code(f, code, cache, &index);
 	if (rc == 0)
-		f->frames[f->frame_count++] = (struct frames_frame){index, offset};
+		f->frames[f->frame_count++] = (struct frames_frame){index, offset, (uintptr_t)at};
 	return rc;
 }
 
@@ -259,7 +260,7 @@ static void walk_thread(
 		offset = compat_offset(fr, code, &complete);
 		if (!complete)
 			continue;
-		if (t->omitted == 0 && t->count < most && add_frame(f, code, offset, cache) == 0)
+		if (t->omitted == 0 && t->count < most && add_frame(f, code, offset, fr, cache) == 0)
 			t->count++;
 		else
 			t->omitted++;
@@ -329,8 +330,12 @@ static void sort_out_ours(struct frames *f, uint8_t flags)
 		struct frames_thread *t = &f->threads[i];
 
 		if (ours_has((pid_t)t->tid)) {
-			if (!(flags & DUMP_OURS))
+			if (!(flags & DUMP_OURS)) {
+				if (f->hidden < FRAMES_HIDDEN_MAX)
+					f->hidden_idents[f->hidden] = t->ident;
+				f->hidden++;
 				continue;
+			}
 			t->flags |= THREAD_OURS;
 		}
 		f->threads[kept++] = *t;

@@ -15,6 +15,7 @@
 #define FRAMES_THREADS_MAX 65536u /* threads in a dump; further ones are counted */
 #define FRAMES_PER_THREAD_MAX                                                                      \
 	16384u /* frames of one thread, innermost kept; further ones are counted */
+#define FRAMES_HIDDEN_MAX 32u
 #define FRAMES_TOTAL_MAX 4000000u           /* frames in a dump */
 #define FRAMES_CODES_MAX 1000000u           /* distinct code objects in a dump */
 #define FRAMES_WALK_MAX 10000000u           /* frames of one thread that are even counted */
@@ -33,6 +34,7 @@ struct frames_code {
 struct frames_frame {
 	uint32_t code;  /* index into codes */
 	int32_t offset; /* of the instruction, in bytes; negative: not begun */
+	uintptr_t at;   /* the frame's address, for who reads memory that may be gone; 0: not known */
 };
 
 struct frames_thread {
@@ -58,6 +60,8 @@ struct frames {
 	uint32_t slot_count; /* a power of two */
 	struct pytext text;
 	uint32_t omitted_threads;
+	uint32_t hidden; /* of pystuck's own, left out; and who the first of them are */
+	uint64_t hidden_idents[FRAMES_HIDDEN_MAX];
 	uint32_t holder_tid; /* of the thread state that frames_collect was told of; 0: unknown */
 	int cut;             /* something was left out, and counted */
 };

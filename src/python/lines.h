@@ -23,6 +23,7 @@ struct lines_spot {
 	uint32_t line;            /* 0: unknown */
 	uint32_t twin;            /* the spot that stands for all those of the same code and line */
 	struct pytext_ref source; /* the source line without indentation; empty: none */
+	uint32_t indent;          /* so many bytes of it have been left out */
 };
 
 struct lines {

@@ -96,7 +96,7 @@ static int copy(struct frames *f, const struct raw_stacks *s)
 	for (uint32_t i = 0; i < s->frame_count; i++) {
 		const struct raw_frame *r = (const struct raw_frame *)s->frames.at + i;
 
-		f->frames[i] = (struct frames_frame){r->code, r->offset};
+		f->frames[i] = (struct frames_frame){.code = r->code, .offset = r->offset};
 	}
 	f->frame_count = s->frame_count;
 	return 0;

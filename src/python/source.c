@@ -34,6 +34,7 @@ struct reader {
 	int after_cr; /* the last byte was a carriage return: a newline now is part of the same line
 			 end */
 	size_t kept;  /* bytes of the current line in `text`, if it is wanted */
+	uint32_t indent; /* bytes at its beginning that are not in `text` */
 	size_t at, end; /* unread part of `chunk` */
 	char text[LINES_TEXT_MAX];
 	char chunk[CHUNK_BYTES];
@@ -123,6 +124,7 @@ static void keep(struct reader *r, const char *piece, size_t n)
 	while (r->kept == 0 && n > 0 && (*piece == ' ' || *piece == '\t' || *piece == '\f')) {
 		piece++;
 		n--;
+		r->indent++;
 	}
 	if (n > sizeof r->text - r->kept)
 		n = sizeof r->text - r->kept;
@@ -137,6 +139,7 @@ static void keep(struct reader *r, const char *piece, size_t n)
 static int pass_line(struct reader *r, int wanted)
 {
 	r->kept = 0;
+	r->indent = 0;
 	for (int any = 0;; any = 1) {
 		const char *piece, *stop, *cr;
 
@@ -202,8 +205,10 @@ static void read_file(struct lines *l, struct reader *r, const struct want *want
 		if (wants[i].line != r->line)
 			continue;
 		ref = take_line(l, r);
-		for (; i < count && wants[i].line == r->line; i++)
+		for (; i < count && wants[i].line == r->line; i++) {
 			l->spots[wants[i].spot].source = ref;
+			l->spots[wants[i].spot].indent = r->indent;
+		}
 	}
 	close(r->fd);
 }

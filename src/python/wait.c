@@ -8,14 +8,66 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "columns.h"
 #include "error.h"
 #include "gil.h"
 #include "kernel.h"
+#include "lines.h"
+#include "locks.h"
 #include "msg.h"
 #include "since.h"
 #include "tids.h"
 
 #define SINCE_MAX 256u /* threads whose time is looked at: as expensive as all the rest */
+#define BEFORE_MAX 4096u /* threads of which is noted whether they run */
+
+static struct raw_layout layout;
+static int layout_known;
+
+void wait_init(void)
+{
+	objects_init();
+	layout_known = raw_layout_init(&layout) == 0;
+}
+
+/* --- whether threads have run --- */
+
+static int by_tid(const void *a, const void *b)
+{
+	const struct wait_before *x = a, *y = b;
+
+	return x->tid < y->tid ? -1 : x->tid > y->tid;
+}
+
+void wait_begin(struct wait_list *l)
+{
+	pid_t *tids = malloc(BEFORE_MAX * sizeof *tids);
+	struct waits proc;
+	uint32_t omitted;
+	uint64_t cpu;
+
+	waits_open(&proc);
+	l->before_count = tids != NULL ? waits_list(&proc, tids, BEFORE_MAX, &omitted) : 0;
+	l->before = calloc(l->before_count + 1, sizeof *l->before);
+	if (l->before == NULL)
+		l->before_count = 0;
+	for (size_t i = 0; i < l->before_count; i++)
+		l->before[i] = (struct wait_before){tids[i], waits_turns(&proc, tids[i], &cpu)};
+	qsort(l->before, l->before_count, sizeof *l->before, by_tid);
+	waits_close(&proc);
+	free(tids);
+}
+
+static int is_still(const struct wait_list *l, const struct waits *proc, pid_t tid)
+{
+	struct wait_before wanted = {tid, 0}, *found;
+	uint64_t cpu;
+
+	found = l->before_count > 0 ? bsearch(&wanted, l->before, l->before_count, sizeof wanted, by_tid) : NULL;
+	return found != NULL && found->turns != 0 && waits_turns(proc, tid, &cpu) == found->turns;
+}
+
+/* --- the kernel's part --- */
 
 static void put_times(struct wait *w, struct since *since, pid_t tid, const struct waits_view *view)
 {
@@ -47,12 +99,41 @@ static void look(struct wait_list *l, uint32_t i, pid_t tid, const struct waits 
 	}
 }
 
+/* --- locks --- */
+
+/* What was found out is true only of a thread that is still in the same call. */
+static void settle(struct wait_list *l, const struct frames *f, const struct waits *proc, const struct waits_view *views)
+{
+	for (uint32_t i = 0; i < l->count; i++) {
+		struct wait *w = &l->items[i];
+		pid_t tid = (pid_t)f->threads[i].tid;
+
+		if (w->address == 0)
+			continue;
+		if (is_still(l, proc, tid))
+			w->flags |= WAIT_STILL;
+		else if (!waits_same(proc, tid, &views[i]))
+			w->flags &= (uint8_t)~WAIT_PROVED;
+	}
+}
+
+static void find_locks(
+	struct wait_list *l, const struct frames *f, const struct waits *proc, const struct waits_view *views)
+{
+	struct raw_own own;
+
+	if (layout_known && raw_own_open(&own) == 0) {
+		locks_find(l, f, views, &own.mem, &layout);
+		settle(l, f, proc, views);
+		raw_own_close(&own);
+	}
+}
+
 int wait_find(struct wait_list *l, const struct frames *f, const struct waits *proc, const struct waits_view *views)
 {
 	uint64_t until = gil_now_ns() + (uint64_t)WAIT_MS * 1000000u;
 	struct since since;
 
-	memset(l, 0, sizeof *l);
 	pytext_init(&l->text, WAIT_TEXTS_MAX);
 	l->items = calloc(f->thread_count > 0 ? f->thread_count : 1, sizeof *l->items);
 	if (l->items == NULL)
@@ -60,19 +141,41 @@ int wait_find(struct wait_list *l, const struct frames *f, const struct waits *p
 	l->count = f->thread_count;
 	since_open(&since, proc);
 	for (uint32_t i = 0; i < f->thread_count; i++) {
-		l->items[i].holder_frame = WAIT_NO_FRAME;
+		l->items[i].holder_frame = l->items[i].name_frame = WAIT_NO_FRAME;
+		l->items[i].state = views[i].state;
 		if (!views[i].exists || gil_now_ns() > until)
 			continue;
 		look(l, i, (pid_t)f->threads[i].tid, proc, &views[i]);
 		put_times(&l->items[i], i < SINCE_MAX ? &since : NULL, (pid_t)f->threads[i].tid, &views[i]);
 	}
 	since_close(&since);
+	find_locks(l, f, proc, views);
 	return 0;
+}
+
+void wait_names(struct wait_list *l, const struct frames *f, const struct lines *lines)
+{
+	for (uint32_t i = 0; i < l->count && i < f->thread_count; i++) {
+		const struct frames_thread *t = &f->threads[i];
+		struct wait *w = &l->items[i];
+		const struct lines_spot *spot;
+		struct span name;
+
+		if (w->name_frame >= t->count || w->name.len > 0)
+			continue;
+		spot = &lines->spots[f->frames[t->first + w->name_frame].offset];
+		if (f->codes[spot->code].code == NULL)
+			continue;
+		name = columns_object(f->codes[spot->code].code, spot->offset, pytext_span(&lines->text, spot->source),
+			spot->indent);
+		pytext_bytes(&l->text, name.data, name.len, &w->name);
+	}
 }
 
 void wait_free(struct wait_list *l)
 {
 	free(l->items);
+	free(l->before);
 	pytext_free(&l->text);
 	memset(l, 0, sizeof *l);
 }

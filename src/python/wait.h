@@ -16,14 +16,19 @@
 #define WAIT_MS 1000 /* what has not been found out by then stays unsaid */
 #define WAIT_NO_FRAME UINT32_MAX
 
+/* Module init, GIL held. Sets no exception. */
+void wait_init(void);
+
 /* As in DUMP_WAIT (msg.h), where the fields are explained. */
 struct wait {
 	uint8_t kind;       /* enum wait_kind */
 	uint8_t flags;      /* WAIT_* of msg.h */
 	uint8_t confidence; /* enum wait_confidence */
+	uint8_t state;      /* enum thread_state: what the kernel said, or what is known better */
 	uint32_t holder;    /* tid */
 	uint32_t holder_frame; /* innermost first; WAIT_NO_FRAME: none */
 	uint32_t holder_line;
+	uint32_t name_frame; /* where the source names the object, innermost first; WAIT_NO_FRAME: nowhere */
 	uint32_t fd, pid;
 	uint64_t address, count, cpu_us, waited_us;
 	const char *call; /* static; NULL: none */
@@ -35,12 +40,29 @@ struct wait_list {
 	struct wait *items; /* NULL: nothing is known */
 	uint32_t count;
 	struct pytext text;
+	struct wait_before *before; /* by wait_begin; in the order of the tids */
+	size_t before_count;
+};
+
+/* How often a thread had been given a CPU before its stack was looked at. */
+struct wait_before {
+	pid_t tid;
+	uint64_t turns;
 };
 
 /*
- * No GIL. `views` says in which system call each thread was. 0, or PYSTUCK_ENOMEM. wait_free in any case.
+ * Before the GIL is taken, with *l all zero: notes what will tell of each thread whether it has run in between. Nothing to undo but
+ * wait_free.
+ */
+void wait_begin(struct wait_list *l);
+/*
+ * No GIL; before lines_find, which changes the frames' offsets. `views` says in which system call each thread was. 0, or
+ * PYSTUCK_ENOMEM. wait_free in any case.
  */
 int wait_find(struct wait_list *l, const struct frames *f, const struct waits *w, const struct waits_view *views);
+/* After lines_read: what the source calls the objects. */
+struct lines;
+void wait_names(struct wait_list *l, const struct frames *f, const struct lines *lines);
 void wait_free(struct wait_list *l);
 
 #endif

@@ -1,0 +1,174 @@
+/*
+ * lock_holders.c: who has a lock. An RLock says it itself. Of a Lock it is inferred: exactly one thread is inside a `with` on it.
+ */
+#include <Python.h>
+
+#include "locks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "blocks.h"
+#include "msg.h"
+
+#define FIRST_HOLDS 64u
+#define HOLDS_MAX 1048576u
+
+/* --- all withs of all threads --- */
+
+static void add_hold(struct locks *k, struct hold h)
+{
+	uint32_t wanted = k->hold_capacity > 0 ? k->hold_capacity * 2 : FIRST_HOLDS;
+	struct hold *grown;
+
+	if (k->hold_count == k->hold_capacity) {
+		grown = wanted <= HOLDS_MAX ? realloc(k->holds, wanted * sizeof *grown) : NULL;
+		if (grown == NULL)
+			return;
+		k->holds = grown;
+		k->hold_capacity = wanted;
+	}
+	k->holds[k->hold_count++] = h;
+}
+
+/* The lock that is taken when this object is entered: itself, or a condition's. */
+static uintptr_t lock_of(struct locks *k, uintptr_t manager)
+{
+	enum objects_kind kind = objects_kind(&k->o, manager);
+	uintptr_t lock;
+
+	if (kind == OBJECT_LOCK || kind == OBJECT_RLOCK)
+		return manager;
+	if (kind != OBJECT_OTHER || objects_attribute(&k->o, manager, WORD_WAITERS) == 0)
+		return 0;
+	lock = objects_attribute(&k->o, manager, WORD_LOCK);
+	kind = objects_kind(&k->o, lock);
+	return kind == OBJECT_LOCK || kind == OBJECT_RLOCK ? lock : 0;
+}
+
+static void list_holds_of(struct locks *k, uint32_t thread, uint8_t *with)
+{
+	const struct frames_thread *t = &k->f->threads[thread];
+	struct blocks_with found[BLOCKS_MAX];
+	struct blocks_frame f;
+
+	for (uint32_t n = 0; n < t->count; n++) {
+		uint8_t *has = &with[k->f->frames[t->first + n].code];
+		size_t count;
+
+		if (*has == 1 || !locks_frame(k, thread, n, &f))
+			continue;
+		if (*has == 0)
+			*has = blocks_has_with(f.code) ? 2 : 1;
+		if (*has == 1)
+			continue;
+		count = blocks_withs(&k->o, &f, found);
+		for (size_t i = 0; i < count; i++) {
+			uintptr_t lock = lock_of(k, found[i].manager);
+
+			if (lock != 0)
+				add_hold(k, (struct hold){lock, thread, n, found[i].line});
+		}
+	}
+}
+
+static void list_holds(struct locks *k)
+{
+	uint8_t *with; /* for each code: 0 not looked at, 1 has none, 2 has one */
+
+	if (k->holds_done)
+		return;
+	k->holds_done = 1;
+	with = calloc(k->f->code_count, 1);
+	for (uint32_t i = 0; with != NULL && i < k->f->thread_count; i++)
+		list_holds_of(k, i, with);
+	free(with);
+}
+
+/* A thread in Condition.wait has given the lock back for that time. */
+static int is_given_back(struct locks *k, const struct hold *h)
+{
+	for (uint32_t n = 0; n < h->frame; n++)
+		if (locks_is(k, h->thread, n, "/threading.py", "wait") &&
+			objects_attribute(&k->o, locks_self(k, h->thread, n), WORD_LOCK) == h->lock)
+			return 1;
+	return 0;
+}
+
+/* --- holders --- */
+
+static void put_place(struct wait *w, const struct hold *h)
+{
+	w->holder_frame = h->frame;
+	w->holder_line = h->line;
+}
+
+/* Threads of ours may have a lock too, and ids are used again. */
+static int is_ended(const struct frames *f, uint64_t ident)
+{
+	for (uint32_t i = 0; i < f->hidden && i < FRAMES_HIDDEN_MAX; i++)
+		if (f->hidden_idents[i] == ident)
+			return 0;
+	return f->hidden <= FRAMES_HIDDEN_MAX && f->omitted_threads == 0;
+}
+
+static void hold_of_owner(struct locks *k, struct wait *w, uintptr_t lock)
+{
+	uint64_t owner = objects_owner(&k->o, lock);
+	uint32_t thread = locks_thread(k, owner);
+
+	if (owner == 0)
+		return;
+	if (thread == UINT32_MAX) {
+		if (is_ended(k->f, owner)) {
+			w->flags |= WAIT_ENDED;
+			w->confidence = WAIT_KNOWN;
+		}
+		return;
+	}
+	w->holder = k->f->threads[thread].tid;
+	w->confidence = w->holder != 0 ? WAIT_KNOWN : WAIT_UNKNOWN;
+	list_holds(k);
+	/* The outermost with is the one that took it; further in it only counts. */
+	for (uint32_t i = 0; w->holder != 0 && i < k->hold_count; i++)
+		if (k->holds[i].lock == lock && k->holds[i].thread == thread)
+			put_place(w, &k->holds[i]);
+}
+
+static void hold_of_with(struct locks *k, struct wait *w, uintptr_t lock)
+{
+	const struct hold *only = NULL;
+
+	if (!objects_locked(&k->o, lock))
+		return;
+	list_holds(k);
+	for (uint32_t i = 0; i < k->hold_count; i++) {
+		const struct hold *h = &k->holds[i];
+
+		if (h->lock != lock || is_given_back(k, h))
+			continue;
+		if (only != NULL && only->thread != h->thread)
+			return;
+		only = h;
+	}
+	if (only == NULL)
+		return;
+	w->holder = k->f->threads[only->thread].tid;
+	w->confidence = w->holder != 0 ? WAIT_INFERRED : WAIT_UNKNOWN;
+	if (w->holder != 0)
+		put_place(w, only);
+}
+
+void locks_hold(struct locks *k, uint32_t thread)
+{
+	struct wait *w = &k->l->items[thread];
+	uintptr_t lock = k->wanted[thread];
+
+	/* Only of what the thread waits for itself: the lock inside of an Event is nobody's. */
+	if (w->kind != WAIT_FOR_LOCK || lock == 0 || w->address != lock)
+		return;
+	if (objects_kind(&k->o, lock) == OBJECT_RLOCK)
+		hold_of_owner(k, w, lock);
+	else if (objects_kind(&k->o, lock) == OBJECT_LOCK)
+		hold_of_with(k, w, lock);
+}

@@ -1,0 +1,327 @@
+/*
+ * objects.c: the fields of locks, and finding the lock whose futex somebody waits on. Who holds it by the look of his frames is
+ * withs.c's.
+ */
+#include <Python.h>
+
+#include "objects.h"
+
+#include <string.h>
+
+#include "compat.h"
+
+#define STACK_WORDS 128u  /* of a waiting thread's C stack: the lock was seen within the first 46 */
+#define NAME_MAX_BYTES 64u
+#define PARKED_NEAR 4096u /* 3.13: the word lies on the waiter's own stack, so far from its end at most */
+#define HANDLE_BYTES 256u /* of what a thread handle points to */
+
+/* 3.14: a lock is one byte in itself; before, a pointer to a semaphore of C's. */
+#if PY_VERSION_HEX >= 0x030E0000
+struct lock_fields {
+	PyObject base;
+	uint8_t bits;
+};
+struct rlock_fields {
+	PyObject base;
+	uint8_t bits;
+	unsigned long long owner;
+	size_t level;
+};
+#else
+struct lock_fields {
+	PyObject base;
+	void *sem;
+	PyObject *weakrefs;
+	char locked;
+};
+struct rlock_fields {
+	PyObject base;
+	void *sem;
+	unsigned long owner;
+	unsigned long count;
+};
+#endif
+
+/* multiprocessing's, up to what is looked at. */
+struct semlock_fields {
+	PyObject base;
+	void *handle;
+	unsigned long last_tid;
+	int count;
+};
+
+static struct {
+	uintptr_t lock, rlock, handle; /* types; handle: 0 before 3.13 */
+	uintptr_t words[WORDS];
+	int usable;
+} known;
+
+/* --- at import --- */
+
+static const char *const words[WORDS] = {"_lock", "_flag", "_value", "_waiters", "_tstate_lock", "_handle", "_ident", "owner",
+	"name", "future", "gen", "_semlock", "mutex"};
+
+static int call(PyObject *object, const char *method)
+{
+	PyObject *result = PyObject_CallMethod(object, method, NULL);
+
+	Py_XDECREF(result);
+	return result != NULL;
+}
+
+static int is_locked(PyObject *lock)
+{
+#if PY_VERSION_HEX >= 0x030E0000
+	return ((struct lock_fields *)lock)->bits & 1;
+#else
+	return ((struct lock_fields *)lock)->locked != 0;
+#endif
+}
+
+static uint64_t owner_of(PyObject *lock)
+{
+	const struct rlock_fields *f = (const struct rlock_fields *)lock;
+
+#if PY_VERSION_HEX >= 0x030E0000
+	return f->bits & 1 ? f->owner : 0;
+#else
+	return f->count > 0 ? f->owner : 0;
+#endif
+}
+
+/* The layouts above are not in any header: whether they are right is tried out. */
+static int try_out(PyObject *lock, PyObject *rlock)
+{
+	uint64_t self = PyThread_get_thread_ident();
+	int right = !is_locked(lock) && call(lock, "acquire") && is_locked(lock) && call(lock, "release") && !is_locked(lock);
+
+	right = right && owner_of(rlock) == 0 && call(rlock, "acquire") && call(rlock, "acquire") && owner_of(rlock) == self &&
+		call(rlock, "release") && owner_of(rlock) == self && call(rlock, "release") && owner_of(rlock) == 0;
+	return right && Py_TYPE(lock)->tp_basicsize >= (Py_ssize_t)sizeof(struct lock_fields) &&
+	       Py_TYPE(rlock)->tp_basicsize >= (Py_ssize_t)sizeof(struct rlock_fields);
+}
+
+void objects_init(void)
+{
+	PyObject *module = PyImport_ImportModule("_thread"); /* built in, and there always */
+	PyObject *lock = module != NULL ? PyObject_CallMethod(module, "allocate_lock", NULL) : NULL;
+	PyObject *type = module != NULL ? PyObject_GetAttrString(module, "RLock") : NULL;
+	PyObject *rlock = type != NULL ? PyObject_CallNoArgs(type) : NULL;
+	PyObject *handle = module != NULL ? PyObject_GetAttrString(module, "_ThreadHandle") : NULL;
+
+	PyErr_Clear();
+	for (size_t i = 0; i < WORDS; i++)
+		if (known.words[i] == 0)
+			known.words[i] = (uintptr_t)PyUnicode_InternFromString(words[i]);
+	if (lock != NULL && rlock != NULL && try_out(lock, rlock)) {
+		known.lock = (uintptr_t)Py_TYPE(lock);
+		known.rlock = (uintptr_t)Py_TYPE(rlock);
+		known.handle = (uintptr_t)handle;
+		known.usable = 1;
+	}
+	PyErr_Clear();
+	Py_XDECREF(handle); /* a static address as long as its module lives: only compared with */
+	Py_XDECREF(rlock);
+	Py_XDECREF(type);
+	Py_XDECREF(lock);
+	Py_XDECREF(module);
+}
+
+int objects_usable(void)
+{
+	return known.usable;
+}
+
+/* --- objects in general --- */
+
+static int plausible(uintptr_t object)
+{
+	return object >= 65536 && (object & 7) == 0 && object >> 47 == 0;
+}
+
+static uintptr_t type_of(struct objects *o, uintptr_t object)
+{
+	uintptr_t type = 0;
+
+	if (!plausible(object) || !raw_mem_word(o->mem, object + offsetof(PyObject, ob_type), &type) || !plausible(type))
+		return 0;
+	return type;
+}
+
+size_t objects_type_name(struct objects *o, uintptr_t object, char *out, size_t most)
+{
+	uintptr_t type = type_of(o, object);
+
+	return type != 0 ? raw_type_name(o->mem, o->layout, type, out, most) : 0;
+}
+
+/* The whole name of a type that is no heap type has its module in it. */
+static int has_type_name(struct objects *o, uintptr_t type, const char *name)
+{
+	char text[NAME_MAX_BYTES];
+	size_t len = raw_type_name(o->mem, o->layout, type, text, sizeof text);
+
+	return len == strlen(name) && memcmp(text, name, len) == 0;
+}
+
+static enum objects_kind kind_of_type(struct objects *o, uintptr_t type)
+{
+	if (type == known.lock)
+		return OBJECT_LOCK;
+	if (type == known.rlock)
+		return OBJECT_RLOCK;
+	if (type != 0 && type == known.handle)
+		return OBJECT_HANDLE;
+	if (has_type_name(o, type, "SimpleQueue"))
+		return OBJECT_SIMPLE_QUEUE;
+	if (has_type_name(o, type, "SemLock"))
+		return OBJECT_SEMLOCK;
+	return OBJECT_OTHER;
+}
+
+enum objects_kind objects_kind(struct objects *o, uintptr_t object)
+{
+	uintptr_t type = type_of(o, object);
+
+	return type != 0 ? kind_of_type(o, type) : OBJECT_OTHER;
+}
+
+uintptr_t objects_attribute(struct objects *o, uintptr_t object, enum objects_word word)
+{
+	if (!plausible(object) || !raw_attributes_read(&o->dict, o->mem, o->layout, object))
+		return 0;
+	return raw_dict_find(&o->dict, known.words[word]);
+}
+
+uint64_t objects_number(struct objects *o, uintptr_t object, enum objects_word word)
+{
+	return raw_int_read(o->mem, o->layout, objects_attribute(o, object, word));
+}
+
+uintptr_t objects_self(struct objects *o, uintptr_t method)
+{
+	uintptr_t type = type_of(o, method), self = 0;
+
+	if (type == (uintptr_t)&PyMethod_Type)
+		raw_mem_word(o->mem, method + offsetof(PyMethodObject, im_self), &self);
+	else if (type == (uintptr_t)&PyCFunction_Type)
+		raw_mem_word(o->mem, method + offsetof(PyCFunctionObject, m_self), &self);
+	return plausible(self) ? self : 0;
+}
+
+/* --- locks --- */
+
+int objects_locked(struct objects *o, uintptr_t lock)
+{
+	enum objects_kind kind = objects_kind(o, lock);
+	uint8_t byte = 0;
+
+	if (kind == OBJECT_RLOCK)
+		return objects_owner(o, lock) != 0;
+	if (kind != OBJECT_LOCK)
+		return 0;
+#if PY_VERSION_HEX >= 0x030E0000
+	return raw_mem_read(o->mem, lock + offsetof(struct lock_fields, bits), &byte, 1) && (byte & 1);
+#else
+	return raw_mem_read(o->mem, lock + offsetof(struct lock_fields, locked), &byte, 1) && byte != 0;
+#endif
+}
+
+uint64_t objects_owner(struct objects *o, uintptr_t lock)
+{
+	struct rlock_fields f;
+
+	if (!raw_mem_read(o->mem, lock, &f, sizeof f) || (uintptr_t)f.base.ob_type != known.rlock)
+		return 0;
+	return owner_of(&f.base);
+}
+
+uint64_t objects_semlock_owner(struct objects *o, uintptr_t lock)
+{
+	struct semlock_fields f;
+
+	if (!raw_mem_read(o->mem, lock, &f, sizeof f) || f.count <= 0)
+		return 0;
+	return f.last_tid;
+}
+
+int objects_handle_has(struct objects *o, uintptr_t handle, uintptr_t key)
+{
+	uintptr_t inner = 0;
+
+	return known.handle != 0 && type_of(o, handle) == known.handle &&
+	       raw_mem_word(o->mem, handle + sizeof(PyObject), &inner) && key >= inner && key - inner < HANDLE_BYTES;
+}
+
+/* --- what somebody waits for --- */
+
+/* What lies at an address that is plausibly an object's: its type and the word behind the head. */
+struct candidate {
+	uintptr_t object;
+	PyObject head;
+	uintptr_t first;
+};
+
+static int has_semaphore(struct objects *o, const struct candidate *c, uintptr_t word)
+{
+	enum objects_kind kind;
+
+	if (c->first != word)
+		return 0;
+	kind = kind_of_type(o, (uintptr_t)c->head.ob_type);
+	return kind != OBJECT_OTHER && kind != OBJECT_HANDLE;
+}
+
+/*
+ * A semaphore of C's belongs to one object, which the waiting C functions have in their frames: the first words of the stack
+ * are tried, each by what it points to.
+ */
+static uintptr_t search_stack(struct objects *o, uintptr_t word, uintptr_t stack)
+{
+	uintptr_t words_there[STACK_WORDS];
+	struct candidate tried[STACK_WORDS];
+	struct raw_piece pieces[STACK_WORDS];
+	size_t n = 0;
+
+	if (!raw_mem_read(o->mem, stack, words_there, sizeof words_there))
+		return 0;
+	for (size_t i = 0; i < STACK_WORDS; i++) {
+		int seen = 0;
+
+		/* The stack itself holds no objects. */
+		if (!plausible(words_there[i]) || (words_there[i] & 15) != 0 ||
+			(words_there[i] >= stack && words_there[i] - stack < sizeof words_there * 64))
+			continue;
+		for (size_t j = 0; j < n; j++)
+			seen |= tried[j].object == words_there[i];
+		if (seen)
+			continue;
+		tried[n] = (struct candidate){.object = words_there[i]};
+		pieces[n] = (struct raw_piece){words_there[i], &tried[n].head, sizeof tried[n].head + sizeof tried[n].first, 0};
+		n++;
+	}
+	raw_mem_gather(o->mem, pieces, n);
+	for (size_t i = 0; i < n; i++)
+		if (pieces[i].ok && has_semaphore(o, &tried[i], word))
+			return tried[i].object;
+	return 0;
+}
+
+uintptr_t objects_waited_for(struct objects *o, uintptr_t word, uintptr_t stack, uintptr_t *key)
+{
+	*key = word;
+#if PY_VERSION_HEX >= 0x030D0000
+	/* 3.13: struct wait_entry { void *park_arg; uintptr_t addr; _PySemaphore sema; ... } on the waiter's own stack. */
+	if (word > stack && word - stack < PARKED_NEAR) {
+		struct candidate c;
+		enum objects_kind kind;
+
+		if (!raw_mem_word(o->mem, word - sizeof(uintptr_t), key))
+			return 0;
+		c.object = *key - sizeof(PyObject);
+		kind = objects_kind(o, c.object);
+		return kind == OBJECT_OTHER || kind == OBJECT_HANDLE ? 0 : c.object;
+	}
+#endif
+	return search_stack(o, word, stack);
+}

@@ -1,0 +1,467 @@
+"""Which lock a thread waits for, who holds it, and who waits for whom in a circle: programs with known answers."""
+
+import os
+import re
+
+import pytest
+
+from conftest import wait_until
+
+HEAD = """
+import concurrent.futures as cf, multiprocessing, queue, sys, threading, time
+import pystuck
+pystuck.run_server()
+def start(name, what, *args):
+    t = threading.Thread(target=what, args=args, name=name, daemon=True)
+    t.start()
+    return t
+class Thing: pass
+"""
+TAIL = """
+print("READY", flush=True)
+sys.stdin.read()
+"""
+
+# --- one thread each -------------------------------------------------------------------------------------------------
+
+ONE_EACH = """
+lock, rlock = threading.Lock(), threading.RLock()
+thing = Thing(); thing._lock = threading.Lock(); thing._lock.acquire()
+table = {"key": threading.Lock()}; table["key"].acquire()
+cond, event, semaphore, barrier = threading.Condition(), threading.Event(), threading.Semaphore(0), threading.Barrier(3)
+empty, full, simple = queue.Queue(), queue.Queue(1), queue.SimpleQueue()
+full.put(1)
+process_lock = multiprocessing.Lock(); process_lock.acquire()
+pool = cf.ThreadPoolExecutor(3)
+future = pool.submit(time.sleep, 3600)
+pool.submit(int).result()
+inside = threading.Barrier(2)
+def hold():
+    with lock:
+        with rlock:
+            inside.wait()
+            time.sleep(3600)
+holder = start("holder", hold)
+inside.wait()
+def with_lock():
+    with lock: pass
+def with_two():
+    with open("/dev/null") as f, lock: pass
+def with_rlock():
+    with rlock: pass
+def with_condition():
+    with cond: cond.wait()
+def with_semaphore():
+    with semaphore: pass
+def with_process_lock():
+    with process_lock: pass
+def waiting_for():
+    with cond:
+        cond.wait_for(lambda: False)
+def through_map(x):
+    return lock.acquire(timeout=3600)
+for name, what in {
+    "with": with_lock,
+    "with two": with_two,
+    "with rlock": with_rlock,
+    "rlock": lambda: rlock.acquire(),
+    "attribute": lambda: thing._lock.acquire(),
+    "item": lambda: table["key"].acquire(timeout=3600),
+    "condition": with_condition,
+    "condition for": waiting_for,
+    "event": lambda: event.wait(),
+    "semaphore": lambda: semaphore.acquire(),
+    "with semaphore": with_semaphore,
+    "barrier": lambda: barrier.wait(),
+    "get": lambda: empty.get(),
+    "put": lambda: full.put(2),
+    "queue join": lambda: full.join(),
+    "simple": lambda: simple.get(),
+    "join": lambda: holder.join(),
+    "future": lambda: future.result(),
+    "future for": lambda: future.result(timeout=3600),
+    "with process": with_process_lock,
+    "process": lambda: process_lock.acquire(),
+    "map": lambda: list(map(through_map, [1])),
+}.items():
+    start(name, what)
+"""
+
+LOCK = {"kind": "lock", "type": "Lock", "name": "lock", "proved": True, "confidence": "inferred"}
+EXPECTED = {
+    "with": (LOCK, "holder"),
+    "with two": ({k: v for k, v in LOCK.items() if k != "name"}, "holder"),
+    "with rlock": ({"kind": "lock", "type": "RLock", "name": "rlock", "proved": True, "confidence": "known"}, "holder"),
+    "rlock": ({"kind": "lock", "type": "RLock", "name": "rlock", "proved": True, "confidence": "known"}, "holder"),
+    "attribute": ({"kind": "lock", "type": "Lock", "name": "thing._lock", "proved": True, "confidence": "unknown"}, None),
+    "item": ({"kind": "lock", "type": "Lock", "name": 'table["key"]', "proved": True, "timed": True}, None),
+    "condition": ({"kind": "lock", "type": "Condition", "name": "cond", "proved": True}, None),
+    "condition for": ({"kind": "lock", "type": "Condition", "name": "cond", "proved": True}, None),
+    "event": ({"kind": "lock", "type": "Event", "name": "event", "proved": True}, None),
+    "semaphore": ({"kind": "lock", "type": "Semaphore", "name": "semaphore", "proved": True}, None),
+    "with semaphore": ({"kind": "lock", "type": "Semaphore", "name": "semaphore", "proved": True}, None),
+    "barrier": ({"kind": "lock", "type": "Barrier", "name": "barrier", "proved": True}, None),
+    "get": ({"kind": "queue", "type": "Queue", "name": "empty", "proved": True}, None),
+    "put": ({"kind": "queue", "type": "Queue", "name": "full", "proved": True}, None),
+    "queue join": ({"kind": "queue", "type": "Queue", "name": "full", "proved": True}, None),
+    "simple": ({"kind": "queue", "type": "SimpleQueue", "name": "simple", "proved": True}, None),
+    "join": ({"kind": "join", "type": "Thread", "name": "holder", "proved": True, "confidence": "known"}, "holder"),
+    "future": ({"kind": "future", "type": "Future", "name": "future", "proved": True, "confidence": "known"}, "ThreadPoolExecutor-0_0"),
+    "future for": ({"kind": "future", "type": "Future", "name": "future", "timed": True}, "ThreadPoolExecutor-0_0"),
+    "with process": ({"kind": "lock", "type": "Lock", "name": "process_lock", "proved": True}, "MainThread"),
+    "process": ({"kind": "lock", "name": "process_lock", "proved": True}, "MainThread"),
+    "map": ({"kind": "lock", "type": "Lock", "name": "lock", "timed": True, "confidence": "inferred"}, "holder"),
+}
+
+
+def by_name(answer):
+    return {t["name"]: t for t in answer["threads"]}
+
+
+def not_as_expected(answer):
+    threads, wrong = by_name(answer), {}
+    for name, (want, holder) in EXPECTED.items():
+        got = threads.get(name, {}).get("waits_for") or {}
+        if not want.items() <= got.items() or (got.get("holder") or {}).get("name") != holder:
+            wrong[name] = got
+    return wrong
+
+
+def test_each_kind_of_lock_is_named_and_its_holder_too(python, start, dump):
+    program = start(python, HEAD + ONE_EACH + TAIL)
+    wait_until(lambda: not not_as_expected(dump(program)), "each thread waits for what it should",
+               lambda: str(not_as_expected(dump(program))))
+    answer = dump(program)
+    assert answer["deadlocks"] == [] and answer["led_into"] == []
+    threads = by_name(answer)
+    source = program.path.read_text().split("\n")
+    for name, line in (("with", "with lock:"), ("with rlock", "with rlock:")):
+        frame = threads[name]["waits_for"]["holder"]["frame"]
+        assert frame["file"] == str(program.path) and source[frame["line"] - 1].strip() == line
+    assert threads["with"]["waits_for"]["address"] == threads["map"]["waits_for"]["address"]
+    assert threads["ThreadPoolExecutor-0_1"]["state"] == "idle"
+    assert threads["ThreadPoolExecutor-0_1"]["waits_for"]["type"] == "SimpleQueue"
+    assert re.search(r"^\d+ threads: ", answer["summary"]) and "waiting for lock 'lock' (held by holder)" in answer["summary"]
+
+
+# --- circles ---------------------------------------------------------------------------------------------------------
+
+def ring(n, kinds):
+    """n threads, each of which holds one lock and wants the next one's."""
+    made = ", ".join(f"threading.{kinds[i % len(kinds)]}()" for i in range(n))
+    return f"""
+locks = [{made}]
+ready = threading.Barrier({n})
+def work(i):
+    with locks[i]:
+        ready.wait()
+        with locks[(i + 1) % {n}]: pass
+for i in range({n}): start("t%d" % i, work, i)
+"""
+
+
+def names(n):
+    return {f"t{i}" for i in range(n)}
+
+
+# name: (program, circles as sets of names, led into, confidence of the first circle)
+DEADLOCKS = {
+    "two locks": (ring(2, ["Lock"]), [names(2)], set(), "inferred"),
+    "three locks": (ring(3, ["Lock"]), [names(3)], set(), "inferred"),
+    "five locks": (ring(5, ["Lock"]), [names(5)], set(), "inferred"),
+    "two rlocks": (ring(2, ["RLock"]), [names(2)], set(), "known"),
+    "three rlocks": (ring(3, ["RLock"]), [names(3)], set(), "known"),
+    "five rlocks": (ring(5, ["RLock"]), [names(5)], set(), "known"),
+    "two mixed": (ring(2, ["Lock", "RLock"]), [names(2)], set(), "inferred"),
+    "three mixed": (ring(3, ["Lock", "RLock"]), [names(3)], set(), "inferred"),
+    "five mixed": (ring(5, ["RLock", "RLock", "Lock"]), [names(5)], set(), "inferred"),
+    "two conditions": (ring(2, ["Condition"]), [names(2)], set(), "known"),
+    "three of all kinds": (ring(3, ["Lock", "Condition", "RLock"]), [names(3)], set(), "inferred"),
+    "rlocks by acquire": ("""
+a, b, ready = threading.RLock(), threading.RLock(), threading.Barrier(2)
+def work(x, y):
+    x.acquire(); ready.wait(); y.acquire()
+start("t0", work, a, b); start("t1", work, b, a)
+""", [names(2)], set(), "known"),
+    "itself, a lock": ("""
+lock = threading.Lock()
+def work():
+    with lock:
+        with lock: pass
+start("t0", work)
+""", [names(1)], set(), "inferred"),
+    "itself, in a function below": ("""
+thing = Thing(); thing.lock = threading.Lock()
+def inner(): thing.lock.acquire()
+def work():
+    with thing.lock: inner()
+start("t0", work)
+""", [names(1)], set(), "inferred"),
+    "itself, a condition with a lock": ("""
+cond = threading.Condition(threading.Lock())
+def work():
+    with cond:
+        with cond: pass
+start("t0", work)
+""", [names(1)], set(), "inferred"),
+    "led into": (ring(2, ["RLock"]) + """
+def more(): locks[0].acquire()
+def wait_for(t): t.join()
+ready2 = time.sleep(0.1)
+m = start("more", more)
+start("joiner", wait_for, m)
+""", [names(2)], {"more", "joiner"}, "known"),
+    "two circles": (ring(2, ["RLock"]) + ring(3, ["Lock"]).replace('"t%d"', '"u%d"').replace("locks", "others").replace(
+        "ready", "there").replace("work", "job"), [names(2), {"u0", "u1", "u2"}], set(), "known"),
+    "two threads join each other": ("""
+ready = threading.Barrier(3)
+threads = []
+def work(i):
+    ready.wait(); threads[1 - i].join()
+threads += [start("t0", work, 0), start("t1", work, 1)]
+ready.wait()
+""", [names(2)], set(), "known"),
+    "join with a lock held": ("""
+lock, ready = threading.RLock(), threading.Barrier(2)
+def child():
+    ready.wait()
+    with lock: pass
+def parent(t):
+    with lock:
+        ready.wait(); t.join()
+start("t1", parent, start("t0", child))
+""", [names(2)], set(), "known"),
+    "join with a plain lock held": ("""
+lock, ready = threading.Lock(), threading.Barrier(2)
+def child():
+    ready.wait()
+    with lock: pass
+def parent(t):
+    with lock:
+        ready.wait(); t.join()
+start("t1", parent, start("t0", child))
+""", [names(2)], set(), "inferred"),
+    "a future that wants its waiter's lock": ("""
+pool = cf.ThreadPoolExecutor(1, thread_name_prefix="t0")
+lock = threading.RLock()
+def job():
+    with lock: pass
+def work():
+    with lock: pool.submit(job).result()
+start("t1", work)
+""", [{"t0_0", "t1"}], set(), "known"),
+    "two futures of two pools": ("""
+pools = [cf.ThreadPoolExecutor(1, thread_name_prefix="t%d" % i) for i in range(2)]
+futures, ready = [], threading.Event()
+def job(i):
+    ready.wait(); futures[1 - i].result()
+futures += [pools[i].submit(job, i) for i in range(2)]
+ready.set()
+""", [{"t0_0", "t1_0"}], set(), "known"),
+    "an import": ("""
+import os
+here = os.path.dirname(os.path.abspath(__file__))
+lock, inside, go = threading.RLock(), threading.Event(), threading.Event()
+with open(here + "/slow.py", "w") as f:
+    f.write("import __main__\\n__main__.inside.set()\\n__main__.go.wait()\\n__main__.lock.acquire()\\n")
+def first(): import slow
+def second():
+    with lock:
+        inside.wait(); go.set()
+        import slow
+start("t0", first); start("t1", second)
+""", [names(2)], set(), "known"),
+    "a method and its callback": ("""
+class Account:
+    def __init__(self): self._lock = threading.Lock()
+    def move(self, other, ready):
+        with self._lock:
+            ready.wait(); other.take()
+    def take(self):
+        with self._lock: return 1
+a, b, ready = Account(), Account(), threading.Barrier(2)
+start("t0", a.move, b, ready); start("t1", b.move, a, ready)
+""", [names(2)], set(), "inferred"),
+    "withs with several items": ("""
+a, b, ready = threading.Lock(), threading.Lock(), threading.Barrier(2)
+def work(x, y):
+    with open("/dev/null") as f, x:
+        ready.wait()
+        with open("/dev/null") as g, y: pass
+start("t0", work, a, b); start("t1", work, b, a)
+""", [names(2)], set(), "inferred"),
+    "inside of try and for": ("""
+a, b, ready = threading.Lock(), threading.Lock(), threading.Barrier(2)
+def work(x, y):
+    for _ in range(3):
+        try:
+            with x:
+                try:
+                    ready.wait()
+                    raise KeyError
+                except KeyError:
+                    for i in range(2):
+                        with y: pass
+        finally:
+            pass
+start("t0", work, a, b); start("t1", work, b, a)
+""", [names(2)], set(), "inferred"),
+    "until a time is up": ("""
+a, b, ready = threading.RLock(), threading.RLock(), threading.Barrier(2)
+def work(x, y):
+    with x:
+        ready.wait(); y.acquire(timeout=3600)
+start("t0", work, a, b); start("t1", work, b, a)
+""", [names(2)], set(), "possible"),
+}
+
+# What looks like one and is none.
+NONE = {
+    "a queue that nobody fills": "q = queue.Queue()\nfor i in range(3): start('t%d' % i, q.get)\n",
+    "a chain that ends in a sleeper": """
+a, b, ready = threading.Lock(), threading.RLock(), threading.Barrier(3)
+def sleeper():
+    with a: ready.wait(); time.sleep(3600)
+def middle():
+    with b:
+        ready.wait()
+        with a: pass
+def last():
+    ready.wait(); b.acquire()
+for f in (sleeper, middle, last): start(f.__name__, f)
+""",
+    "a condition gives its lock back": """
+cond = threading.Condition()
+def consumer():
+    with cond: cond.wait()
+def other():
+    with cond: cond.wait(3600)
+start("consumer", consumer); start("other", other)
+""",
+    "a lock that is released inside its with": """
+lock, other, ready = threading.Lock(), threading.Lock(), threading.Barrier(2)
+other.acquire()
+def work():
+    with lock:
+        lock.release(); ready.wait(); other.acquire()
+def taker():
+    ready.wait(); lock.acquire(); time.sleep(3600)
+start("t0", work); start("t1", taker)
+""",
+}
+
+
+def circles_of(answer):
+    return sorted((sorted(m["name"] for m in d["members"]) for d in answer["deadlocks"]))
+
+
+@pytest.mark.parametrize("name", DEADLOCKS)
+def test_a_deadlock_is_found_and_named(python, start, dump, client, name):
+    script, circles, led, confidence = DEADLOCKS[name]
+    program = start(python, HEAD + script + TAIL)
+    want = sorted(sorted(c) for c in circles)
+
+    def found():
+        answer = dump(program)
+        tids = {t["tid"]: t["name"] for t in answer["threads"]}
+        return answer if circles_of(answer) == want and {tids[t] for t in answer["led_into"]} == led else None
+
+    answer = wait_until(found, f"the circles {want}, {led} led into it", lambda: str([t["waits_for"] for t in dump(program)["threads"]]))
+    first = min(answer["deadlocks"], key=lambda d: sorted(m["name"] for m in d["members"]))
+    assert first["confidence"] == confidence
+    for circle in answer["deadlocks"]:
+        for at, member in enumerate(circle["members"]):
+            following = circle["members"][(at + 1) % len(circle["members"])]
+            assert member["wants"] == following["holds"], "each wants what the next one has"
+            assert by_name(answer)[member["name"]]["waits_for"]["holder"]["tid"] == following["tid"]
+    done = client("--socket", program.socket, "--no-repl")
+    assert done.status == 0, "a deadlock is an answer"
+    top = done.out.split("\n\n")[0]
+    assert all(n in top for c in circles for n in c) and ("Possible deadlock" if confidence == "possible" else "Deadlock") in top
+
+
+@pytest.mark.parametrize("name", NONE)
+def test_what_is_no_deadlock_is_not_called_one(python, start, dump, name):
+    program = start(python, HEAD + NONE[name] + TAIL)
+    wait_until(lambda: all(t["state"] in ("lock", "sleep", "io") for t in dump(program)["threads"]), "all threads wait")
+    for _ in range(5):
+        answer = dump(program)
+        assert answer["deadlocks"] == [] and answer["led_into"] == []
+
+
+CONTENDED = """
+locks = [threading.Lock() for _ in range(3)] + [threading.RLock() for _ in range(3)]
+cond = threading.Condition()
+def work(seed):
+    import random
+    r = random.Random(seed)
+    while True:
+        chosen = sorted(r.sample(range(6), 2))  # in one order: no circle is possible
+        with locks[chosen[0]]:
+            with locks[chosen[1]]:
+                time.sleep(0.0002)
+        with cond:
+            cond.notify()
+            cond.wait(0.0001)
+for i in range(8): start("t%d" % i, work, i)
+"""
+
+
+def test_contention_is_no_deadlock(python, start, dump):
+    """50 dumps; PYSTUCK_CONTENDED says how many else (make false-alarms)."""
+    program = start(python, HEAD + CONTENDED + TAIL)
+    waiting = 0
+    for _ in range(int(os.environ.get("PYSTUCK_CONTENDED", "50"))):
+        answer = dump(program)
+        assert answer["deadlocks"] == [] and answer["led_into"] == [], answer["deadlocks"]
+        waiting += sum((t["waits_for"] or {}).get("type") in ("Lock", "RLock") for t in answer["threads"])
+    assert waiting > 0 and program.alive()
+
+
+def test_no_code_of_the_program_runs(python, start, dump):
+    program = start(python, HEAD + """
+def trapped(*args, **kwargs): print("TRAPPED", file=sys.stderr, flush=True); raise SystemExit
+class Trap:
+    __repr__ = __str__ = __eq__ = __hash__ = __getattr__ = __getattribute__ = trapped
+    def __enter__(self): pass
+    def __exit__(self, *exc): pass
+class MyEvent(threading.Event):
+    def __getattribute__(self, name):
+        return object.__getattribute__(self, name) if not armed else trapped()
+armed = False
+event, lock = MyEvent(), threading.Lock()
+def waiting():
+    trap = Trap()
+    with trap: event.wait()
+def holding():
+    with Trap(), lock:
+        time.sleep(3600)
+def wanting():
+    with lock: pass
+for f in (waiting, holding, wanting): start(f.__name__, f)
+""" + TAIL)
+
+    def ready():
+        t = by_name(dump(program))
+        return (t["wanting"]["waits_for"] or {}).get("holder") and (t["waiting"]["waits_for"] or {}).get("type") == "MyEvent"
+
+    wait_until(ready, "all wait", lambda: str(dump(program)["threads"]))
+    program.process.stdin.close()
+    assert program.wait() == 0 and "TRAPPED" not in program.stderr()
+
+
+def test_an_rlock_whose_owner_has_ended_is_said_to_be_lost(python, start, client, dump):
+    """Ids are used again: so nothing may begin after the end, not even a thread of ours."""
+    program = start(python, HEAD + """
+lost = threading.RLock()
+print("READY", flush=True)
+sys.stdin.readline()
+t = threading.Thread(target=lambda: lost.acquire()); t.start(); t.join()
+lost.acquire()
+""")
+    assert dump(program)["threads"]
+    program.say("")
+    wait_until(lambda: (dump(program)["threads"][0]["waits_for"] or {}).get("name") == "lost", "the main thread waits")
+    waits = dump(program)["threads"][0]["waits_for"]
+    assert waits["holder"] is None and waits["holder_ended"] is True and waits["confidence"] == "known"
+    assert "held by a thread that has ended" in client("--socket", program.socket, "--no-repl").out
