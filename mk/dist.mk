@@ -29,9 +29,20 @@ wheels:				## build/wheels: an sdist, and wheels for older machines and every in
 # Needs root for chroot. DIST=static picks by pytest's -k. What this machine cannot do is named at the end.
 DIST ?=
 check-dist: static modules	## what is handed out, as those who get it would use it (root)
+	@status=0; for check in 'reproducible' 'install' 'debian'; do BUILD=$(BUILD) PYTHON=$(PYTHON) tools/check-$$check || \
+		{ code=$$?; [ $$code = 77 ] || status=1; }; done; \
+	$(MAKE) --no-print-directory check-dist-tests || status=1; exit $$status
+check-dist-short: static $(BUILD)/pystuck module	## the static client and the completions alone
+	@$(MAKE) --no-print-directory DIST='static or completions' PYTHONS='$(PYTHON)' check-dist-tests
+check-dist-tests: static modules
 	@mkdir -p $(RESULTS)
 	@PYTHONDONTWRITEBYTECODE=1 PYSTUCK_BUILD=$(abspath $(BUILD)) PYSTUCK_PYTHONS="$$(echo $$(tools/pythons --abi $(PYTHONS)))" \
 		timeout -k 30 3000 $$(tools/pythons --pytest) -m pytest -q -ra --junitxml $(abspath $(RESULTS))/dist.xml \
 		$(if $(DIST),-k '$(DIST)') tests/dist
 
-.PHONY: wheels static musl-libraries check-dist
+check-reproducible:		## two builds in different directories: the same bytes
+	@PYTHON=$(PYTHON) tools/check-reproducible
+check-debian:			## the Debian packages: built, lintian, installed below an overlay, their autopkgtests (root)
+	@tools/check-debian
+
+.PHONY: check-reproducible check-debian check-dist-short check-dist-tests wheels static musl-libraries check-dist
