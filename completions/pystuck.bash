@@ -29,6 +29,10 @@ _pystuck() {
 		mapfile -t COMPREPLY < <(compgen -W "$(pystuck --list 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }')" -- "$word")
 		return
 		;;
+	--inject)
+		mapfile -t COMPREPLY < <(compgen -W "$(ps -eo pid=,comm= 2>/dev/null | awk '$2 ~ /^python/ { print $1 }')" -- "$word")
+		return
+		;;
 	--unit)
 		mapfile -t COMPREPLY < <(compgen -W "$(systemctl list-units --type=service --plain --no-legend 2>/dev/null |
 			awk '{ sub(/\.service$/, "", $1); print $1 }')" -- "$word")
@@ -45,7 +49,7 @@ _pystuck() {
 	-c | --command | --key-name | --timeout) return ;;
 	esac
 	if [[ $word == -* ]]; then
-		mapfile -t COMPREPLY < <(compgen -W '-c --command --socket --pid --unit --list --no-stacks --no-repl --no-ipython
+		mapfile -t COMPREPLY < <(compgen -W '-c --command --socket --pid --inject --unit --list --no-stacks --no-repl --no-ipython
 			--locals --raw --json --key --key-name --keygen --role --add --timeout --color -V --version -h --help' -- "$word")
 	else
 		mapfile -t COMPREPLY < <(compgen -A hostname -- "$word")

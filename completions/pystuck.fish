@@ -11,6 +11,7 @@ complete -c pystuck -f
 complete -c pystuck -n 'not string match -q -- "-*" (commandline -ct)' -a '(__fish_print_hostnames)'
 complete -c pystuck -l socket -r -F -d 'The server with this Unix socket'
 complete -c pystuck -l pid -x -a '(__pystuck_pids)' -d 'The server of this process'
+complete -c pystuck -l inject -x -a '(__fish_complete_pids)' -d 'The same, and makes a server if there is none'
 complete -c pystuck -l unit -x -a '(__pystuck_units)' -d 'The server of this unit of systemd'
 complete -c pystuck -l list -d 'List the servers on this machine'
 complete -c pystuck -s c -l command -x -d 'Evaluate code and print its value'
