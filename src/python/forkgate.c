@@ -13,10 +13,28 @@
 #define GATE_S 1 /* longer than any of it takes: then something else is wrong */
 
 static struct {
+	pthread_once_t once;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	unsigned inside, forking;
-} gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} gate = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Not a static initialiser: its deadlines are of the clock that nobody sets. */
+static void make_condition(void)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&gate.changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+static void lock_gate(void)
+{
+	pthread_once(&gate.once, make_condition);
+	pthread_mutex_lock(&gate.lock);
+}
 
 /* Locked. Waits until *count is 0, or for GATE_S. */
 static void await_none(const unsigned *count)
@@ -24,7 +42,7 @@ static void await_none(const unsigned *count)
 	struct timespec until;
 	int rc = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += GATE_S;
 	while (*count > 0 && rc != ETIMEDOUT)
 		rc = pthread_cond_timedwait(&gate.changed, &gate.lock, &until);
@@ -32,7 +50,7 @@ static void await_none(const unsigned *count)
 
 static void subtract(unsigned *count)
 {
-	pthread_mutex_lock(&gate.lock);
+	lock_gate();
 	if (*count > 0)
 		(*count)--;
 	pthread_cond_broadcast(&gate.changed);
@@ -41,7 +59,7 @@ static void subtract(unsigned *count)
 
 void forkgate_enter(void)
 {
-	pthread_mutex_lock(&gate.lock);
+	lock_gate();
 	await_none(&gate.forking);
 	gate.inside++;
 	pthread_mutex_unlock(&gate.lock);
@@ -69,7 +87,7 @@ PyObject *forkgate_import(const char *name)
 
 void forkgate_close(void)
 {
-	pthread_mutex_lock(&gate.lock);
+	lock_gate();
 	gate.forking++;
 	await_none(&gate.inside);
 	pthread_mutex_unlock(&gate.lock);
@@ -83,7 +101,7 @@ void forkgate_open(void)
 void forkgate_forget(void)
 {
 	pthread_mutex_init(&gate.lock, NULL);
-	pthread_cond_init(&gate.changed, NULL);
+	gate.once = (pthread_once_t)PTHREAD_ONCE_INIT;
 	gate.inside = 0;
 	gate.forking = 0;
 }

@@ -30,7 +30,9 @@ static PyObject *module_attr(PyObject *module, const char *name)
 #if PY_VERSION_HEX < 0x030D0000
 /*
  * Before 3.13 the end of a thread is told by a lock that its state lets go of, and `threading` asked
- * for the importing thread's. It is made the main thread's, which has none yet.
+ * for the importing thread's. It is made the main thread's. That has one already where the program had
+ * imported `threading` and taken it out of sys.modules again: then the new lock is nobody's, and stays
+ * taken, as the end of the program expects.
  */
 static void move_sentinel(uint64_t to_ident)
 {
@@ -39,10 +41,14 @@ static void move_sentinel(uint64_t to_ident)
 
 	while (to != NULL && to->thread_id != to_ident)
 		to = PyThreadState_Next(to);
-	if (to == NULL || to == own || to->on_delete != NULL)
+	if (to == NULL || to == own || own->on_delete == NULL)
 		return;
-	to->on_delete = own->on_delete;
-	to->on_delete_data = own->on_delete_data;
+	if (to->on_delete == NULL) {
+		to->on_delete = own->on_delete;
+		to->on_delete_data = own->on_delete_data;
+	} else {
+		Py_XDECREF((PyObject *)own->on_delete_data); /* a weak reference to the lock */
+	}
 	own->on_delete = NULL;
 	own->on_delete_data = NULL;
 }

@@ -50,7 +50,7 @@ def test_pystuck_socket_in_the_environment_says_where(python, start, client, ins
     assert client("--socket", place / f"app-{program.pid}.sock", "-c", "6*7").out == "42\n"
 
 
-@pytest.mark.parametrize("env, options", [({}, ()), ({"PYSTUCK": "0", "PYSTUCK_SOCKET": "/x"}, ()), ({"PYSTUCK": ""}, ()),
+@pytest.mark.parametrize("env, options", [({}, ()), ({}, ("-W", "error")), ({"PYSTUCK": "0", "PYSTUCK_SOCKET": "/x"}, ()), ({"PYSTUCK": ""}, ()),
                                           ({"PYSTUCK": "1"}, ("-S",)), ({"PYSTUCK": "1"}, ("-E",)), ({"PYSTUCK": "1"}, ("-I",))])
 def test_nothing_is_imported_where_nobody_asked(python, start, installed, env, options):
     program = start(python, PLAIN, env=asked(installed, **env), args=options)

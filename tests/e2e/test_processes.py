@@ -308,6 +308,20 @@ exec(compile("def frozen(): sys.stdin.read()\\nfrozen()", "<frozen app>", "exec"
     wait_until(lambda: '"<frozen app>", line 1, in frozen' in client("--socket", program.socket, "--no-repl").out, "the stack")
 
 
+def test_a_program_that_has_thrown_threading_out_is_evaluated_and_ends_quietly(python, start, client):
+    program = start(python, """
+import sys, threading
+thread = threading.Thread(target=int); thread.start(); thread.join()
+del sys.modules["threading"], threading
+""" + SERVES + """
+sys.stdin.readline()
+""")
+    assert client("--socket", program.socket, "-c", "6*7").out == "42\n"
+    assert client("--socket", program.socket, "-c", "modules.threading.main_thread().is_alive()").out == "True\n"
+    program.say("")
+    assert program.wait() == 0 and program.stderr() == ""
+
+
 @needs_root
 def test_a_program_that_gives_up_root_is_served_as_before(python, start, client):
     program = start(python, SERVES + """
