@@ -74,7 +74,7 @@ uint32_t linetable_pairs(struct span table, int first_line, int32_t offset)
 	if (offset < 0)
 		return line > 0 ? (uint32_t)line : 0;
 	for (size_t i = 0; i + 1 < table.len; i += 2) {
-		int difference = (int8_t)table.data[i + 1];
+		int difference = table.data[i + 1] < 0x80 ? table.data[i + 1] : table.data[i + 1] - 0x100;
 
 		reached += table.data[i];
 		if (difference != NO_LINE)

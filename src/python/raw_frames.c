@@ -92,7 +92,7 @@ int raw_pass_one(struct raw_pass *p, struct raw_mem *m, const struct raw_layout 
 
 /* Some thread states again; whether they are what they were. */
 static int look_again(struct raw_pass *p, struct raw_mem *m, const struct raw_layout *l, const struct raw_seen *old,
-	uint32_t count, int links, uint8_t *copies)
+	uint32_t count, int links, void *copies)
 {
 	struct raw_piece pieces[PIECES];
 	struct raw_seen t;
@@ -100,7 +100,7 @@ static int look_again(struct raw_pass *p, struct raw_mem *m, const struct raw_la
 
 	for (uint32_t i = 0; i < count; i++)
 		pieces[i] = (struct raw_piece){
-			.from = old[i].state, .to = copies + (size_t)i * RAW_STATE_MAX, .len = l->state_bytes};
+			.from = old[i].state, .to = (uint8_t *)copies + (size_t)i * RAW_STATE_MAX, .len = l->state_bytes};
 	raw_mem_gather(m, pieces, count);
 	for (uint32_t i = 0; i < count; i++) {
 		if (!pieces[i].ok || !read_state(&t, l, old[i].state, pieces[i].to) || t.ident != old[i].ident)

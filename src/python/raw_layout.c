@@ -19,7 +19,8 @@
 #include "names.h"
 
 #define AT(type, field) ((uint32_t)offsetof(type, field))
-#define END(type, field) (AT(type, field) + (uint32_t)sizeof(((type *)NULL)->field))
+/* No field that is looked at is longer than a word; behind a shorter one comes more of the structure. */
+#define END(type, field) (AT(type, field) + (uint32_t)sizeof(uintptr_t))
 
 /* --- interpreter, GIL, threads --- */
 
