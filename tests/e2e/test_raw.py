@@ -154,7 +154,7 @@ def test_with_the_gil_kept_in_c_all_stacks_come_and_the_session_goes_on(python, 
         assert wait_until(lambda: (a := session.eval("6*7")).what == "RESULT" and a, "the GIL is free").text == "42"
     wait_until(lambda: dump(wedge.program)["how"] == "gil", "dumps are as always")
     assert client("--socket", wedge.program.socket, "-c", "1+1").out == "2\n"
-    assert "pystuck-raw" not in procfs.thread_names(wedge.program.pid)
+    wait_until(lambda: "pystuck-raw" not in procfs.thread_names(wedge.program.pid), "the thread that reads has ended")
     assert wedge.program.alive()
 
 
