@@ -85,7 +85,7 @@ static void look_at(struct locks *k, uint32_t i, struct cache cache[static CACHE
 void locks_find(struct wait_list *l, const struct frames *f, const struct waits_view *views, struct raw_mem *mem,
 	const struct raw_layout *layout)
 {
-	struct locks k = {.o = {mem, layout, {.count = 0}}, .f = f, .l = l, .views = views};
+	struct locks k = {.o = {.mem = mem, .layout = layout}, .f = f, .l = l, .views = views};
 	struct cache cache[CACHE] = {{0, 0, 0}};
 	uint32_t any = 0;
 

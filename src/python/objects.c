@@ -166,17 +166,22 @@ static int has_type_name(struct objects *o, uintptr_t type, const char *name)
 
 static enum objects_kind kind_of_type(struct objects *o, uintptr_t type)
 {
+	enum objects_kind kind;
+
 	if (type == known.lock)
 		return OBJECT_LOCK;
 	if (type == known.rlock)
 		return OBJECT_RLOCK;
 	if (type != 0 && type == known.handle)
 		return OBJECT_HANDLE;
-	if (has_type_name(o, type, "SimpleQueue"))
-		return OBJECT_SIMPLE_QUEUE;
-	if (has_type_name(o, type, "SemLock"))
-		return OBJECT_SEMLOCK;
-	return OBJECT_OTHER;
+	if (o->types[type / 16 % OBJECTS_TYPES].type == type)
+		return o->types[type / 16 % OBJECTS_TYPES].kind;
+	kind = has_type_name(o, type, "SimpleQueue") ? OBJECT_SIMPLE_QUEUE
+	       : has_type_name(o, type, "SemLock")   ? OBJECT_SEMLOCK
+						     : OBJECT_OTHER;
+	o->types[type / 16 % OBJECTS_TYPES].type = type;
+	o->types[type / 16 % OBJECTS_TYPES].kind = kind;
+	return kind;
 }
 
 enum objects_kind objects_kind(struct objects *o, uintptr_t object)

@@ -38,11 +38,17 @@ enum objects_kind {
 	OBJECT_HANDLE,	/* 3.13: of a thread */
 };
 
+#define OBJECTS_TYPES 32u
+
 /* What memory is read with, and what is known of the interpreter. One for each analysis. */
 struct objects {
 	struct raw_mem *mem;
 	const struct raw_layout *layout;
 	struct raw_dict dict; /* of the last attribute: its memory is used again */
+	struct {
+		uintptr_t type;
+		enum objects_kind kind;
+	} types[OBJECTS_TYPES]; /* that have been seen */
 };
 
 /* Module init, GIL held: notes types and words, and tries out where the fields of locks are. Sets no exception. */

@@ -53,7 +53,8 @@ void wait_begin(struct wait_list *l)
 		l->before_count = 0;
 	for (size_t i = 0; i < l->before_count; i++)
 		l->before[i] = (struct wait_before){tids[i], waits_turns(&proc, tids[i], &cpu)};
-	qsort(l->before, l->before_count, sizeof *l->before, by_tid);
+	if (l->before_count > 0)
+		qsort(l->before, l->before_count, sizeof *l->before, by_tid);
 	waits_close(&proc);
 	free(tids);
 }
