@@ -286,7 +286,8 @@ static int open_locked(struct host_request *r, uint32_t *id, struct diag *d)
 	if (e)
 		return e;
 	if (host.stopped)
-		return diag_set(d, PYSTUCK_EINVAL, 0, "the interpreter is shutting down; it cannot be served any more");
+		return diag_set(d, PYSTUCK_EINVAL, 0, "the interpreter is shutting down, or an earlier one "
+			"in this process has been: it cannot be served any more");
 	if (!l)
 		return diag_set(d, PYSTUCK_ETOOBIG, 0, "this process serves at %d addresses already; close one",
 			SERVER_LISTENERS_MAX);

@@ -373,9 +373,19 @@ static int one_life(int n)
 	fflush(stdout);
 	return 0;
 }
+/* What is kept of the first interpreter is not to be used in a second. */
+static int second_life(void)
+{
+	Py_Initialize();
+	int failed = PyRun_SimpleString(
+		"import pystuck\n"
+		"try: pystuck.run_server()\n"
+		"except ValueError as e: print('REFUSED', e, flush=True)\n");
+	return Py_FinalizeEx() != 0 || failed;
+}
 int main(void)
 {
-	return one_life(1) != 0;
+	return one_life(1) != 0 || second_life() != 0;
 }
 """
 
@@ -400,7 +410,8 @@ def test_an_interpreter_inside_a_c_program_is_served_and_finalized(python, tmp_p
         path = embedded.stdout.readline().split()[1]
         assert client("--socket", path, "-c", "6*7").out == "42\n"
         out, err = embedded.communicate("x", timeout=PATIENCE)
-        assert (embedded.returncode, out, err) == (0, "FINALIZED 1\n", "")
+        assert (embedded.returncode, err) == (0, "")
+        assert out.startswith("FINALIZED 1\nREFUSED ") and "an earlier one in this process" in out, out
         assert not os.path.exists(path)
     finally:
         embedded.kill()
