@@ -58,7 +58,12 @@ static struct {
 
 /* --- at import --- */
 
-static const char *const words[WORDS] = {"_lock", "_flag", "_value", "_waiters", "_tstate_lock", "_handle", "_ident", "owner",
+#if PY_VERSION_HEX >= 0x030E0000
+#define HANDLE_WORD "_os_thread_handle" /* 3.14: renamed */
+#else
+#define HANDLE_WORD "_handle"
+#endif
+static const char *const words[WORDS] = {"_lock", "_flag", "_value", "_waiters", "_tstate_lock", HANDLE_WORD, "_ident", "owner",
 	"name", "future", "gen", "_semlock", "mutex"};
 
 static int call(PyObject *object, const char *method)

@@ -18,7 +18,7 @@ enum objects_word {
 	WORD_VALUE,	/* _value */
 	WORD_WAITERS,	/* _waiters */
 	WORD_TSTATE_LOCK,	/* _tstate_lock */
-	WORD_HANDLE,	/* _handle */
+	WORD_HANDLE,	/* _handle; 3.14: _os_thread_handle */
 	WORD_IDENT,	/* _ident */
 	WORD_OWNER,	/* owner */
 	WORD_NAME,	/* name */
