@@ -1,0 +1,55 @@
+/*
+ * repl_private.h: the prompt's state, between repl.c, which has the loop, repl_line.c, which reads a
+ * line, and repl_eval.c, which has it evaluated. For these files only.
+ */
+#ifndef PYSTUCK_CLIENT_REPL_PRIVATE_H
+#define PYSTUCK_CLIENT_REPL_PRIVATE_H
+
+#include "eval.h"
+#include "inputs.h"
+#include "jobs.h"
+#include "repl.h"
+
+#define REPL_INDENT 256 /* bytes of indentation that a server may put into the line */
+#define REPL_COLUMNS 80 /* what values are laid out for, unless the terminal is narrower */
+
+struct repl {
+	struct connection *c;
+	const struct repl_options *o;
+	struct out *out;
+	struct out err;
+	uint32_t next_id;
+	uint32_t cell;            /* number of the next input */
+	struct buf input;         /* lines typed so far; newline between them */
+	int more;                 /* the input goes on: continuation prompt */
+	char indent[REPL_INDENT]; /* what the continuation line begins with */
+	struct jobs *jobs;
+	struct inputs inputs;
+	int from_file;            /* the input was no line of the user's */
+	int typing;               /* the line editor has the terminal */
+	struct buf reading;       /* a text to be read, of the evaluation that runs */
+	int told_columns;         /* the width that the server lays values out for */
+	struct buf unasked;       /* what was typed when Tab found what only running code can tell */
+	int done;                 /* the loop ends with `status` */
+	int status;
+	int sig;
+};
+
+enum repl_read { READ_LINE, READ_EOF, READ_CANCELLED, READ_END };
+
+/* The loop ends with this status. */
+void repl_finish(struct repl *r, int status);
+/* The same with a message; the connection is of no use any more. */
+void repl_fail(struct repl *r, const struct diag *d);
+/* All that is to be shown is written. 0, or why that cannot be done any more. */
+int repl_flush(struct repl *r);
+/* The same after a Ctrl-C: the terminal shows ^C wherever the cursor was. */
+void repl_interrupted(struct repl *r);
+void repl_forget_input(struct repl *r);
+
+/* READ_LINE: lineedit_take() has it; READ_END: the loop is to end. */
+enum repl_read repl_read_line(struct repl *r);
+/* Has the input evaluated and shows the answer. */
+void repl_evaluate(struct repl *r);
+
+#endif
