@@ -42,7 +42,7 @@ def test_stacks_eval_and_prompt_over_tcp(python, serve, client, key, tmp_path):
     assert answer.status == 0 and "<_MainThread(MainThread" in answer.out, answer
     assert client("127.0.0.1", program.port, "--key", key, "-c", "1+1").out == "2\n"
     with Repl("127.0.0.1", program.port, "--key", key, "--no-stacks", home=tmp_path) as repl:
-        assert repl.ask("'x' * 200000").count("x") >= 200000
+        assert repl.ask("print('x' * 200000)").count("x") >= 200000
         repl.send("print('o' + 'n'); exec('while True: pass')\r")
         repl.expect(r"\non\n")
         repl.send("\x03")
