@@ -37,11 +37,14 @@ int wake_call(const struct ownfd *out)
 
 	if (!ownfd_is(out))
 		return -1;
-	/* A full queue means that the thread is being woken anyway. */
-	if (send(out->fd, &call, 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 || errno == EAGAIN ||
-		errno == EINTR)
-		return 0;
-	return -1;
+	/* A queue that is still full means that the thread is being woken anyway. */
+	for (int i = 0; i < 2; i++) {
+		if (send(out->fd, &call, 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1)
+			return 0;
+		if (errno != EAGAIN && errno != EINTR)
+			return -1;
+	}
+	return 0;
 }
 
 int wake_drain(const struct wake *w)

@@ -82,7 +82,7 @@ def test_without_audit_hooks_the_gil_is_not_asked_for(one_python, start, client)
     program = start(one_python, "import sys, pystuck\npystuck.run_server(gil_timeout=0.2)\nprint('READY', flush=True)" + WEDGE)
     program.say("go")
     program.out.until("HELD")
-    wait_until(lambda: client("--socket", program.socket, "--json").json["how"] == "os", "a dump while the GIL is held")
+    wait_until(lambda: client("--socket", program.socket, "--json").json["how"] == "raw", "a dump while the GIL is held")
     assert "pystuck-admit" not in procfs.thread_names(program.pid)
 
 

@@ -273,21 +273,21 @@ def test_the_prompt_asks_for_more_only_where_more_can_come(program, tmp_path, li
         assert repl.ask("40 + 2").endswith("42")
 
 
-def test_an_evaluation_that_was_let_go_of_runs_on_without_its_output(program, tmp_path):
+def test_an_evaluation_that_was_let_go_of_runs_on_as_a_job_and_prints_nothing_into_the_program(program, tmp_path):
     with Repl("--socket", program.socket, "--no-stacks", home=tmp_path) as repl:
         repl.ask("import threading; go = threading.Event(); done = threading.Event()")
         # It is also interrupted, which it notices only when it has got the lock.
         repl.send("print('o' + 'n'); exec('try: go.wait()\\nexcept KeyboardInterrupt: pass'); "
-                  "print('to nobody'); done.set()\r")
+                  "print('to its client'); done.set()\r")
         repl.expect(r"\non\n")
         repl.send("\x03")
         repl.expect(r"still running")
         repl.send("\x03")
         repl.expect(r"In \[\d+\]: $")
         said = repl.ask("go.set(); done.wait(20)")
-        assert said.endswith("True") and "nobody" not in said
+        assert said.endswith("True") and "[job 1] to its client" in said
     wait_until(lambda: eval_threads(program) == 0, "all its threads end")
-    assert end(program) == 0 and not any("nobody" in line for line in program.out.seen)
+    assert end(program) == 0 and not any("to its client" in line for line in program.out.seen)
 
 
 @pytest.mark.parametrize("later", ["", "import threading; t = threading.Thread(target=print, args=('t',)); t.start(); t.join()"])

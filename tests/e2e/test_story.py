@@ -34,6 +34,8 @@ with lock:  # could block
 
 def test_stacks_of_three_threads_in_the_originals_shape(python, start, client):
     program = start(python, STORY)
+    # A lock is named when its waiter has not run during the look.
+    wait_until(lambda: "lock 'lock'" in client("--socket", program.socket).out, "all of them wait")
     answer = client("--socket", program.socket)
     assert answer.status == 0, answer
     summary, main, math, network = [part for part in answer.out.split("\n\n") if part.strip()]

@@ -61,7 +61,7 @@ class Target:
 
     script = PROGRAM
 
-    def __init__(self, python, directory, tcp):
+    def __init__(self, python, directory, tcp, env=None):
         self.tcp, self.directory = tcp, Path(directory)
         if tcp:
             self.key = self.directory / "key"
@@ -73,7 +73,7 @@ class Target:
             self.public.chmod(0o755)
             arguments = f"socket={str(self.public / 's.sock')!r}" + (", mode=0o666, allow={'sys': 'stacks'}" if ROOT_RUNS else "")
         arguments += ", gil_timeout=60"  # a busy machine is no reason to refuse
-        self.program = Program(python, self.script.format(arguments=arguments), self.directory, ready=False)
+        self.program = Program(python, self.script.format(arguments=arguments), self.directory, ready=False, env=env)
         self.at = self.program.out.until(r"^AT (\S+)").group(1)
         self.program.wait_ready()
         if tcp:
@@ -355,7 +355,8 @@ def long_soak(python, directory):
     seconds = float(os.environ.get("SOAK_SECONDS", "3600"))
     warm_up = min(seconds / 6, 600)
     chance = random.Random(os.environ.get("SOAK_SEED", "1"))
-    target = Target(python, directory, os.environ.get("SOAK_TCP") == "1")
+    # glibc gives threads up to 8 heaps for each processor, each of which keeps half a MiB once it has been used: a curve of its own.
+    target = Target(python, directory, os.environ.get("SOAK_TCP") == "1", {"MALLOC_ARENA_MAX": "1"})
     try:
         rest = target.at_rest()
         began = time.monotonic()
