@@ -2,6 +2,8 @@
 
 import re
 
+from conftest import wait_until
+
 STORY = """
 import threading, time, socket
 import pystuck
