@@ -282,10 +282,10 @@ ASAN_E2E := tools/run-e2e --preload libasan.so --build $(BUILD)/asan \
 ASAN_WITHOUT ?= not test_storm and not test_load and not test_properties and not 65536
 false-alarms: modules		## 1,000 dumps of a contended program without a deadlock, on every interpreter
 	@PYSTUCK_CONTENDED=1000 PYSTUCK_PATIENCE=300 $(RUN_E2E:e2e.xml=alarms.xml) $(PYTHONS) -- -k test_contention_is_no_deadlock
-valgrind: $(UNIT_BIN) module	## the C tests and the story of the README under valgrind
+valgrind: $(UNIT_BIN) module	## the C tests and two of the story of the README under valgrind
 	@status=0; $(RUN_UNIT:unit.counts=valgrind.counts) --timeout 600 --under '$(VALGRIND)' \
 	$(filter-out $(addprefix $(BUILD)/tests/,$(VALGRIND_WITHOUT)),$(UNIT_BIN)) || status=1; \
-	$(VALGRIND_E2E) -k test_story || status=1; exit $$status
+	$(VALGRIND_E2E) -k 'test_story and (stacks or owner)' || status=1; exit $$status
 # Three thousand faults take minutes under it; the sanitizers see them all. VALGRIND_WITHOUT= runs them too.
 VALGRIND_WITHOUT ?= test_faults_%
 valgrind-e2e: module $(BUILD)/pystuck $(PAM_TESTS) $(LOADERS)	## all end-to-end tests under valgrind: an hour
