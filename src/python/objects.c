@@ -1,6 +1,6 @@
 /*
  * objects.c: the fields of locks, and finding the lock whose futex somebody waits on. Who holds it by the look of his frames is
- * withs.c's.
+ * lock_holders.c's.
  */
 #include <Python.h>
 
@@ -15,32 +15,34 @@
 #define PARKED_NEAR 4096u /* 3.13: the word lies on the waiter's own stack, so far from its end at most */
 #define HANDLE_BYTES 256u /* of what a thread handle points to */
 
-/* 3.14: a lock is one byte in itself; before, a pointer to a semaphore of C's. */
-#if PY_VERSION_HEX >= 0x030E0000
-struct lock_fields {
+/* A lock of either kind is a byte in itself, or a pointer to a semaphore of C's (3.10 to 3.13). */
+struct lock_byte {
 	PyObject base;
-	uint8_t bits;
+	uint8_t bits; /* bit 0: locked */
 };
-struct rlock_fields {
-	PyObject base;
-	uint8_t bits;
-	unsigned long long owner;
-	size_t level;
-};
-#else
-struct lock_fields {
+struct lock_sem {
 	PyObject base;
 	void *sem;
 	PyObject *weakrefs;
 	char locked;
 };
-struct rlock_fields {
+struct rlock_byte {
+	PyObject base;
+	uint8_t bits;
+	unsigned long long owner;
+	size_t level;
+};
+struct rlock_sem {
 	PyObject base;
 	void *sem;
 	unsigned long owner;
 	unsigned long count;
 };
-#endif
+union rlock_fields {
+	PyObject base;
+	struct rlock_byte byte;
+	struct rlock_sem sem;
+};
 
 /* multiprocessing's, up to what is looked at. */
 struct semlock_fields {
@@ -53,6 +55,7 @@ struct semlock_fields {
 static struct {
 	uintptr_t lock, rlock, handle; /* types; handle: 0 before 3.13 */
 	uintptr_t words[WORDS];
+	int byte, rbyte; /* whether a lock, a recursive one is a byte in itself */
 	int usable;
 } known;
 
@@ -74,36 +77,36 @@ static int call(PyObject *object, const char *method)
 	return result != NULL;
 }
 
-static int is_locked(PyObject *lock)
+static size_t locked_at(void)
 {
-#if PY_VERSION_HEX >= 0x030E0000
-	return ((struct lock_fields *)lock)->bits & 1;
-#else
-	return ((struct lock_fields *)lock)->locked != 0;
-#endif
+	return known.byte ? offsetof(struct lock_byte, bits) : offsetof(struct lock_sem, locked);
 }
 
-static uint64_t owner_of(PyObject *lock)
+static int is_locked(const uint8_t *byte)
 {
-	const struct rlock_fields *f = (const struct rlock_fields *)lock;
+	return known.byte ? *byte & 1 : *byte != 0;
+}
 
-#if PY_VERSION_HEX >= 0x030E0000
-	return f->bits & 1 ? f->owner : 0;
-#else
-	return f->count > 0 ? f->owner : 0;
-#endif
+static uint64_t owner_of(const union rlock_fields *f)
+{
+	if (known.rbyte)
+		return f->byte.bits & 1 ? f->byte.owner : 0;
+	return f->sem.count > 0 ? f->sem.owner : 0;
 }
 
 /* The layouts above are not in any header: whether they are right is tried out. */
 static int try_out(PyObject *lock, PyObject *rlock)
 {
 	uint64_t self = PyThread_get_thread_ident();
-	int right = !is_locked(lock) && call(lock, "acquire") && is_locked(lock) && call(lock, "release") && !is_locked(lock);
+	const uint8_t *byte = (const uint8_t *)lock + locked_at();
+	const union rlock_fields *f = (const union rlock_fields *)rlock;
+	int right;
 
-	right = right && owner_of(rlock) == 0 && call(rlock, "acquire") && call(rlock, "acquire") && owner_of(rlock) == self &&
-		call(rlock, "release") && owner_of(rlock) == self && call(rlock, "release") && owner_of(rlock) == 0;
-	return right && Py_TYPE(lock)->tp_basicsize >= (Py_ssize_t)sizeof(struct lock_fields) &&
-	       Py_TYPE(rlock)->tp_basicsize >= (Py_ssize_t)sizeof(struct rlock_fields);
+	if (Py_TYPE(rlock)->tp_basicsize < (Py_ssize_t)sizeof *f || Py_TYPE(lock)->tp_basicsize <= (Py_ssize_t)locked_at())
+		return 0;
+	right = !is_locked(byte) && call(lock, "acquire") && is_locked(byte) && call(lock, "release") && !is_locked(byte);
+	return right && owner_of(f) == 0 && call(rlock, "acquire") && call(rlock, "acquire") && owner_of(f) == self &&
+	       call(rlock, "release") && owner_of(f) == self && call(rlock, "release") && owner_of(f) == 0;
 }
 
 void objects_init(void)
@@ -118,6 +121,9 @@ void objects_init(void)
 	for (size_t i = 0; i < WORDS; i++)
 		if (known.words[i] == 0)
 			known.words[i] = (uintptr_t)PyUnicode_InternFromString(words[i]);
+	/* 3.14, and for a plain lock a later 3.13 than 3.13.0: a module built for one is loaded by the other. */
+	known.byte = lock != NULL && Py_TYPE(lock)->tp_basicsize < (Py_ssize_t)sizeof(struct lock_sem);
+	known.rbyte = PY_VERSION_HEX >= 0x030E0000;
 	if (lock != NULL && rlock != NULL && try_out(lock, rlock)) {
 		known.lock = (uintptr_t)Py_TYPE(lock);
 		known.rlock = (uintptr_t)Py_TYPE(rlock);
@@ -230,20 +236,16 @@ int objects_locked(struct objects *o, uintptr_t lock)
 		return objects_owner(o, lock) != 0;
 	if (kind != OBJECT_LOCK)
 		return 0;
-#if PY_VERSION_HEX >= 0x030E0000
-	return raw_mem_read(o->mem, lock + offsetof(struct lock_fields, bits), &byte, 1) && (byte & 1);
-#else
-	return raw_mem_read(o->mem, lock + offsetof(struct lock_fields, locked), &byte, 1) && byte != 0;
-#endif
+	return raw_mem_read(o->mem, lock + locked_at(), &byte, 1) && is_locked(&byte);
 }
 
 uint64_t objects_owner(struct objects *o, uintptr_t lock)
 {
-	struct rlock_fields f;
+	union rlock_fields f;
 
 	if (!raw_mem_read(o->mem, lock, &f, sizeof f) || (uintptr_t)f.base.ob_type != known.rlock)
 		return 0;
-	return owner_of(&f.base);
+	return owner_of(&f);
 }
 
 uint64_t objects_semlock_owner(struct objects *o, uintptr_t lock)
