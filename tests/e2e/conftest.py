@@ -1,8 +1,9 @@
 """Fixtures for the end-to-end tests: a real Python program, and the real client.
 
 Environment: PYSTUCK_BUILD (the build directory), PYSTUCK_CLIENT (the client), PYSTUCK_PYTHONS (the interpreters that
-the programs run on, separated by spaces), PYSTUCK_PRELOAD (LD_PRELOAD for the programs, for sanitizers), PYSTUCK_UNDER (what
-the programs run under, for valgrind), PYSTUCK_PATIENCE (seconds that anything may take).
+the programs run on, separated by spaces), PYSTUCK_SHORT (those of them that run only what depends on the interpreter),
+PYSTUCK_PRELOAD (LD_PRELOAD for the programs, for sanitizers), PYSTUCK_UNDER (what the programs run under, for valgrind),
+PYSTUCK_PATIENCE (seconds that anything may take).
 """
 
 import ctypes
@@ -27,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("PYSTUCK_BUILD", ROOT / "build")).resolve()
 CLIENT = os.environ.get("PYSTUCK_CLIENT", str(BUILD / "pystuck"))
 PYTHONS = os.environ.get("PYSTUCK_PYTHONS", shutil.which("python3") or sys.executable).split()
+SHORT = os.environ.get("PYSTUCK_SHORT", "").split()
 PATIENCE = float(os.environ.get("PYSTUCK_PATIENCE", "20"))  # seconds, for any one step of a test
 
 
@@ -51,8 +53,18 @@ def is_for_version(item):
     return (not since or version >= since.args) and (not before or version < before.args)
 
 
+# Where the interpreter's version matters: what it has in memory, how it evaluates, forks and ends.
+OF_THE_INTERPRETER = {f"test_{name}.py" for name in (
+    "story dump raw locks waits eval eval_guest answers complete multiline jobs lifecycle processes inject").split()}
+
+
+def is_left_out(item):
+    return (hasattr(item, "callspec") and item.callspec.params.get("python") in SHORT and
+            item.path.name not in OF_THE_INTERPRETER)
+
+
 def pytest_collection_modifyitems(config, items):
-    items[:] = filter(is_for_version, items)
+    items[:] = [item for item in items if is_for_version(item) and not is_left_out(item)]
     if WITHOUT_EVAL:
         items[:] = [item for item in items if not item.get_closest_marker("evaluates")]
 
