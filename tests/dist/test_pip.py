@@ -88,15 +88,20 @@ def test_python_m_pystuck_runs_the_client_of_its_own_venv(venv):
     assert run(venv / "bin/python", "-m", "pystuck", "--help") == run(venv / "bin/pystuck", "--help")
 
 
-def test_a_wheel_brings_the_activation_by_the_environment(venv, private):
-    program = subprocess.Popen([venv / "bin/python", "-c", "print('READY', flush=True); input()"], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True, env=environment(PYSTUCK_SOCKET=str(private / "a.sock")))
+def serves(command, run_client, address, **env):
+    """The program is ready, is asked, and ends well."""
+    program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(**env))
     try:
         assert program.stdout.readline() == "READY\n"
-        assert run(venv / "bin/pystuck", "--socket", private / "a.sock", "-c", "6 * 7") == "42\n"
+        assert run(run_client, "--socket", address, "-c", "6 * 7") == "42\n"
     finally:
         program.communicate("\n", timeout=60)
     assert program.returncode == 0
+
+
+def test_a_wheel_brings_the_activation_by_the_environment(venv, private):
+    serves([venv / "bin/python", "-c", "print('READY', flush=True); input()"], venv / "bin/pystuck", private / "a.sock",
+           PYSTUCK_SOCKET=str(private / "a.sock"))
 
 
 def test_pip_uninstall_leaves_nothing(venv):
@@ -126,14 +131,7 @@ def test_a_wheel_works_beside_a_zipapp(python, install, private):
         "import os, sys; sys.path.insert(0, os.path.dirname(sys.argv[0]))\nimport pystuck\n"
         "with pystuck.run_server(socket=sys.argv[1]):\n    print('READY', flush=True)\n    input()\n")
     zipapp.create_archive(source, private / "app" / "app.pyz")
-    program = subprocess.Popen([python, private / "app" / "app.pyz", private / "a.sock"], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True, env=environment())
-    try:
-        assert program.stdout.readline() == "READY\n"
-        assert run(private / "app/bin/pystuck", "--socket", private / "a.sock", "-c", "6 * 7") == "42\n"
-    finally:
-        program.communicate("\n", timeout=60)
-    assert program.returncode == 0
+    serves([python, private / "app" / "app.pyz", private / "a.sock"], private / "app/bin/pystuck", private / "a.sock")
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="mounts and chroot need root")

@@ -162,13 +162,20 @@ static void test_server_may_be_freed_before_those_who_read(void **state)
 	channel_free(ch);
 }
 
-/* Until the reader's turn has come for the last request of its client. */
-static void reads(struct channel *ch, struct reader *r)
+/* A client of a running server, and who reads for it: until its turn has come for the client's last request. */
+static struct channel *dial_reader(struct reader *r)
 {
+	struct channel *ch;
 	uint32_t id = 1;
 
+	add_unix("socket", NULL);
+	serve();
+	ch = dial("socket");
+	greet(ch);
+	start_reader(r);
 	while (atomic_load(&r->waits) < 3)
 		asks(ch, id++);
+	return ch;
 }
 
 static void test_server_notices_who_goes_while_somebody_reads(void **state)
@@ -177,12 +184,7 @@ static void test_server_notices_who_goes_while_somebody_reads(void **state)
 	struct channel *ch;
 
 	(void)state;
-	add_unix("socket", NULL);
-	serve();
-	ch = dial("socket");
-	greet(ch);
-	start_reader(&r);
-	reads(ch, &r);
+	ch = dial_reader(&r);
 	channel_free(ch);
 	fake_await(&fake.closes, 1);
 	end_reader(&r);
@@ -196,12 +198,7 @@ static void test_server_interrupts_what_a_reader_has_read(void **state)
 	struct channel *ch;
 
 	(void)state;
-	add_unix("socket", NULL);
-	serve();
-	ch = dial("socket");
-	greet(ch);
-	start_reader(&r);
-	reads(ch, &r);
+	ch = dial_reader(&r);
 	fake_set_eval_mode(FAKE_CLAIM);
 	say(ch, rig_eval(ENDLESS));
 	assert_int_equal(pthread_join(r.thread, NULL), 0);
@@ -220,12 +217,7 @@ static void test_a_reader_can_be_cancelled_where_it_waits(void **state)
 	void *result;
 
 	(void)state;
-	add_unix("socket", NULL);
-	serve();
-	ch = dial("socket");
-	greet(ch);
-	start_reader(&r);
-	reads(ch, &r);
+	ch = dial_reader(&r);
 	assert_int_equal(pthread_cancel(r.thread), 0);
 	assert_int_equal(pthread_join(r.thread, &result), 0);
 	assert_ptr_equal(result, PTHREAD_CANCELED);

@@ -128,14 +128,20 @@ static void test_lead_needs_a_turn(void **state)
 	port_wait_end(fake.port);
 }
 
-static void test_lead_does_not_begin_beside_an_open_evaluation(void **state)
+/* Its second evaluation is open. */
+static void evaluates_on(void)
 {
-	(void)state;
 	welcome();
 	evaluates(1);
 	fake.eval_mode = FAKE_CLAIM;
 	say(client, rig_eval(2));
 	turn();
+}
+
+static void test_lead_does_not_begin_beside_an_open_evaluation(void **state)
+{
+	(void)state;
+	evaluates_on();
 	assert_int_equal(wait_request(), PYSTUCK_EAGAIN);
 	port_done(fake.port, PORT_EVAL, 2);
 	assert_true(session_lead(session));
@@ -155,11 +161,7 @@ static void test_lead_does_not_begin_while_parked(void **state)
 static void test_lead_does_not_begin_after_the_end_of_input(void **state)
 {
 	(void)state;
-	welcome();
-	evaluates(1);
-	fake.eval_mode = FAKE_CLAIM;
-	say(client, rig_eval(2));
-	turn();
+	evaluates_on();
 	assert_int_equal(shutdown(channel_fd(client), SHUT_WR), 0);
 	turn();
 	port_done(fake.port, PORT_EVAL, 2);
