@@ -1,28 +1,24 @@
 /*
  * help.c: the fields of obj? and where they come from. How something is found by its name is look.c's, how it is called
- * signature.c's.
+ * signature.c's, where it is defined definition.c's.
  */
 #include <Python.h>
 
 #include "help.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "compat_eval.h"
+#include "definition.h"
 #include "forkgate.h"
-#include "indent.h"
 #include "locals.h"
 #include "modules.h"
 #include "signature.h"
 #include "stream_type.h"
 
-#define FILE_BYTES_MAX (4u << 20) /* of a source file that is read */
-#define TO_BE_READ 2              /* the third stream: after stdout and stderr */
+#define TO_BE_READ 2 /* the third stream: after stdout and stderr */
 
 /* --- fields --------------------------------------------------------------- */
 
@@ -41,22 +37,6 @@ static void put_field(struct buf *out, const char *name, struct span text)
 	put(out, label);
 	(void)buf_put(out, text.data, text.len);
 	put(out, "\n");
-}
-
-static size_t line_end(struct span text, size_t at)
-{
-	const uint8_t *newline = memchr(text.data + at, '\n', text.len - at);
-
-	return newline != NULL ? (size_t)(newline - text.data) + 1 : text.len;
-}
-
-static size_t white(struct span text, size_t at, size_t end)
-{
-	size_t n = 0;
-
-	while (at + n < end && (text.data[at + n] == ' ' || text.data[at + n] == '\t'))
-		n++;
-	return n;
 }
 
 /* --- docstrings ----------------------------------------------------------- */
@@ -98,8 +78,8 @@ static size_t common_white(struct span text)
 {
 	size_t common = SIZE_MAX;
 
-	for (size_t at = line_end(text, 0); at < text.len; at = line_end(text, at)) {
-		size_t n = white(text, at, text.len);
+	for (size_t at = definition_line_end(text, 0); at < text.len; at = definition_line_end(text, at)) {
+		size_t n = definition_white(text, at, text.len);
 
 		if (at + n < text.len && text.data[at + n] != '\n' && n < common)
 			common = n;
@@ -119,9 +99,9 @@ static void put_clean(struct buf *out, PyObject *doc)
 	struct span text = buf_span(&raw);
 	cut = common_white(text);
 	for (size_t at = 0; at < text.len; at = end) {
-		size_t n = white(text, at, text.len), skip = at == 0 || n < cut ? n : cut;
+		size_t n = definition_white(text, at, text.len), skip = at == 0 || n < cut ? n : cut;
 
-		end = line_end(text, at);
+		end = definition_line_end(text, at);
 		(void)buf_put(&clean, text.data + at + skip, end - at - skip);
 	}
 	text = buf_span(&clean);
@@ -153,184 +133,17 @@ static void put_doc(struct buf *out, PyObject *object)
 
 /* --- where it is ---------------------------------------------------------- */
 
-struct place {
-	PyObject *file; /* a new reference, a str, or NULL */
-	int line;       /* the first; 0: to be searched for */
-	PyObject *name; /* borrowed, of a class that is to be searched for */
-};
-
-static PyObject *module_file(PyObject *module)
-{
-	PyObject *file = module != NULL && PyModule_Check(module) ? look_name(PyModule_GetDict(module), span_text("__file__"))
-								   : NULL;
-
-	if (file != NULL && !PyUnicode_CheckExact(file))
-		Py_CLEAR(file);
-	return file;
-}
-
-static PyObject *class_file(PyTypeObject *type)
-{
-	PyObject *dict = compat_type_dict(type), *name = NULL, *module = NULL, *file;
-	struct buf text;
-
-	if (dict != NULL)
-		name = look_name(dict, span_text("__module__"));
-	buf_init(&text, 4096);
-	if (name != NULL && PyUnicode_CheckExact(name) && look_text(&text, name) == 0)
-		module = look_module(buf_span(&text));
-	file = module_file(module);
-	buf_free(&text);
-	Py_XDECREF(module);
-	Py_XDECREF(name);
-	Py_XDECREF(dict);
-	return file;
-}
-
-static struct place find_place(PyObject *object)
-{
-	struct place p = {NULL, 0, NULL};
-	PyObject *module = modules_unwrap(object);
-
-	if (Py_IS_TYPE(object, &PyMethod_Type))
-		object = PyMethod_GET_FUNCTION(object);
-	if (module != NULL) {
-		p.file = module_file(module);
-		p.line = 1;
-	} else if (PyFunction_Check(object)) {
-		PyCodeObject *code = (PyCodeObject *)PyFunction_GetCode(object);
-
-		p.file = Py_NewRef(code->co_filename);
-		p.line = code->co_firstlineno;
-	} else {
-		PyTypeObject *type = PyType_Check(object) ? (PyTypeObject *)object : Py_TYPE(object);
-
-		if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
-			p.file = class_file(type);
-			p.name = ((PyHeapTypeObject *)type)->ht_name;
-		}
-	}
-	return p;
-}
-
-/* --- source --------------------------------------------------------------- */
-
-/* A regular file, as a whole. */
-static void read_file(const char *path, struct buf *out)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-	uint8_t *where = NULL;
-	ssize_t n = 1;
-
-	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= FILE_BYTES_MAX)
-		while (n > 0 && buf_reserve(out, 65536, &where) == 0) {
-			n = read(fd, where, 65536);
-			if (n > 0)
-				buf_added(out, (size_t)n);
-		}
-	if (fd >= 0)
-		close(fd);
-}
-
-static void read_source(PyObject *file, const struct raised_sources *cells, struct buf *out)
-{
-	PyObject *cell = raised_source(cells, file);
-	struct buf path;
-
-	if (cell != NULL) {
-		(void)look_text(out, cell);
-		Py_DECREF(cell);
-		return;
-	}
-	buf_init(&path, 4096);
-	if (look_text(&path, file) == 0 && buf_put_u8(&path, 0) == 0) {
-		Py_BEGIN_ALLOW_THREADS read_file((const char *)buf_bytes(&path), out);
-		Py_END_ALLOW_THREADS
-	}
-	buf_free(&path);
-}
-
-static int begins(struct span text, size_t at, const char *word)
-{
-	size_t len = strlen(word);
-
-	return text.len - at >= len && memcmp(text.data + at, word, len) == 0;
-}
-
-/* The place of line `line`, from 1, or of "class name"; text.len: it is not there. */
-static size_t find_start(struct span text, const struct place *p)
-{
-	char head[300];
-	const char *name = p->name != NULL ? PyUnicode_AsUTF8(p->name) : NULL;
-	size_t at = 0;
-
-	PyErr_Clear();
-	if (p->line > 0) {
-		for (int line = 1; line < p->line && at < text.len; line++)
-			at = line_end(text, at);
-		return at;
-	}
-	if (name == NULL || snprintf(head, sizeof head, "class %s", name) >= (int)sizeof head)
-		return text.len;
-	for (; at < text.len; at = line_end(text, at)) {
-		size_t word = at + white(text, at, text.len), behind = word + strlen(head);
-
-		if (begins(text, word, head) && behind < text.len && strchr(":( \t", text.data[behind]) != NULL)
-			return at;
-	}
-	return text.len;
-}
-
-static int begins_definition(struct span text, size_t at)
-{
-	return begins(text, at, "def ") || begins(text, at, "class ") || begins(text, at, "async ");
-}
-
-/* In brackets or a string that go on. */
-static int goes_on(struct span text, size_t start, size_t at)
-{
-	struct indent end;
-
-	indent_scan(&end, (const char *)text.data + start, at - start);
-	return end.in_string || end.depth > 0;
-}
-
-/* The block that begins at `start`, without empty lines at its end; a statement where it is none. */
-static size_t find_end(struct span text, size_t start)
-{
-	size_t base = white(text, start, text.len), end = line_end(text, start), at = end;
-	int inside = begins_definition(text, start + base);
-
-	if (!inside && text.data[start + base] != '@') {
-		while (end < text.len && goes_on(text, start, end))
-			end = line_end(text, end);
-		return end;
-	}
-	for (; at < text.len; at = line_end(text, at)) {
-		size_t n = white(text, at, text.len);
-
-		if (at + n >= text.len || text.data[at + n] == '\n' || text.data[at + n] == '\r' || text.data[at + n] == '#')
-			continue;
-		if (n <= base && inside && !goes_on(text, start, at))
-			break;
-		inside |= n <= base && begins_definition(text, at + n);
-		end = line_end(text, at);
-	}
-	return end;
-}
-
-static void put_source(struct buf *out, const struct place *p, int whole, const struct raised_sources *cells)
+static void put_source(struct buf *out, const struct definition *d, int whole, const struct raised_sources *cells)
 {
 	struct buf text;
 	size_t start, end;
 
-	buf_init(&text, FILE_BYTES_MAX + 65536);
-	read_source(p->file, cells, &text);
+	buf_init(&text, DEFINITION_FILE_BYTES + 65536);
+	definition_read(d->file, cells, &text);
 	struct span all = buf_span(&text);
-	start = whole ? 0 : find_start(all, p);
+	start = whole ? 0 : definition_start(all, d);
 	if (start < all.len) {
-		end = whole ? all.len : find_end(all, start);
+		end = whole ? all.len : definition_end(all, start);
 		if (end - start > HELP_BYTES_MAX / 2)
 			end = start + HELP_BYTES_MAX / 2;
 		while (end > start && (all.data[end - 1] == '\n' || all.data[end - 1] == '\r'))
@@ -344,15 +157,15 @@ static void put_source(struct buf *out, const struct place *p, int whole, const 
 	buf_free(&text);
 }
 
-static void put_place(struct buf *out, const struct place *p)
+static void put_place(struct buf *out, const struct definition *d)
 {
 	struct buf text;
 	char line[24];
 
 	buf_init(&text, 8192);
-	if (look_text(&text, p->file) == 0) {
-		if (p->line > 1) {
-			snprintf(line, sizeof line, ":%d", p->line);
+	if (look_text(&text, d->file) == 0) {
+		if (d->line > 1) {
+			snprintf(line, sizeof line, ":%d", d->line);
 			put(&text, line);
 		}
 		put_field(out, "File:", buf_span(&text));
@@ -399,21 +212,21 @@ static void put_value(struct buf *out, PyObject *object)
 
 void help_put(struct buf *out, PyObject *object, struct span row, int bound, int source, const struct raised_sources *cells)
 {
-	struct place p = find_place(object);
+	struct definition d = definition_find(object);
 	PyTypeObject *type = Py_TYPE(object);
 
 	put_signature(out, object, row, bound);
 	put_field(out, "Type:", span_text(modules_unwrap(object) != NULL ? "module" : type->tp_name));
 	put_value(out, object);
-	if (!source || p.file == NULL)
+	if (!source || d.file == NULL)
 		put_doc(out, object);
-	if (p.file != NULL)
-		put_place(out, &p);
-	if (source && p.file != NULL)
-		put_source(out, &p, modules_unwrap(object) != NULL, cells);
+	if (d.file != NULL)
+		put_place(out, &d);
+	if (source && d.file != NULL)
+		put_source(out, &d, modules_unwrap(object) != NULL, cells);
 	else if (source)
 		put(out, "Source:    it is written in C, or has none\n");
-	Py_XDECREF(p.file);
+	Py_XDECREF(d.file);
 	PyErr_Clear();
 }
 

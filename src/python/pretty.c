@@ -1,6 +1,6 @@
 /*
- * pretty.c: first a tree of the value, whose leaves are texts, so that each repr is called once; then its layout. What is
- * shown how follows IPython, since that is what people are used to.
+ * pretty.c: first a tree of the value, whose leaves are texts, so that each repr is called once; then its layout, which is
+ * pretty_layout.c's. What is shown how follows IPython, since that is what people are used to.
  */
 #include <Python.h>
 
@@ -14,6 +14,7 @@
 #include "compat_eval.h"
 #include "gil.h"
 #include "look.h"
+#include "pretty_tree.h"
 #include "pytext.h"
 #include "raised.h"
 #include "signature.h"
@@ -22,34 +23,12 @@
 #define TREE_TEXT_MAX (8u << 20)
 #define INT_BITS_MAX 14000 /* longer ones take long, or have no digits since 3.11 */
 #define LEAF_CHARS_MAX (2 * PRETTY_CHARS_MAX) /* of a repr: escapes make it longer than what it is of */
-#define NONE UINT32_MAX
-
-enum kind { LEAF, GROUP, PAIR };
-
-/* A GROUP has children between two brackets; a PAIR has two of them, with a colon in between. */
-struct node {
-	enum kind kind;
-	uint32_t next, first; /* NONE: no more */
-	struct pytext_ref text; /* of a LEAF */
-	const char *open, *close;
-	size_t width; /* on one line; SIZE_MAX: it has line breaks */
-	int alone;    /* a tuple of one */
-};
 
 /* What a container is in: to find one that holds itself. */
 struct above {
 	const struct above *up;
 	PyObject *container;
 	int depth;
-};
-
-struct tree {
-	struct node *nodes;
-	uint32_t count, room;
-	struct pytext text;
-	uint64_t until;
-	const int *interrupted;
-	int cut;
 };
 
 /* --- leaves --------------------------------------------------------------- */
@@ -87,19 +66,6 @@ static uint32_t add_node(struct tree *t, enum kind kind)
 	return t->count++;
 }
 
-/* Characters of UTF-8; SIZE_MAX when there are line breaks among them. */
-static size_t count_width(struct span text)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.data[i] == '\n')
-			return SIZE_MAX;
-		n += (text.data[i] & 0xC0) != 0x80;
-	}
-	return n;
-}
-
 static uint32_t add_bytes(struct tree *t, const void *bytes, size_t len)
 {
 	uint32_t node = add_node(t, LEAF);
@@ -110,7 +76,7 @@ static uint32_t add_bytes(struct tree *t, const void *bytes, size_t len)
 	if (pytext_bytes(&t->text, bytes, len, &ref) != 0)
 		t->cut = 1;
 	t->nodes[node].text = ref;
-	t->nodes[node].width = count_width(pytext_span(&t->text, ref));
+	t->nodes[node].width = pretty_width(pytext_span(&t->text, ref));
 	return node;
 }
 
@@ -443,111 +409,16 @@ static uint32_t add_value(struct tree *t, PyObject *value, const struct above *u
 	return add_repr(t, value);
 }
 
-/* --- the layout ----------------------------------------------------------- */
-
-/* Children have higher numbers than their parents: from the last one on, what a width is made of is known. */
-static void measure(struct tree *t)
-{
-	for (uint32_t i = t->count; i-- > 0;) {
-		struct node *n = &t->nodes[i];
-
-		if (n->kind == LEAF)
-			continue;
-		n->width = strlen(n->open) + strlen(n->close) + (size_t)n->alone;
-		for (uint32_t child = n->first; child != NONE; child = t->nodes[child].next) {
-			size_t width = t->nodes[child].width;
-
-			if (width == SIZE_MAX || n->width == SIZE_MAX) {
-				n->width = SIZE_MAX;
-				break;
-			}
-			n->width += width + (t->nodes[child].next != NONE ? 2 : 0);
-		}
-	}
-}
-
-struct page {
-	struct tree *t;
-	struct buf *out;
-	size_t width;
-	int rc;
-};
-
-static void put(struct page *p, const char *text, size_t len)
-{
-	if (p->rc == 0)
-		p->rc = buf_put(p->out, text, len);
-}
-
-static void new_line(struct page *p, size_t indent)
-{
-	put(p, "\n", 1);
-	for (; indent > 0; indent--)
-		put(p, " ", 1);
-}
-
-/* A repr of several lines: the later ones begin where the first does. Returns the column behind it. */
-static size_t put_leaf(struct page *p, const struct node *n, size_t column)
-{
-	struct span text = pytext_span(&p->t->text, n->text);
-	const uint8_t *newline;
-
-	while ((newline = memchr(text.data, '\n', text.len)) != NULL) {
-		size_t len = (size_t)(newline - text.data);
-
-		put(p, (const char *)text.data, len);
-		new_line(p, column);
-		text = (struct span){newline + 1, text.len - len - 1};
-	}
-	if (text.len > 0)
-		put(p, (const char *)text.data, text.len);
-	return column + count_width(text);
-}
-
-/* `tail`: columns that what follows on the same line needs. Returns the column behind it. */
-static size_t put_node(struct page *p, uint32_t index, size_t column, size_t tail)
-{
-	const struct node *n = &p->t->nodes[index];
-	int fits = n->width != SIZE_MAX && column + n->width + tail <= p->width;
-	size_t inner = column + strlen(n->open), at = inner;
-
-	if (n->kind == LEAF)
-		return put_leaf(p, n, column);
-	put(p, n->open, strlen(n->open));
-	for (uint32_t child = n->first; child != NONE; child = p->t->nodes[child].next) {
-		int last = p->t->nodes[child].next == NONE;
-
-		at = put_node(p, child, at, last ? tail + strlen(n->close) : 1);
-		if (last)
-			break;
-		put(p, n->kind == PAIR ? ":" : ",", 1);
-		if (fits || n->kind == PAIR) {
-			put(p, " ", 1);
-			at += 2;
-		} else {
-			new_line(p, inner);
-			at = inner;
-		}
-	}
-	if (n->alone)
-		put(p, ",", 1);
-	put(p, n->close, strlen(n->close));
-	return at + strlen(n->close) + (size_t)n->alone;
-}
-
 int pretty_put(struct buf *out, PyObject *value, size_t width, const int *interrupted, int *cut)
 {
 	struct tree t = {.until = gil_now_ns() + PRETTY_NS, .interrupted = interrupted};
-	struct page p = {.t = &t, .out = out, .width = width};
 	uint32_t root;
 
 	pytext_init(&t.text, TREE_TEXT_MAX);
 	root = add_value(&t, value, NULL);
-	if (root != NONE) {
-		measure(&t);
-		(void)put_node(&p, root, 0, 0);
-	}
-	*cut = t.cut || p.rc != 0;
+	*cut = t.cut;
+	if (root != NONE && pretty_layout(&t, root, out, width) != 0)
+		*cut = 1;
 	pytext_free(&t.text);
 	free(t.nodes);
 	return root != NONE ? 0 : -1;
