@@ -86,8 +86,8 @@ SERVER := $(wildcard src/server/*.c)
 PYROOM := $(wildcard src/python/*.c)
 # EVAL=no: an extension that cannot evaluate, since nothing that could is in it.
 EVAL ?= yes
-EVALUATING := $(patsubst %,src/python/%.c,eval eval_worker eval_interrupt eval_where run cell indent stream stream_buffer stream_type modules look context \
-	signature complete pretty pretty_layout definition help prompt)
+EVALUATING := $(patsubst %,src/python/%.c,eval eval_worker eval_interrupt eval_where run space cell indent stream stream_buffer \
+	stream_type modules look context signature complete bag pretty pretty_layout definition help prompt)
 ifeq ($(EVAL),no)
 PYLINK := $(filter-out $(EVALUATING),$(PYROOM))
 PYFLAGS := -DPYSTUCK_NO_EVAL

@@ -1,5 +1,6 @@
 /*
- * complete.c: collects names by what context.c says is being typed, as look.c finds them, and sorts them into an answer.
+ * complete.c: collects names by what context.c says is being typed, as look.c finds them. Which are wanted and how they are
+ * answered is bag.c's.
  */
 #include <Python.h>
 
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "bag.h"
 #include "compat.h"
 #include "context.h"
 #include "gil.h"
@@ -20,105 +22,16 @@
 #include "signature.h"
 #include "ucs.h"
 
-#define NAMES_MAX 50000      /* looked at and kept before they are sorted */
-#define TEXT_MAX (4u << 20)  /* bytes of them */
-#define NAME_BYTES_MAX 1024  /* longer ones are left out */
-#define CLOCK_EVERY 256      /* names between two looks at the clock */
-
-/* The names that are collected. */
-struct bag {
-	struct complete *c;
-	struct context where;
-	const char *prefix; /* what they must begin with */
-	size_t prefix_len;
-	const char *suffix; /* "=" for keyword arguments */
-	int hide;           /* names that begin with _ are not wanted, since none was typed */
-	struct pytext text;
-	struct pytext_ref *refs;
-	size_t count, room;
-	size_t seen;
-	uint64_t until;
-};
-
-/* --- the bag -------------------------------------------------------------- */
-
-static int enough(struct bag *b)
-{
-	b->c->flags |= MATCHES_CUT;
-	return 1;
-}
-
-static int is_late(struct bag *b)
-{
-	return b->seen++ % CLOCK_EVERY == 0 && gil_now_ns() > b->until;
-}
-
-static int make_room(struct bag *b)
-{
-	size_t room = b->room > 0 ? 2 * b->room : 256;
-	struct pytext_ref *refs;
-
-	if (b->count < b->room)
-		return 1;
-	refs = b->room < NAMES_MAX ? realloc(b->refs, room * sizeof *refs) : NULL;
-	if (refs == NULL)
-		return 0;
-	b->refs = refs;
-	b->room = room;
-	return 1;
-}
-
-/* Not 0 when there is no more room, or no more time. */
-static int add(struct bag *b, const char *name, size_t len)
-{
-	struct pytext_ref ref;
-	size_t suffix = strlen(b->suffix);
-
-	if (is_late(b))
-		return enough(b);
-	if (len < b->prefix_len || memcmp(name, b->prefix, b->prefix_len) != 0 || len == 0 ||
-		len > NAME_BYTES_MAX || memchr(name, '\0', len) != NULL || (b->hide && *name == '_'))
-		return 0;
-	if (!make_room(b) || pytext_bytes(&b->text, name, len, &ref) != 0)
-		return enough(b);
-	if (suffix > 0) {
-		struct pytext_ref more;
-
-		if (pytext_bytes(&b->text, b->suffix, suffix, &more) != 0)
-			return enough(b);
-		ref.len += more.len;
-	}
-	b->refs[b->count++] = ref;
-	return 0;
-}
-
-static int add_str(void *context, PyObject *name)
-{
-	struct bag *b = context;
-	struct buf text;
-	int rc = 0;
-
-	if (!pytext_readable(name) || PyUnicode_GET_LENGTH(name) > NAME_BYTES_MAX)
-		return 0;
-	if (PyUnicode_IS_ASCII(name))
-		return add(b, PyUnicode_DATA(name), (size_t)PyUnicode_GET_LENGTH(name));
-	buf_init(&text, 4 * NAME_BYTES_MAX);
-	if (look_text(&text, name) == 0)
-		rc = add(b, (const char *)buf_bytes(&text), buf_len(&text));
-	buf_free(&text);
-	return rc;
-}
-
 /* A name that can be written after a dot. */
 static int add_identifier(void *context, PyObject *name)
 {
-	return PyUnicode_IsIdentifier(name) == 1 ? add_str(context, name) : 0;
+	return PyUnicode_IsIdentifier(name) == 1 ? bag_add_str(context, name) : 0;
 }
 
 static void add_words(struct bag *b, const char *const *words)
 {
 	for (; *words != NULL; words++)
-		add(b, *words, strlen(*words));
+		bag_add(b, *words, strlen(*words));
 }
 
 /* --- names ---------------------------------------------------------------- */
@@ -197,7 +110,7 @@ static void add_arguments(struct bag *b)
 	if (callable == NULL)
 		return;
 	b->suffix = "=";
-	signature_names(callable, bound, add_str, b);
+	signature_names(callable, bound, bag_add_str, b);
 	b->suffix = "";
 	Py_DECREF(callable);
 }
@@ -273,12 +186,12 @@ static int add_str_key(struct bag *b, PyObject *key)
 	struct buf text;
 	int rc = 0;
 
-	if (!pytext_readable(key) || PyUnicode_GET_LENGTH(key) > NAME_BYTES_MAX)
+	if (!pytext_readable(key) || PyUnicode_GET_LENGTH(key) > BAG_NAME_MAX)
 		return 0;
-	buf_init(&text, 8 * NAME_BYTES_MAX);
+	buf_init(&text, 8 * BAG_NAME_MAX);
 	if ((b->where.quote != 0 || buf_put(&text, &quote, 1) == 0) && put_escaped(&text, key, quote) == 0 &&
 		buf_put(&text, &quote, 1) == 0 && buf_put(&text, "]", 1) == 0)
-		rc = add(b, (const char *)buf_bytes(&text), buf_len(&text));
+		rc = bag_add(b, (const char *)buf_bytes(&text), buf_len(&text));
 	buf_free(&text);
 	return rc;
 }
@@ -297,7 +210,7 @@ static int add_key(void *context, PyObject *key)
 	if (*text == '<')
 		return 0;
 	text[len] = ']';
-	return add(b, text, len + 1);
+	return bag_add(b, text, len + 1);
 }
 
 /* What IPython asks an object for, or its keys(). */
@@ -342,9 +255,9 @@ static void add_modules(struct bag *b)
 	PyObject *set = PySys_GetObject("stdlib_module_names"), *name;
 	Py_ssize_t at = 0;
 
-	look_dict_names(PyImport_GetModuleDict(), add_str, b);
+	look_dict_names(PyImport_GetModuleDict(), bag_add_str, b);
 	while (set != NULL && PyAnySet_CheckExact(set) && compat_set_next(set, &at, &name))
-		if (PyUnicode_CheckExact(name) && add_str(b, name) != 0)
+		if (PyUnicode_CheckExact(name) && bag_add_str(b, name) != 0)
 			break;
 }
 
@@ -372,7 +285,7 @@ static void add_threads(struct bag *b)
 	while (active != NULL && PyDict_Check(active) && PyDict_Next(active, &at, &key, &thread)) {
 		name = look_attribute(thread, span_text("_name"), &bound, &unasked);
 		if (name != NULL && PyUnicode_CheckExact(name))
-			add_str(b, name);
+			bag_add_str(b, name);
 		Py_XDECREF(name);
 	}
 	Py_XDECREF(active);
@@ -420,7 +333,7 @@ static int add_file(struct bag *b, int fd, const struct dirent *entry, const cha
 	memcpy(name + dir_len, entry->d_name, len);
 	if (is_dir)
 		name[dir_len + len++] = '/';
-	return add(b, name, dir_len + len);
+	return bag_add(b, name, dir_len + len);
 }
 
 /* Without the GIL: a file system may keep one waiting. */
@@ -489,44 +402,6 @@ static void collect(struct bag *b)
 		add_signature(b);
 }
 
-static int compare(const void *left, const void *right, void *text)
-{
-	const struct pytext_ref *a = left, *b = right;
-	const char *data = text;
-	size_t n = a->len < b->len ? a->len : b->len;
-	int order = memcmp(data + a->at, data + b->at, n);
-
-	return order != 0 ? order : (a->len > b->len) - (a->len < b->len);
-}
-
-static int same(const struct bag *b, size_t i)
-{
-	return compare(&b->refs[i - 1], &b->refs[i], b->text.data) == 0;
-}
-
-static void put_matches(struct bag *b)
-{
-	struct complete *c = b->c;
-	uint32_t put = 0;
-
-	if (b->count > 1)
-		qsort_r(b->refs, b->count, sizeof *b->refs, compare, b->text.data);
-	for (size_t i = 0; i < b->count; i++) {
-		struct span name = pytext_span(&b->text, b->refs[i]);
-
-		if (i > 0 && same(b, i))
-			continue;
-		c->total++;
-		if (put == COMPLETE_MATCHES_MAX || buf_len(&c->matches) + name.len + 1 > MSG_COMPLETE_MAX ||
-			buf_put(&c->matches, name.data, name.len) != 0)
-			continue;
-		(void)buf_put_u8(&c->matches, 0);
-		put++;
-	}
-	if (put < c->total)
-		c->flags |= MATCHES_CUT;
-}
-
 void complete_find(struct complete *c)
 {
 	struct bag b = {.c = c, .suffix = "", .until = gil_now_ns() + COMPLETE_NS};
@@ -540,12 +415,11 @@ void complete_find(struct complete *c)
 	b.prefix = (const char *)c->source.data + b.where.from;
 	b.prefix_len = c->source.len - b.where.from;
 	b.hide = b.prefix_len == 0 && b.where.kind != CONTEXT_FILE;
-	pytext_init(&b.text, TEXT_MAX);
+	bag_init(&b);
 	collect(&b);
-	put_matches(&b);
+	bag_put(&b);
 	PyErr_Clear();
-	pytext_free(&b.text);
-	free(b.refs);
+	bag_free(&b);
 }
 
 void complete_free(struct complete *c)

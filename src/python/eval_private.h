@@ -37,7 +37,7 @@ struct eval_session {
 	struct port *port;       /* does not change */
 	char *who;               /* does not change */
 	PyObject *extra;         /* does not change; used by the first evaluation only */
-	struct run_space *space; /* GIL; NULL before the first evaluation */
+	struct space *space; /* GIL; NULL before the first evaluation */
 };
 
 /*

@@ -51,7 +51,7 @@ static struct span line_of(struct span text, int line)
 /* "time.sleep" of "time.sleep(100)", where the frame is in a cell. 1 when it was put. */
 static int put_call(struct buf *out, struct eval_worker *w, PyFrameObject *frame, PyCodeObject *code)
 {
-	PyObject *source = w->session != NULL ? run_source(w->session->space, code->co_filename) : NULL;
+	PyObject *source = w->session != NULL ? space_source(w->session->space, code->co_filename) : NULL;
 	int line = 0, column = 0, end_line = 0, end = 0, put = 0;
 	struct buf text;
 

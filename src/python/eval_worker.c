@@ -106,7 +106,7 @@ static int has_space(struct eval_session *s)
 {
 	threading_import();
 	if (s->space == NULL)
-		s->space = run_space_new(s->extra);
+		s->space = space_new(s->extra);
 	return s->space != NULL;
 }
 
@@ -202,7 +202,7 @@ static void run_complete(struct eval_worker *w, const struct eval_request *r, st
 		PyErr_Clear();
 		return;
 	}
-	run_spaces(w->session->space, &c->spaces);
+	space_dicts(w->session->space, &c->spaces);
 	w->sink.port = NULL;
 	w->sink.id = r->id;
 	if (c->ask)
@@ -342,7 +342,7 @@ static void drop_space(struct eval_worker *w, struct eval_session *s)
 	w->sink.port = NULL;
 	entered = stream_enter(&w->sink) == 0;
 	PyErr_Clear();
-	run_space_free(s->space);
+	space_free(s->space);
 	s->space = NULL;
 	end_forked_child(w, &(struct run_result){.status = RESULT_NONE});
 	if (entered)

@@ -9,24 +9,12 @@
 #include <Python.h>
 #include <stdint.h>
 
-#include "look.h"
 #include "msg.h"
+#include "space.h"
 
 #define RUN_TEXT_MAX (256u * 1024) /* bytes of text in a result */
 
-/* What lasts from one evaluation of a session to the next: its names, values and sources. */
-struct run_space;
-
 int run_init(void); /* module init. 0, or -1 with an exception */
-/* `extra`: a dict whose items are put into the namespace, or NULL. NULL with an exception. */
-struct run_space *run_space_new(PyObject *extra);
-/* Drops everything; runs finalizers, thus any code. NULL does nothing. */
-void run_space_free(struct run_space *s);
-
-/* The source of the session's cell with this file's name, a new reference, or NULL without an exception. `s` may be NULL. */
-PyObject *run_source(const struct run_space *s, PyObject *file);
-/* Where names of the session are looked for. Borrowed. */
-void run_spaces(const struct run_space *s, struct look_spaces *out);
 
 struct run_request {
 	const char *source; /* UTF-8 as it came, not checked */
@@ -53,7 +41,7 @@ struct run_result {
  */
 int run_start(const struct run_request *r, PyObject **source, const int *interrupted,
 	struct run_result *result);
-void run_finish(struct run_space *s, const struct run_request *r, PyObject *source,
+void run_finish(struct space *s, const struct run_request *r, PyObject *source,
 	const int *interrupted, struct run_result *result);
 /* Fills the result from the exception that is set, one line without a traceback, and clears it. */
 void run_failed(struct run_result *result);
