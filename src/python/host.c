@@ -1,112 +1,25 @@
 /*
- * host.c: the one server of this process and its listeners; run, close, fork and exit. One mutex keeps these from overlapping; it
- * is never taken with the GIL held. The arguments of run_server() and Python objects are module.c's.
+ * host.c: the one server of this process and its listeners; run, close and exit. One mutex keeps these from overlapping; it is never
+ * taken with the GIL held. Forks are host_fork.c's, the arguments of run_server() and Python objects module.c's.
  */
-#include "host.h"
+#include "host_private.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "eval.h"
 #include "gil.h"
-#include "forkgate.h"
 #include "host_listener.h"
 #include "lane.h"
 #include "ours.h"
 #include "ownfd.h"
-#include "server.h"
 #include "sigwaiter.h"
 
 #define STOP_MS 80		/* how long exit waits for our threads, all of them together */
 #define STOP_LEAST_MS 20	/* of these, for each kind of them */
 
-/*
- * A listener's life: FREE -> OPEN -> FREE; with a signal FREE -> ARMED -> OPEN, when the signal comes. In a forked child OPEN ->
- * WAITING (to be opened under the child's own path) -> OPEN, or OPEN, ARMED -> GONE (its address is the parent's, or the child is
- * not to serve) -> FREE when closed.
- */
-enum listener_state { LISTENER_FREE, LISTENER_ARMED, LISTENER_OPEN, LISTENER_WAITING, LISTENER_GONE };
-
-struct listener {
-	enum listener_state state;
-	uint32_t id;
-	uint32_t server_id;
-	int per_process;
-	struct addr addr;
-	struct host_request request;
-	/* With request.signo: */
-	pid_t armed_by;		/* the process that run_server() was called in */
-	unsigned signals;	/* how many have come and been acted on */
-	char error[DIAG_TEXT];	/* why the last one opened nothing; "" */
-};
-
-static struct {
-	pthread_mutex_t lock;
-	pid_t pid;		/* whose state this is: 0 before the first listener */
-	struct server *server;
-	struct listener listeners[SERVER_LISTENERS_MAX];
-	uint32_t last_id;
-	int forks;		/* between before and after, in all threads */
-	int stopped;		/* at exit: nothing is started any more */
-	/* In a forked child: the thread that opens what waits, after a delay. */
-	pthread_t opener;
-	int opener_started;
-	int opener_cancel;
-	pthread_cond_t opener_wake;
-} host = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static void reset_locks(void)
-{
-	pthread_condattr_t monotonic;
-	pthread_mutex_init(&host.lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&host.opener_wake, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-}
-
-/* In a forked child, which has this one thread, GIL held: nothing of the parent's is ours any more. */
-static void become_child(void)
-{
-	reset_locks();
-	forkgate_forget();
-	host.forks = 0;
-	host.opener_started = 0;
-	if (host.pid == 0)
-		return;
-	host.pid = getpid();
-	ours_forget();
-	eval_forget();
-	lane_forget();
-	gil_forget();
-	sigwaiter_forget();
-	if (host.server)
-		server_forget(host.server);
-	host.server = NULL;
-	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++) {
-		struct listener *l = &host.listeners[i];
-		if (l->state == LISTENER_OPEN)
-			l->state = l->per_process && !l->request.ignore_fork ? LISTENER_WAITING : LISTENER_GONE;
-		if (l->state == LISTENER_ARMED) {
-			l->signals = sigwaiter_count(l->request.signo);	/* those that came were the parent's */
-			if (!l->per_process || l->request.ignore_fork)
-				l->state = LISTENER_GONE;
-		}
-	}
-}
-
-void host_notice_fork(void)
-{
-	if (host.pid == 0 || host.pid == getpid())
-		return;
-	become_child();
-	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
-		if (host.listeners[i].state == LISTENER_WAITING || host.listeners[i].state == LISTENER_ARMED)
-			host.listeners[i].state = LISTENER_GONE;
-}
+struct host host = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static struct listener *find(uint32_t id)
 {
@@ -132,8 +45,7 @@ void host_request_free(struct host_request *r)
 	memset(r, 0, sizeof *r);
 }
 
-/* Opens what l->request says and hands it to the parked server. */
-static int open_listener(struct listener *l, struct diag *d)
+int host_open_listener(struct listener *l, struct diag *d)
 {
 	struct server_listener_options o;
 	int was_armed = l->state == LISTENER_ARMED;
@@ -154,8 +66,7 @@ static int open_listener(struct listener *l, struct diag *d)
 	return 0;
 }
 
-/* The net thread runs exactly when there is something to serve and nobody is forking; with nothing to serve nothing is kept. */
-static int settle(struct diag *d)
+int host_settle(struct diag *d)
 {
 	if (host.server && server_count(host.server) == 0) {
 		pid_t tid = server_tid(host.server);
@@ -178,7 +89,7 @@ static int watch_forks(struct diag *d)
 	return 0;
 }
 
-static struct server *need_server(struct diag *d)
+struct server *host_need_server(struct diag *d)
 {
 	if (!host.server)
 		host.server = server_new(&visitor_service, d);
@@ -190,12 +101,12 @@ static struct server *need_server(struct diag *d)
 /* The lock is held; l is free and becomes the request's. What the request holds is the caller's again after an error. */
 static int open_now(struct listener *l, struct host_request *r, struct diag *d)
 {
-	if (!need_server(d))
+	if (!host_need_server(d))
 		return d->code;
 	l->request = *r;
-	int e = open_listener(l, d);
+	int e = host_open_listener(l, d);
 	if (e == 0) {
-		e = settle(d);
+		e = host_settle(d);
 		if (e) {
 			server_remove(host.server, l->server_id);
 			r->keys = NULL;	/* went with the listener */
@@ -204,7 +115,7 @@ static int open_now(struct listener *l, struct host_request *r, struct diag *d)
 	if (e) {
 		struct diag ignored;
 		memset(l, 0, sizeof *l);
-		settle(&ignored);	/* the others go on */
+		host_settle(&ignored);	/* the others go on */
 	}
 	return e;
 }
@@ -240,8 +151,8 @@ static int has_armed(void)
 static void open_armed(struct listener *l)
 {
 	struct diag d = { 0 };
-	int e = need_server(&d) ? open_listener(l, &d) : d.code;
-	if (e == 0 && (e = settle(&d)) != 0) {
+	int e = host_need_server(&d) ? host_open_listener(l, &d) : d.code;
+	if (e == 0 && (e = host_settle(&d)) != 0) {
 		server_remove(host.server, l->server_id);
 		l->state = l->request.place == HOST_TCP ? LISTENER_GONE : LISTENER_ARMED;	/* its key has gone */
 	}
@@ -249,7 +160,7 @@ static void open_armed(struct listener *l)
 	if (e) {
 		struct diag ignored;
 		host_listener_tell(&l->request, NULL, l->error);
-		settle(&ignored);
+		host_settle(&ignored);
 	}
 }
 
@@ -273,8 +184,7 @@ static void open_called(void)
 	pthread_mutex_unlock(&host.lock);
 }
 
-/* No lock. */
-static int sync_waiter(void)
+int host_sync_waiter(void)
 {
 	return sigwaiter_sync(has_armed, open_called);
 }
@@ -306,7 +216,7 @@ int host_open(struct host_request *r, uint32_t *id, struct diag *d)
 	pthread_mutex_lock(&host.lock);
 	int e = open_locked(r, id, d);
 	pthread_mutex_unlock(&host.lock);
-	if (e || !is_armed || sync_waiter() == 0)
+	if (e || !is_armed || host_sync_waiter() == 0)
 		return e;
 	/* The request as it was, for the caller to free. */
 	pthread_mutex_lock(&host.lock);
@@ -341,10 +251,10 @@ void host_close(uint32_t id, struct host_closed *closed)
 	struct listener *l = find(id);
 	if (l)
 		close_listener(l, closed);
-	settle(&ignored);
+	host_settle(&ignored);
 	pthread_mutex_unlock(&host.lock);
 	if (closed->signo)
-		sync_waiter();
+		host_sync_waiter();
 }
 
 size_t host_list(uint32_t *ids, size_t most)
@@ -374,127 +284,6 @@ int host_state(uint32_t id, struct host_state *state)
 	return e;
 }
 
-/* --- fork -------------------------------------------------------------------------------------------------------- */
-
-/* The lock is held, and is let go of while the opener ends. */
-static void cancel_opener(void)
-{
-	if (!host.opener_started)
-		return;
-	host.opener_cancel = 1;
-	pthread_cond_signal(&host.opener_wake);
-	host.opener_started = 0;
-	pthread_t thread = host.opener;
-	pthread_mutex_unlock(&host.lock);
-	pthread_join(thread, NULL);
-	pthread_mutex_lock(&host.lock);
-}
-
-/* The lock is held. Ends all threads of ours but evaluations that run. */
-static void park_all(void)
-{
-	pid_t tids[OURS_MAX + 1];
-	size_t n = ours_list(tids, OURS_MAX);
-	cancel_opener();
-	if (host.server) {
-		server_park(host.server);
-		tids[n++] = server_tid(host.server);
-	}
-	eval_park();
-	lane_park();
-	gil_park();
-	for (size_t i = 0; i < n; i++)
-		if (tids[i] != 0 && !ours_has(tids[i]))
-			gil_await_gone(tids[i]);
-}
-
-void host_before_fork(void)
-{
-	pthread_mutex_lock(&host.lock);
-	if (host.forks++ == 0)
-		park_all();
-	pthread_mutex_unlock(&host.lock);
-	sync_waiter();
-	forkgate_close();	/* those that evaluate are not parked */
-}
-
-/* Opens the listeners that wait; those whose path is taken or not to be had are gone. */
-static void open_waiting(void)
-{
-	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++) {
-		struct listener *l = &host.listeners[i];
-		struct diag d;
-		if (l->state != LISTENER_WAITING)
-			continue;
-		if (!need_server(&d) || open_listener(l, &d) != 0)
-			l->state = LISTENER_GONE;
-	}
-}
-
-static void *opener_main(void *arg)
-{
-	struct timespec until;
-	struct diag d;
-	(void)arg;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += HOST_CHILD_DELAY_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000L;
-	until.tv_nsec %= 1000000000L;
-	pthread_mutex_lock(&host.lock);
-	while (!host.opener_cancel &&
-		pthread_cond_timedwait(&host.opener_wake, &host.lock, &until) == 0)
-		;
-	if (!host.opener_cancel) {
-		open_waiting();
-		settle(&d);
-		host.opener_started = 0;
-		pthread_detach(pthread_self());
-	}
-	pthread_mutex_unlock(&host.lock);
-	return NULL;
-}
-
-/* The lock is held: the opener, too, says whether it runs. */
-static void start_opener(void)
-{
-	int waiting = 0;
-	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
-		waiting |= host.listeners[i].state == LISTENER_WAITING;
-	if (!waiting || host.opener_started || host.stopped)
-		return;
-	host.opener_cancel = 0;
-	host.opener_started =
-		gil_start_thread(&host.opener, SERVER_THREAD_NAME, 256 * 1024, opener_main, NULL) == 0;
-}
-
-void host_after_fork(void)
-{
-	struct diag ignored;
-	pthread_mutex_lock(&host.lock);
-	if (host.forks > 0)
-		host.forks--;
-	settle(&ignored);
-	if (host.forks == 0) {
-		start_opener();
-		gil_resume();
-	}
-	pthread_mutex_unlock(&host.lock);
-	sync_waiter();
-	forkgate_open();
-}
-
-void host_after_fork_child(void)
-{
-	become_child();
-	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
-		if (host.listeners[i].state == LISTENER_WAITING || host.listeners[i].state == LISTENER_ARMED)
-			visitor_context_refresh(host.listeners[i].request.context);
-	pthread_mutex_lock(&host.lock);
-	start_opener();
-	pthread_mutex_unlock(&host.lock);
-	sync_waiter();
-}
-
 /* --- exit -------------------------------------------------------------------------------------------------------- */
 
 /* Milliseconds until then, less what the `others` that are still to be stopped may need; never less than one of them gets. */
@@ -513,9 +302,9 @@ void host_stop(void)
 	pthread_mutex_lock(&host.lock);
 	host.stopped = 1;
 	pthread_mutex_unlock(&host.lock);
-	sync_waiter();
+	host_sync_waiter();
 	pthread_mutex_lock(&host.lock);
-	cancel_opener();
+	host_cancel_opener();
 	if (host.server)
 		server_park(host.server);
 	for (size_t i = 0; i < SERVER_LISTENERS_MAX; i++)
