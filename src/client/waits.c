@@ -192,7 +192,7 @@ const char *waits_word(const struct msg_dump_wait *w)
 	return "waiting for lock";
 }
 
-int waits_print(struct out *o, const struct dump *dump, const struct dump_thread *t)
+static int phrase(struct out *o, const struct dump *dump, const struct dump_thread *t)
 {
 	const struct msg_dump_wait *w = &t->wait;
 
@@ -241,4 +241,27 @@ int waits_print(struct out *o, const struct dump *dump, const struct dump_thread
 	default:
 		return 0;
 	}
+}
+
+/* Who collects garbage may be made to wait by whatever that calls. */
+static void collects(struct out *o, const struct dump *dump, const struct dump_thread *t)
+{
+	const struct msg_dump_wait *w = &t->wait;
+
+	out_text(o, "collecting garbage");
+	if (!t->has_wait || w->kind == WAIT_FOR_NONE || (w->kind == WAIT_FOR_IO && w->call.len == 0))
+		return;
+	out_text(o, ": ");
+	if (w->kind == WAIT_FOR_SLEEP)
+		out_text(o, "sleeping");
+	else
+		(void)phrase(o, dump, t);
+}
+
+int waits_print(struct out *o, const struct dump *dump, const struct dump_thread *t)
+{
+	if (t->head.state != STATE_GC)
+		return phrase(o, dump, t);
+	collects(o, dump, t);
+	return 1;
 }

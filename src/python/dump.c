@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "answer.h"
+#include "collector.h"
 #include "dump_private.h"
 #include "error.h"
 #include "frames.h"
@@ -122,6 +123,7 @@ static int collect(struct dump *d, const struct msg_dump *request, const struct 
 {
 	int rc = frames_collect(&d->frames, request->flags, request->max_frames, hold->holder);
 
+	d->waits.collecting = collector_runs();
 	if (rc == 0 && (request->flags & DUMP_LOCALS))
 		locals_collect(&d->locals, &d->frames);
 	d->begin.time_ns = dump_time_ns();

@@ -167,6 +167,7 @@ static int collect(struct dump *d, struct raw_look *look, const struct late *lat
 		.gil_wait_us = late->waited_us,
 		.gil_holder = look->holder_tid,
 	};
+	d->waits.collecting = look->collecting;
 	if (rc == 0)
 		rc = dump_look(d);
 	if (rc == 0)

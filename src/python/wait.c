@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector.h"
 #include "columns.h"
 #include "error.h"
 #include "gil.h"
@@ -27,6 +28,7 @@ static int layout_known;
 void wait_init(void)
 {
 	objects_init();
+	collector_init();
 	layout_known = raw_layout_init(&layout) == 0;
 }
 
@@ -100,7 +102,7 @@ static void look(struct wait_list *l, uint32_t i, pid_t tid, const struct waits 
 	}
 }
 
-/* --- locks --- */
+/* --- what memory tells: locks, the collector --- */
 
 /* What was found out is true only of a thread that is still in the same call. */
 static void settle(struct wait_list *l, const struct frames *f, const struct waits *proc, const struct waits_view *views)
@@ -118,12 +120,24 @@ static void settle(struct wait_list *l, const struct frames *f, const struct wai
 	}
 }
 
-static void find_locks(
+/* What it waits for meanwhile is said all the same. */
+static void find_collector(struct wait_list *l, const struct frames *f, const struct waits *proc, const struct waits_view *views,
+	struct raw_mem *mem)
+{
+	uint32_t i = collector_find(f, proc, views, mem, &layout);
+
+	if (i < l->count)
+		l->items[i].state = STATE_GC;
+}
+
+static void find_by_memory(
 	struct wait_list *l, const struct frames *f, const struct waits *proc, const struct waits_view *views)
 {
 	struct raw_own own;
 
 	if (layout_known && raw_own_open(&own) == 0) {
+		if (l->collecting)
+			find_collector(l, f, proc, views, &own.mem);
 		locks_find(l, f, views, &own.mem, &layout);
 		settle(l, f, proc, views);
 		raw_own_close(&own);
@@ -150,7 +164,7 @@ int wait_find(struct wait_list *l, const struct frames *f, const struct waits *p
 		put_times(&l->items[i], i < SINCE_MAX ? &since : NULL, (pid_t)f->threads[i].tid, &views[i]);
 	}
 	since_close(&since);
-	find_locks(l, f, proc, views);
+	find_by_memory(l, f, proc, views);
 	return 0;
 }
 

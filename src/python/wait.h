@@ -42,6 +42,7 @@ struct wait_list {
 	struct pytext text;
 	struct wait_before *before; /* by wait_begin; in the order of the tids */
 	size_t before_count;
+	int collecting; /* set by the caller: garbage was being collected when the stacks were looked at */
 };
 
 /* How often a thread had been given a CPU before its stack was looked at. */

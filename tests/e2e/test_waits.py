@@ -226,3 +226,109 @@ sys.stdin.read()
 
     told, most = wait_until(seconds, "it is told of all threads", lambda: str(dump(program)["threads"]))
     assert max(told) <= most, (told, most)
+
+
+# --- the garbage collector -------------------------------------------------------------------------------------------
+
+# Each thread is inside the collector, or only in what looks like it; `go` is read by the thread, so that all is at hand before.
+COLLECTS = """
+import gc, os, sys, threading, time, weakref
+import pystuck
+pystuck.run_server(gil_timeout=0.3)
+gc.disable()
+class Circle:
+    def __init__(self, act): self.itself, self.act = self, act
+    def __del__(self): self.act()
+class Plain(Circle):
+    def __init__(self, act): self.act = act
+lock = threading.Lock(); lock.acquire()
+shut_r, shut_w = os.pipe()
+spinning = threading.Event()
+def spin():
+    spinning.set()
+    while True: pass
+def by_del(act):
+    Circle(act)
+    gc.collect()
+def by_itself(act):
+    Circle(act)
+    gc.set_threshold(100)
+    gc.enable()
+    kept = []
+    while True: kept.append([])
+def by_weakref(act):
+    one = Circle(lambda: None)
+    refs.append(weakref.ref(one, lambda _: act()))
+    del one
+    gc.collect()
+def by_clearing(act):
+    one = Circle(lambda: None)
+    one.inner = Plain(act)
+    del one
+    gc.collect()
+def no_collection(act):
+    one = Plain(act)
+    del one
+refs = []
+{first}
+for name, what in {second}: threading.Thread(target=what, name=name, daemon=True).start()
+print("READY", flush=True)
+time.sleep(100000)
+"""
+
+# name: (how the collector is started, what it calls then, the line after "collecting garbage")
+COLLECTORS = {
+    "a __del__ that sleeps": ("by_del", "lambda: time.sleep(100000)", ": sleeping"),
+    "a __del__ that waits for a lock": ("by_del", "lock.acquire", r": waiting for lock \(Lock at 0x\w+\)"),
+    "a __del__ that reads": ("by_del", "lambda: os.read(shut_r, 1)", r": read on fd \d+, pipe:\[\d+\], 0 bytes queued"),
+    "a __del__ that computes": ("by_del", "spin", r"(: waiting for the GIL.*)?"),
+    "an automatic collection": ("by_itself", "lambda: time.sleep(100000)", ": sleeping"),
+    "a weak reference's callback": ("by_weakref", "lambda: time.sleep(100000)", ": sleeping"),
+    "what is freed by it": ("by_clearing", "lambda: time.sleep(100000)", ": sleeping"),
+}
+
+
+def said_of(client, program):
+    return heads(client("--socket", program.socket, "--no-repl").out)
+
+
+def states(answer):
+    return {t["name"]: t["state"] for t in answer["threads"]}
+
+
+@pytest.mark.parametrize("name", COLLECTORS)
+def test_who_collects_garbage_is_said_to(python, start, client, dump, name):
+    how, act, line = COLLECTORS[name]
+    program = start(python, COLLECTS.format(first="", second=f"dict(collects=lambda: {how}({act}), other=lock.acquire).items()"))
+    wanted = {"MainThread": "sleep", "collects": "gc", "other": "lock"}
+    answer = wait_until(lambda: (a := dump(program)) and states(a) == wanted and a, "one collects", lambda: str(dump(program)["threads"]))
+    assert "1 collecting garbage" in answer["summary"]
+    line = "collecting garbage" + line + r"(, for [\d.]+ s)?(, CPU [\d.]+ s)?"
+    wait_until(lambda: re.fullmatch(line, said_of(client, program)["collects"]), line, lambda: said_of(client, program)["collects"])
+
+
+def test_nobody_is_said_to_collect_garbage_who_does_not(python, start, dump):
+    """A __del__ without the collector; and the collector at work beside threads that compute, of which it could be any."""
+    program = start(python, COLLECTS.format(
+        first="", second="dict(frees=lambda: no_collection(lambda: time.sleep(100000)), collects=lambda: by_del(spin), "
+                         "computes=lambda: (spinning.wait(), spin()), waits=lock.acquire).items()"))
+    said = set()
+    for _ in range(30):
+        now = states(dump(program))
+        assert now["frees"] in ("sleep", "cpu", "gil") and now["waits"] in ("lock", "cpu", "gil") and now["computes"] != "gc", now
+        said.add(now["collects"])
+    assert said <= {"gc", "cpu", "gil", "c"}
+
+
+def test_a_huge_heap_that_is_traversed_is_collected_by_who_has_the_gil(one_python, start, dump):
+    """Without the GIL: the collector never lets go of it, and calls nothing. It traverses one very long list, again and again."""
+    program = start(one_python, COLLECTS.format(
+        first="heap = [[] for _ in range(3_000_000)]",
+        second="dict(collects=lambda: [gc.collect() for _ in iter(int, 1)], waits=lock.acquire).items()"))
+
+    def seen():
+        answer = dump(program, "--raw")
+        assert states(answer)["waits"] != "gc" and states(answer)["MainThread"] != "gc"
+        return states(answer)["collects"] == "gc"
+
+    wait_until(seen, "the collector is met at work")
