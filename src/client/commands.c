@@ -16,9 +16,8 @@
 #include <bsd/stdlib.h>
 
 #include "batch.h"
-#include "dump.h"
-#include "print.h"
 #include "signals.h"
+#include "stacks.h"
 
 struct command {
 	const char *name;
@@ -32,8 +31,9 @@ static const char help[] =
 	"  _, __, Out[n], In[n]      earlier values and inputs; a ; at the end silences\n"
 	"  name?, name??             what it is, with its source; help(name)\n"
 	"Commands:\n"
-	"  %stacks [--locals]        the stacks of all threads, with variables\n"
-	"  %threads                  a line or two for each thread\n"
+	"  %stacks [OPTIONS] [THREAD] the stacks again: --locals, --raw, --frames N, --no-group\n"
+	"  %threads [THREAD]         a line or two for each thread\n"
+	"  %locks                    locks that somebody waits for, and who holds them\n"
 	"  %jobs                     what goes on in the background; %jobs stop N interrupts it\n"
 	"  %time CODE                how long it takes\n"
 	"  %who, %reset              your names; forget them\n"
@@ -44,88 +44,6 @@ static const char help[] =
 	"Keys:\n"
 	"  Ctrl-C                    clear the input, or interrupt what runs; twice: let it go on in the background\n"
 	"  Ctrl-R, up, down          the history; Tab completes\n";
-
-/* Signals that came while the stacks were waited for. 0: go on waiting. */
-static int on_signals(const struct commands_context *x)
-{
-	int sig;
-
-	while ((sig = signals_take()) != 0) {
-		if (signals_are_fatal(sig)) {
-			*x->sig = sig;
-			return COMMANDS_SIGNAL;
-		}
-		if (sig == SIGTSTP)
-			signals_stop();
-		if (sig == SIGINT && connect_abandon(x->c, x->id) == 0)
-			return COMMANDS_INTERRUPTED;
-	}
-	return 0;
-}
-
-static int await(const struct commands_context *x, struct dump *dump, struct diag *d)
-{
-	int64_t deadline = connect_clock() + x->timeout_ms;
-
-	for (;;) {
-		int rc = dump_await(x->c, x->id, dump, deadline, signals_fd(), d);
-
-		if (rc != DUMP_STOPPED)
-			return rc;
-		rc = on_signals(x);
-		if (rc != 0)
-			return rc;
-	}
-}
-
-/*
- * Asks for the stacks and shows them with `print`. A refusal is said; it does not end the session.
- */
-static int show(const struct commands_context *x, uint8_t flags,
-	int (*print)(struct out *, const struct dump *, int), struct diag *d)
-{
-	struct dump dump;
-	int rc = dump_ask(x->c, x->id, flags, d);
-
-	dump_init(&dump);
-	if (rc == 0)
-		rc = await(x, &dump, d);
-	if (rc == 0) {
-		print_caveats(&dump);
-		print(x->out, &dump, x->color);
-		out_text(x->out, "\n");
-	} else if (rc == PYSTUCK_EPERM) {
-		out_notice("%s", d->text);
-		rc = 0;
-	}
-	dump_free(&dump);
-	return rc;
-}
-
-static int run_stacks(const struct commands_context *x, const char *arguments, struct diag *d)
-{
-	if (*arguments != '\0' && strcmp(arguments, "--locals") != 0) {
-		out_notice("%%stacks %s: only --locals can be said here", arguments);
-		return 0;
-	}
-	return show(x, *arguments != '\0' ? DUMP_LOCALS : 0, print_dump, d);
-}
-
-static int run_threads(const struct commands_context *x, const char *arguments, struct diag *d)
-{
-	(void)arguments;
-	return show(x, 0, print_threads, d);
-}
-
-/* The original's way to see the stacks again. */
-static int run_show(const struct commands_context *x, const char *arguments, struct diag *d)
-{
-	if (strcmp(arguments, "threads") != 0) {
-		out_notice("%%show %s: only \"threads\" can be shown", arguments);
-		return 0;
-	}
-	return show(x, 0, print_dump, d);
-}
 
 static int run_help(const struct commands_context *x, const char *arguments, struct diag *d)
 {
@@ -293,9 +211,10 @@ static const struct command commands[] = {
 	{"%edit", run_edit},
 	{"%history", run_history},
 	{"%save", run_save},
-	{"%stacks", run_stacks},
-	{"%threads", run_threads},
-	{"%show", run_show},
+	{"%stacks", stacks_run},
+	{"%threads", stacks_threads},
+	{"%locks", stacks_locks},
+	{"%show", stacks_show},
 	{"%help", run_help},
 	{"%quit", run_quit},
 	{"%exit", run_quit},

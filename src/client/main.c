@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "about.h"
 #include "addr.h"
 #include "batch.h"
 #include "connect.h"
@@ -226,6 +227,8 @@ static int finish_output(struct client *cl, int status)
 static int show_stacks(struct client *cl)
 {
 	const struct options *o = cl->o;
+	const struct print_options po = {.color = cl->color,
+		.view = {.threads = o->threads, .thread_count = o->thread_count, .frames = o->frames, .no_group = o->no_group}};
 	struct diag d = {0};
 	struct dump dump;
 	int rc, status = STATUS_DONE;
@@ -242,16 +245,18 @@ static int show_stacks(struct client *cl)
 			&cl->out, connect_peer(cl->c), &dump, o->locals, cl->out_is_terminal);
 	} else {
 		if (cl->out_is_terminal) {
-			print_server(&cl->out, connect_peer(cl->c), cl->color);
+			about_server(&cl->out, connect_peer(cl->c), cl->color);
 			out_text(&cl->out, "\n");
 		}
-		rc = print_dump(&cl->out, &dump, cl->color);
+		rc = print_dump(&cl->out, &dump, &po);
 	}
 	if (rc != 0 && rc != PYSTUCK_ECLOSED && rc != PYSTUCK_ESYS)
 		out_notice("the stacks can't be shown: %s", error_text(rc));
 	if (rc != 0 || dump_is_degraded(&dump, stacks_flags(o)))
 		status = STATUS_PARTIAL;
 	status = finish_output(cl, status);
+	if (print_unmeant(&dump, &po.view) > 0)
+		status = STATUS_USAGE;
 out:
 	dump_free(&dump);
 	return status;
@@ -313,7 +318,7 @@ static int open_prompt(struct client *cl, int status)
 	}
 	out_text(&cl->out, o->stacks ? "\n" : "");
 	if (!o->stacks)
-		print_server(&cl->out, connect_peer(cl->c), cl->color);
+		about_server(&cl->out, connect_peer(cl->c), cl->color);
 	out_text(&cl->out,
 		"use modules['os'] or modules['__main__'] to look into the program; %help\n\n");
 	return repl_run(cl->c, &r, &cl->sig);

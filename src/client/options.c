@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <bsd/stdlib.h>
+
 #include "addr.h"
 
 #define OPTIONS_TIMEOUT_MS 10000
@@ -29,6 +31,9 @@ enum {
 	OPT_NO_REPL,
 	OPT_LOCALS,
 	OPT_RAW,
+	OPT_THREAD,
+	OPT_FRAMES,
+	OPT_NO_GROUP,
 	OPT_JSON,
 	OPT_TIMEOUT,
 	OPT_COLOR,
@@ -51,6 +56,9 @@ static const struct option long_options[] = {
 	{"no-ipython", no_argument, NULL, OPT_NO_REPL},
 	{"locals", no_argument, NULL, OPT_LOCALS},
 	{"raw", no_argument, NULL, OPT_RAW},
+	{"thread", required_argument, NULL, OPT_THREAD},
+	{"frames", required_argument, NULL, OPT_FRAMES},
+	{"no-group", no_argument, NULL, OPT_NO_GROUP},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"color", optional_argument, NULL, OPT_COLOR},
@@ -59,11 +67,11 @@ static const struct option long_options[] = {
 	{NULL, 0, NULL, 0},
 };
 
+/* 40 lines of 80 columns: a small terminal shows all of it. */
 static const char help[] =
 	"Usage: pystuck [options] [host [port]]\n"
 	"Show where the threads of a running Python program are and why each waits,\n"
 	"then open a prompt in it. The program has: import pystuck; pystuck.run_server()\n"
-	"\n"
 	"Which program (default: the one server on this machine, or a choice of them)\n"
 	"  --socket PATH       the server with this Unix socket\n"
 	"  --pid PID           the server of this process\n"
@@ -75,7 +83,10 @@ static const char help[] =
 	"  -c, --command CODE  evaluate CODE, print its value, and nothing else\n"
 	"  --no-stacks         don't print the stacks\n"
 	"  --no-repl           don't open a prompt (also: --no-ipython)\n"
+	"  --thread NAME       only threads of this name, 'pattern*', ident or tid\n"
+	"  --frames N          only the innermost N frames of each thread\n"
 	"  --locals            print the variables of each frame too\n"
+	"  --no-group          print threads with the same stack one by one\n"
 	"  --raw               read the stacks without the GIL; the program goes on\n"
 	"  --json              print the stacks (or the outcome of -c) as JSON\n"
 	"Keys, for TCP\n"
@@ -87,15 +98,12 @@ static const char help[] =
 	"Other\n"
 	"  --timeout SECONDS   for connecting and stacks (10), for evaluations (none)\n"
 	"  --color WHEN        auto (default), always, never; $NO_COLOR is honoured\n"
-	"  -V, --version       print the version\n"
-	"  -h, --help          print this text\n"
-	"\n"
+	"  -V, --version       print the version; -h, --help: print this text\n"
 	"Examples\n"
 	"  pystuck --pid 4242 --no-repl          where is it stuck?\n"
 	"  pystuck -c \"modules['app'].queue.qsize()\"\n"
 	"  pystuck --json | jq '.threads[].state'\n"
 	"  pystuck db7.example.net 6666 --key ~/db7.key\n"
-	"\n"
 	"Exit status: 0 done, 1 the evaluated code raised, 2 wrong usage,\n"
 	"  3 nobody there or connection lost, 4 refused, 5 degraded or cut short\n";
 
@@ -127,6 +135,26 @@ static int parse_timeout(struct options *o, const char *text, struct diag *d)
 			OPTIONS_TIMEOUT_MAX);
 	o->timeout_ms = v * 1000 < 1 ? 1 : (int64_t)(v * 1000);
 	o->timeout_given = 1;
+	return 0;
+}
+
+static int parse_frames(struct options *o, const char *text, struct diag *d)
+{
+	const char *error = NULL;
+	long long v = strtonum(text, 1, UINT32_MAX, &error);
+
+	if (error != NULL)
+		return diag_set(d, PYSTUCK_EINVAL, 0, "--frames %s: not a number of frames, 1 or more", text);
+	o->frames = (uint32_t)v;
+	return 0;
+}
+
+static int add_thread(struct options *o, const char *text, struct diag *d)
+{
+	if (o->thread_count == OPTIONS_THREADS_MAX)
+		return diag_set(d, PYSTUCK_EINVAL, 0, "--thread can be given %d times: a pattern such as 'worker-*' means many",
+			OPTIONS_THREADS_MAX);
+	o->threads[o->thread_count++] = text;
 	return 0;
 }
 
@@ -190,6 +218,13 @@ static int take(struct options *o, int opt, const char *arg, struct diag *d)
 	case OPT_RAW:
 		o->raw = 1;
 		return 0;
+	case OPT_THREAD:
+		return add_thread(o, arg, d);
+	case OPT_FRAMES:
+		return parse_frames(o, arg, d);
+	case OPT_NO_GROUP:
+		o->no_group = 1;
+		return 0;
 	case OPT_JSON:
 		o->json = 1;
 		return 0;
@@ -248,6 +283,7 @@ static int parse_positionals(struct options *o, int argc, char **argv, struct di
 
 static int contradiction(const struct options *o, struct diag *d)
 {
+	int looks = o->thread_count > 0 || o->frames > 0 || o->no_group;
 	int places = (o->socket != NULL) + (o->pid != 0) + (o->inject != 0) + (o->unit != NULL) + (o->host != NULL);
 	const char *text = NULL;
 
@@ -272,6 +308,10 @@ static int contradiction(const struct options *o, struct diag *d)
 		text = "--raw goes with the stacks: it does not go with --no-stacks or -c";
 	else if (o->raw && o->locals)
 		text = "--raw reads no variables: it does not go with --locals";
+	else if (looks && (!o->stacks || o->command != NULL))
+		text = "--thread, --frames and --no-group go with the stacks: they do not go with --no-stacks or -c";
+	else if (looks && o->json)
+		text = "--json has all threads and frames: --thread, --frames and --no-group do not go with it";
 	else if (o->locals && o->command != NULL)
 		text = "-c prints no stacks: it does not go with --locals";
 	return text != NULL ? diag_set(d, PYSTUCK_EINVAL, 0, "%s", text) : 0;

@@ -4,6 +4,7 @@
 #ifndef PYSTUCK_CLIENT_OPTIONS_H
 #define PYSTUCK_CLIENT_OPTIONS_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -16,6 +17,8 @@ enum options_action {
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 };
+
+#define OPTIONS_THREADS_MAX 32
 
 enum options_color { OPTIONS_COLOR_AUTO, OPTIONS_COLOR_ALWAYS, OPTIONS_COLOR_NEVER };
 
@@ -38,6 +41,10 @@ struct options {
 	int repl;            /* 1 unless --no-repl, --json or -c */
 	int locals;
 	int raw;
+	const char *threads[OPTIONS_THREADS_MAX]; /* --thread, as often as it is given */
+	size_t thread_count;
+	uint32_t frames; /* 0: all */
+	int no_group;
 	int json;
 	enum options_color color;
 	int64_t timeout_ms;

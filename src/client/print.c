@@ -7,14 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "report.h"
 #include "waits.h"
 
 #define PRINT_CACHE_MAX (512u << 20) /* bytes: DUMP_BYTES_MAX, as far as it is text, escaped */
 #define PRINT_MOMENT_US 1000000u
-#define PRINT_COMMAND 70             /* bytes of a command line in the first line */
+#define PRINT_TENTH_US 100000u       /* what a time is told to */
+#define PRINT_NAMES 400              /* bytes of names of threads in a notice */
+#define PRINT_LINE 80                /* columns that a list of threads is broken at */
 
 struct palette {
 	const char *thread, *state, *file, *line, *function, *source, *name, *faint, *off;
@@ -41,9 +42,10 @@ struct piece {
 struct printer {
 	struct out *o;
 	const struct dump *dump;
+	const struct print_options *po;
 	const struct palette *p;
 	struct buf cache;
-	struct piece *pieces; /* one for each place */
+	struct piece *pieces; /* two for each place: as it is, and faint */
 	int error;
 };
 
@@ -71,29 +73,35 @@ static void put_number(struct printer *pr, const char *color, uint64_t v)
 }
 
 /* The two lines of a frame, in the cache. */
-static const struct piece *place_text(struct printer *pr, uint32_t index)
+static const struct piece *place_text(struct printer *pr, uint32_t index, int faint)
 {
 	const struct dump_place *place = &pr->dump->places[index];
 	const struct dump_code *code = &pr->dump->codes[place->code];
-	struct piece *piece = &pr->pieces[index];
+	struct piece *piece = &pr->pieces[(size_t)index * 2 + (faint != 0)];
+	const struct palette *p = faint ? &plain : pr->p;
+	const char *on = faint ? pr->p->faint : "", *off = faint ? pr->p->off : "";
 
 	if (piece->len != 0)
 		return piece;
 	piece->at = buf_len(&pr->cache);
+	put(pr, on);
 	put(pr, "  File \"");
-	put_safe(pr, pr->p->file, code->file);
+	put_safe(pr, p->file, code->file);
 	put(pr, "\"");
 	if (place->line != 0) {
 		put(pr, ", line ");
-		put_number(pr, pr->p->line, place->line);
+		put_number(pr, p->line, place->line);
 	}
 	put(pr, ", in ");
-	put_safe(pr, pr->p->function, code->function);
+	put_safe(pr, p->function, code->function);
+	put(pr, off);
 	put(pr, "\n");
 	piece->first_line = buf_len(&pr->cache) - piece->at;
 	if (place->source.len > 0) {
+		put(pr, on);
 		put(pr, "    ");
-		put_safe(pr, pr->p->source, place->source);
+		put_safe(pr, p->source, place->source);
+		put(pr, off);
 		put(pr, "\n");
 	}
 	piece->len = buf_len(&pr->cache) - piece->at;
@@ -149,28 +157,54 @@ static void print_state(struct printer *pr, const struct dump_thread *thread)
 	out_text(pr->o, pr->p->off);
 }
 
-/* How long it has been there, and has worked: what is less than a moment is not worth the room. */
-static void print_times(struct printer *pr, const struct msg_dump_wait *w)
+/* The least and the most of something that some threads have. */
+struct range {
+	uint64_t least, most;
+	int known;
+};
+
+static void widen(struct range *r, int known, uint64_t v)
 {
-	if ((w->flags & WAIT_SINCE) && w->waited_us >= PRINT_MOMENT_US) {
-		out_text(pr->o, ", for ");
-		waits_duration(pr->o, w->waited_us);
-	}
-	if ((w->flags & WAIT_CPU) && w->cpu_us >= PRINT_MOMENT_US) {
-		out_text(pr->o, ", CPU ");
-		waits_duration(pr->o, w->cpu_us);
-	}
+	if (!known)
+		return;
+	r->least = !r->known || v < r->least ? v : r->least;
+	r->most = !r->known || v > r->most ? v : r->most;
+	r->known = 1;
 }
 
-/*
- * The thread as its repr() would be; one that threading does not know has no name but the system's.
- */
-static void print_head(struct printer *pr, const struct dump_thread *thread)
+/* What is less than a moment is not worth the room. */
+static void print_range(struct printer *pr, const char *word, const struct range *r)
 {
-	const struct msg_dump_thread *t = &thread->head;
+	if (!r->known || r->most < PRINT_MOMENT_US)
+		return;
+	out_text(pr->o, word);
+	if (r->least / PRINT_TENTH_US != r->most / PRINT_TENTH_US) {
+		waits_duration(pr->o, r->least);
+		out_text(pr->o, " to ");
+	}
+	waits_duration(pr->o, r->most);
+}
+
+/* How long they have been there, and have worked. */
+static void print_times(struct printer *pr, const struct view *v, const struct view_block *b)
+{
+	struct range waited = {.known = 0}, cpu = {.known = 0};
+
+	for (size_t i = b->first; i < b->first + b->count; i++) {
+		const struct msg_dump_wait *w = &pr->dump->threads[v->members[i]].wait;
+
+		widen(&waited, w->flags & WAIT_SINCE, w->waited_us);
+		widen(&cpu, w->flags & WAIT_CPU, w->cpu_us);
+	}
+	print_range(pr, ", for ", &waited);
+	print_range(pr, ", CPU ", &cpu);
+}
+
+/* The thread as its repr() would be; one that threading does not know has no name but the system's. */
+static void print_one(struct printer *pr, const struct msg_dump_thread *t)
+{
 	int known = t->class_name.len > 0;
 
-	out_text(pr->o, pr->p->thread);
 	out_text(pr->o, "<");
 	if (known)
 		out_safe(pr->o, t->class_name, TEXT_LINE);
@@ -183,19 +217,65 @@ static void print_head(struct printer *pr, const struct dump_thread *thread)
 		out_number(pr->o, t->ident);
 	}
 	out_text(pr->o, ")>");
+}
+
+/* Who they are, in lines of their own. */
+static void print_members(struct printer *pr, const struct view *v, const struct view_block *b)
+{
+	size_t column = 0;
+
+	for (size_t i = b->first; i < b->first + b->count; i++) {
+		const struct dump_thread *t = &pr->dump->threads[v->members[i]];
+		struct span name = waits_thread_name(t);
+		char digits[OUT_DIGITS];
+		const char *tid = out_decimal(digits, t->head.tid);
+		size_t width = name.len + strlen(tid) + sizeof " (tid ),";
+
+		if (i > b->first)
+			out_text(pr->o, ",");
+		if (i > b->first && column + width > PRINT_LINE)
+			out_text(pr->o, "\n");
+		if (i == b->first || column + width > PRINT_LINE)
+			column = 1;
+		out_text(pr->o, column == 1 ? "  " : " ");
+		out_safe(pr->o, name, TEXT_LINE);
+		out_text(pr->o, " (tid ");
+		out_text(pr->o, tid);
+		out_text(pr->o, ")");
+		column += width;
+	}
+	out_text(pr->o, "\n");
+}
+
+/* What is said of threads that are shown as one, before their frames. */
+static void print_head(struct printer *pr, const struct view *v, const struct view_block *b)
+{
+	const struct dump_thread *thread = &pr->dump->threads[v->members[b->first]];
+	const struct msg_dump_thread *t = &thread->head;
+
+	out_text(pr->o, pr->p->thread);
+	if (b->count > 1) {
+		out_text(pr->o, "<");
+		out_number(pr->o, b->count);
+		out_text(pr->o, " threads>");
+	} else {
+		print_one(pr, t);
+	}
 	out_text(pr->o, pr->p->off);
-	if (t->tid != 0) {
+	if (b->count == 1 && t->tid != 0) {
 		out_text(pr->o, "  tid ");
 		out_number(pr->o, t->tid);
 	}
 	if (t->state != STATE_UNKNOWN || t->detail.len > 0) {
-		out_text(pr->o, t->tid != 0 ? ", " : "  ");
+		out_text(pr->o, b->count == 1 && t->tid != 0 ? ", " : "  ");
 		print_state(pr, thread);
 	}
-	print_times(pr, &thread->wait);
+	print_times(pr, v, b);
 	if (t->flags & THREAD_MOVING)
 		out_text(pr->o, "; it ran on while its stack was read, which may be wrong");
 	out_text(pr->o, "\n");
+	if (b->count > 1)
+		print_members(pr, v, b);
 }
 
 static void print_omitted(struct printer *pr, const char *indent, uint64_t count, const char *what)
@@ -211,14 +291,49 @@ static void print_omitted(struct printer *pr, const char *indent, uint64_t count
 	out_text(pr->o, "\n");
 }
 
+/* --- frames --- */
+
+/* Whether a file is of Python's own library: .../python3.11/..., but for what is installed there; or frozen into Python. */
+static int is_of_python(struct span file)
+{
+	static const char dir[] = "/python3.", frozen[] = "<frozen ";
+	const uint8_t *end = file.data + file.len, *at = memmem(file.data, file.len, dir, sizeof dir - 1);
+
+	if (at == NULL)
+		return file.len > sizeof frozen && memcmp(file.data, frozen, sizeof frozen - 1) == 0;
+	at += sizeof dir - 1;
+	while (at < end && ((*at >= '0' && *at <= '9') || *at == 't'))
+		at++;
+	struct span rest = {at, (size_t)(end - at)};
+	return at < end && *at == '/' && memmem(rest.data, rest.len, "-packages/", 10) == NULL;
+}
+
+/* From which frame on there is only how Python's library waits. */
+static size_t first_of_waiting(const struct printer *pr, const struct dump_thread *t)
+{
+	size_t i = t->depth;
+
+	if (t->head.state != STATE_LOCK && t->head.state != STATE_SLEEP && t->head.state != STATE_IO &&
+		t->head.state != STATE_CHILD && t->head.state != STATE_IDLE)
+		return i;
+	while (i > 0 && is_of_python(pr->dump->codes[pr->dump->places[t->places[i - 1]].code].file))
+		i--;
+	return i;
+}
+
 static void print_frames(struct printer *pr, const struct dump_thread *t)
 {
-	size_t next_local = 0;
+	uint32_t most = pr->po->view.frames;
+	size_t next_local = 0, first = most != 0 && t->depth > most ? t->depth - most : 0, faint = t->depth;
 
-	if (t->head.omitted_frames > 0)
-		print_omitted(pr, "  ", t->head.omitted_frames, " outer frame");
-	for (size_t i = 0; i < t->depth && pr->error == 0; i++) {
-		const struct piece *piece = place_text(pr, t->places[i]);
+	if (pr->po->color)
+		faint = first_of_waiting(pr, t);
+	if (t->head.omitted_frames + first > 0)
+		print_omitted(pr, "  ", t->head.omitted_frames + first, " outer frame");
+	while (next_local < t->local_count && pr->dump->locals[t->first_local + next_local].frame < first)
+		next_local++;
+	for (size_t i = first; i < t->depth && pr->error == 0; i++) {
+		const struct piece *piece = place_text(pr, t->places[i], i >= faint);
 
 		if (pr->error == 0)
 			out_bytes(pr->o, buf_bytes(&pr->cache) + piece->at, piece->len);
@@ -226,11 +341,11 @@ static void print_frames(struct printer *pr, const struct dump_thread *t)
 	}
 }
 
-static int printer_open(struct printer *pr, struct out *o, const struct dump *dump, int color)
+static int printer_open(struct printer *pr, struct out *o, const struct dump *dump, const struct print_options *po)
 {
-	*pr = (struct printer){.o = o, .dump = dump, .p = color ? &colored : &plain};
+	*pr = (struct printer){.o = o, .dump = dump, .po = po, .p = po->color ? &colored : &plain};
 	buf_init(&pr->cache, PRINT_CACHE_MAX);
-	pr->pieces = calloc(dump->place_count + 1, sizeof *pr->pieces);
+	pr->pieces = calloc((dump->place_count + 1) * 2, sizeof *pr->pieces);
 	return pr->pieces != NULL ? 0 : PYSTUCK_ENOMEM;
 }
 
@@ -248,60 +363,93 @@ static int printer_close(struct printer *pr)
 }
 
 /* What is to be known before any stack is read. */
-static int print_report(struct printer *pr)
+static void print_report(struct printer *pr, const struct report *r)
 {
-	struct report r;
-	int rc = report_open(&r, pr->dump);
+	out_text(pr->o, pr->p->faint);
+	report_summary(pr->o, r);
+	out_text(pr->o, pr->p->off);
+	out_text(pr->o, "\n");
+	out_text(pr->o, pr->p->state);
+	report_deadlocks(pr->o, r);
+	out_text(pr->o, pr->p->off);
+}
 
-	if (rc == 0) {
-		out_text(pr->o, pr->p->faint);
-		report_summary(pr->o, &r);
-		out_text(pr->o, pr->p->off);
+static void print_whole(struct printer *pr, const struct report *r, const struct view *v)
+{
+	print_report(pr, r);
+	for (size_t i = 0; pr->error == 0 && i < v->block_count; i++) {
 		out_text(pr->o, "\n");
-		out_text(pr->o, pr->p->state);
-		report_deadlocks(pr->o, &r);
-		out_text(pr->o, pr->p->off);
+		print_head(pr, v, &v->blocks[i]);
+		print_frames(pr, &pr->dump->threads[v->members[v->blocks[i].first]]);
 	}
-	report_close(&r);
-	return rc;
 }
 
-int print_dump(struct out *o, const struct dump *dump, int color)
+static void print_short(struct printer *pr, const struct report *r, const struct view *v)
 {
-	struct printer pr;
-	int rc = printer_open(&pr, o, dump, color);
+	(void)r;
+	for (size_t i = 0; pr->error == 0 && i < v->shown; i++) {
+		const struct dump_thread *t = &pr->dump->threads[v->members[i]];
 
-	if (rc != 0)
-		return rc;
-	rc = print_report(&pr);
-	for (size_t i = 0; rc == 0 && i < dump->thread_count; i++) {
-		out_text(o, "\n");
-		print_head(&pr, &dump->threads[i]);
-		print_frames(&pr, &dump->threads[i]);
-	}
-	if (rc != 0)
-		pr.error = rc;
-	return printer_close(&pr);
-}
-
-int print_threads(struct out *o, const struct dump *dump, int color)
-{
-	struct printer pr;
-	int rc = printer_open(&pr, o, dump, color);
-
-	if (rc != 0)
-		return rc;
-	for (size_t i = 0; i < dump->thread_count && pr.error == 0; i++) {
-		const struct dump_thread *t = &dump->threads[i];
-
-		print_head(&pr, t);
+		print_head(pr, v, &(struct view_block){i, 1});
 		if (t->depth == 0)
 			continue;
-		const struct piece *piece = place_text(&pr, t->places[t->depth - 1]);
-		if (pr.error == 0)
-			out_bytes(o, buf_bytes(&pr.cache) + piece->at, piece->first_line);
+		const struct piece *piece = place_text(pr, t->places[t->depth - 1], 0);
+		if (pr->error == 0)
+			out_bytes(pr->o, buf_bytes(&pr->cache) + piece->at, piece->first_line);
 	}
+}
+
+static int print_by(struct out *o, const struct dump *dump, const struct print_options *po,
+	void (*print)(struct printer *, const struct report *, const struct view *))
+{
+	struct printer pr;
+	struct report r;
+	struct view v = {.members = NULL};
+	int rc = printer_open(&pr, o, dump, po);
+
+	if (rc != 0)
+		return rc;
+	rc = report_open(&r, dump);
+	if (rc == 0)
+		rc = view_open(&v, &r, &po->view);
+	if (rc == 0)
+		print(&pr, &r, &v);
+	view_close(&v);
+	report_close(&r);
+	pr.error = rc != 0 ? rc : pr.error;
 	return printer_close(&pr);
+}
+
+int print_dump(struct out *o, const struct dump *dump, const struct print_options *po)
+{
+	return print_by(o, dump, po, print_whole);
+}
+
+int print_threads(struct out *o, const struct dump *dump, const struct print_options *po)
+{
+	return print_by(o, dump, po, print_short);
+}
+
+size_t print_unmeant(const struct dump *dump, const struct view_options *vo)
+{
+	size_t unmeant = 0;
+
+	for (size_t i = 0; i < vo->thread_count; i++) {
+		char names[PRINT_NAMES] = "";
+		size_t used = 0, named = 0;
+
+		if (view_means_any(dump, vo->threads[i]))
+			continue;
+		for (; named < dump->thread_count && used < sizeof names / 2; named++) {
+			used += (size_t)snprintf(names + used, sizeof names - used, "%s", named > 0 ? ", " : "");
+			text_copy(names + used, sizeof names - used, waits_thread_name(&dump->threads[named]), TEXT_LINE);
+			used += strlen(names + used);
+		}
+		out_notice("%s is no thread's name, ident or tid; there are: %s%s", vo->threads[i], names,
+			named < dump->thread_count ? ", ..." : "");
+		unmeant++;
+	}
+	return unmeant;
 }
 
 void print_caveats(const struct dump *dump)
@@ -321,64 +469,4 @@ void print_caveats(const struct dump *dump)
 		out_notice("%s; not settled: threads were running, and this is not one moment", note);
 	else
 		out_notice("%s", note);
-}
-
-char *print_command(char *text, size_t size, struct span command)
-{
-	uint8_t spaced[MSG_COMMAND_MAX];
-	char whole[MSG_COMMAND_MAX * 6 + 1];
-	size_t len = 0;
-
-	while (command.len > 0 && command.data[command.len - 1] == '\0')
-		command.len--;
-	for (; len < command.len && len < sizeof spaced; len++)
-		spaced[len] = command.data[len] != '\0' ? command.data[len] : ' ';
-	text_copy(whole, sizeof whole, (struct span){spaced, len}, TEXT_LINE);
-	len = strlen(whole);
-	if (len < size) {
-		memcpy(text, whole, len + 1);
-		return text;
-	}
-	/* What is in `whole` is safe already: only its characters must stay whole. */
-	len = text_whole(span_text(whole), size - sizeof "...");
-	memcpy(text, whole, len);
-	memcpy(text + len, "...", sizeof "...");
-	return text;
-}
-
-char *print_age(char text[static PRINT_AGE], uint64_t since_ns)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-	unsigned long long s = since_ns < now_ns ? (now_ns - since_ns) / 1000000000u : 0;
-
-	if (s < 60)
-		snprintf(text, PRINT_AGE, "%llu s", s);
-	else if (s < 3600)
-		snprintf(text, PRINT_AGE, "%llu min", s / 60);
-	else if (s < 86400)
-		snprintf(text, PRINT_AGE, "%llu h %llu min", s / 3600, s / 60 % 60);
-	else
-		snprintf(text, PRINT_AGE, "%llu d %llu h", s / 86400, s / 3600 % 24);
-	return text;
-}
-
-void print_server(struct out *o, const struct msg_welcome *w, int color)
-{
-	const struct palette *p = color ? &colored : &plain;
-	char command[PRINT_COMMAND], age[PRINT_AGE];
-
-	out_text(o, p->faint);
-	out_text(o, "pystuck: pid ");
-	out_number(o, w->pid);
-	out_text(o, " (");
-	out_text(o, print_command(command, sizeof command, w->command));
-	out_text(o, "), Python ");
-	out_safe(o, w->python, TEXT_LINE);
-	out_text(o, ", up ");
-	out_text(o, print_age(age, w->started_ns));
-	out_text(o, p->off);
-	out_text(o, "\n");
 }

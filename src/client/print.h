@@ -5,28 +5,24 @@
 #ifndef PYSTUCK_CLIENT_PRINT_H
 #define PYSTUCK_CLIENT_PRINT_H
 
-#include <stdint.h>
+#include <stddef.h>
 
 #include "dump.h"
 #include "out.h"
+#include "view.h"
 
-#define PRINT_AGE 32
+struct print_options {
+	int color; /* 1: with escape sequences of ours */
+	struct view_options view;
+};
 
-/* The whole dump, one empty line between threads. `color` 1: with escape sequences of ours. */
-int print_dump(struct out *o, const struct dump *dump, int color);
+/* The dump, as far as it is to be shown, one empty line between threads. */
+int print_dump(struct out *o, const struct dump *dump, const struct print_options *po);
 /* Each thread's first line and its innermost frame. */
-int print_threads(struct out *o, const struct dump *dump, int color);
+int print_threads(struct out *o, const struct dump *dump, const struct print_options *po);
+/* Says of each word for threads that means none, on standard error, which there are. How many such words. */
+size_t print_unmeant(const struct dump *dump, const struct view_options *vo);
 /* What must be said before a dump that is not exact, on standard error; nothing when it is. */
 void print_caveats(const struct dump *dump);
-
-/* "pystuck: pid 4242 (python3 app.py), Python 3.11.2, up 3 h 12 min" */
-void print_server(struct out *o, const struct msg_welcome *w, int color);
-/*
- * A command line with its arguments separated by spaces, safe for a terminal, cut with "..." at
- * `size` - 1 bytes.
- */
-char *print_command(char *text, size_t size, struct span command);
-/* "12 s", "3 min", "3 h 12 min", "5 d 3 h": how long ago, in the words of a person. */
-char *print_age(char text[static PRINT_AGE], uint64_t since_ns);
 
 #endif

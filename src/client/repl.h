@@ -12,7 +12,7 @@
 struct repl_options {
 	struct out *out; /* standard output, a terminal */
 	int color;
-	int64_t dump_timeout_ms; /* for %stacks and %threads */
+	int64_t dump_timeout_ms; /* for %stacks and its like */
 	int64_t eval_timeout_ms; /* 0: none */
 	uint32_t next_id;        /* of the first request */
 };

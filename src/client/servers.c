@@ -11,8 +11,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "about.h"
 #include "dial.h"
-#include "print.h"
 #include "procs.h"
 #include "text.h"
 
@@ -78,7 +78,7 @@ static void fill_unit(struct server *s)
 static void fill_cells(struct server *s)
 {
 	const struct msg_welcome *w = s->c != NULL ? connect_peer(s->c) : NULL;
-	char age[PRINT_AGE];
+	char age[ABOUT_AGE];
 
 	addr_format(&s->addr, s->cells[COL_SOCKET]);
 	user_name(s->cells[COL_USER], SERVERS_CELL, s->uid);
@@ -97,8 +97,8 @@ static void fill_cells(struct server *s)
 		return;
 	}
 	text_copy(s->cells[COL_PYTHON], SERVERS_CELL / 4, w->python, TEXT_LINE);
-	snprintf(s->cells[COL_UP], SERVERS_CELL, "%s", print_age(age, w->started_ns));
-	print_command(s->cells[COL_COMMAND], sizeof s->cells[0], w->command);
+	snprintf(s->cells[COL_UP], SERVERS_CELL, "%s", about_age(age, w->started_ns));
+	about_command(s->cells[COL_COMMAND], sizeof s->cells[0], w->command);
 }
 
 /* HELLO to all of them, then one wait for each with a common deadline. */

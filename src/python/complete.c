@@ -304,12 +304,12 @@ static int is_command(const struct bag *b, const char *const *names)
 
 static void add_of_command(struct bag *b)
 {
-	static const char *const of_threads[] = {"%stacks", "%locals", "%frame", NULL};
-	static const char *const with_locals[] = {"%stacks", NULL};
-	static const char *const locals[] = {"--locals", NULL};
+	static const char *const of_threads[] = {"%stacks", "%threads", "%locals", "%frame", NULL};
+	static const char *const stacks[] = {"%stacks", NULL};
+	static const char *const options[] = {"--frames", "--locals", "--no-group", "--raw", NULL};
 
-	if (is_command(b, with_locals))
-		add_words(b, locals);
+	if (is_command(b, stacks))
+		add_words(b, options);
 	if (is_command(b, of_threads))
 		add_threads(b);
 }

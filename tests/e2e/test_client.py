@@ -309,12 +309,12 @@ def test_the_text_looks_as_in_the_original(place):
   File "test.py", line 9, in <module>
     with lock:  # could block
 
-<thread(native, started 5)>  tid 6
-
 <Thread(Thread-2, started daemon 3)>  tid 4, in recv
   File "test.py", line 9, in <module>
     with lock:  # could block
   File "test.py", in foo
+
+<thread(native, started 5)>  tid 6
 """
 
 

@@ -92,8 +92,9 @@ def test_help_and_version(client):
     answer = client("--help")
     assert answer.status == 0 and answer.err == ""
     assert all(len(line) <= 80 for line in answer.out.splitlines())
+    assert len(answer.out.splitlines()) <= 40, "a small terminal shows all of it"
     for word in ("--socket", "--pid", "--key", "--keygen", "--list", "--no-stacks", "--no-repl", "--locals", "--json", "-c",
-                 "--timeout", "--color", "--version", "Exit status"):
+                 "--thread", "--frames", "--no-group", "--timeout", "--color", "--version", "Exit status"):
         assert word.lower() in answer.out.lower(), word
     assert client("--version").out.startswith("pystuck ")
 

@@ -2,6 +2,7 @@
  * fuzz_dump.c: a stream of messages as the answer to a dump, collected, printed and written as JSON
  * by the client. What comes out has no control byte but newlines, whatever came in.
  * SOURCES: src/client/dump.c src/client/print.c src/client/json.c src/client/out.c
+ * SOURCES: src/client/view.c src/client/locks.c
  * SOURCES: src/client/signals.c src/client/connect.c src/client/waits.c src/client/report.c src/client/deadlock.c
  */
 #include <stddef.h>
@@ -11,6 +12,7 @@
 
 #include "../../src/client/dump.h"
 #include "../../src/client/json.h"
+#include "../../src/client/locks.h"
 #include "../../src/client/print.h"
 #include "msg.h"
 
@@ -42,9 +44,17 @@ static void show(struct out *o, const struct dump *dump)
 {
 	static const struct msg_welcome nobody;
 
-	must(print_dump(o, dump, 0) == 0);
+	static const char *const words[] = {"worker-*", "1"};
+	const struct print_options all = {.color = 0};
+	const struct print_options some = {.view = {.threads = words, .thread_count = 2, .frames = 2, .no_group = 1}};
+
+	must(print_dump(o, dump, &all) == 0);
 	check(o);
-	must(print_threads(o, dump, 0) == 0);
+	must(print_dump(o, dump, &some) == 0);
+	check(o);
+	must(print_threads(o, dump, &all) == 0);
+	check(o);
+	must(locks_print(o, dump, &all) == 0);
 	check(o);
 	must(json_dump(o, &nobody, dump, 1, 0) == 0);
 	check(o);

@@ -1,0 +1,46 @@
+/*
+ * view.h: which threads of a dump are shown as text, in what order, and which of them as one. How they look is print.c's. JSON has
+ * all threads, each by itself.
+ */
+#ifndef PYSTUCK_CLIENT_VIEW_H
+#define PYSTUCK_CLIENT_VIEW_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "report.h"
+
+/* {0}: everything. */
+struct view_options {
+	const char *const *threads; /* those that one of these means; see view_means */
+	size_t thread_count;        /* 0: all */
+	uint32_t frames;            /* so many of each thread, the innermost; 0: all */
+	int no_group;
+};
+
+/* Threads that are shown as one: view.members from `first` on. */
+struct view_block {
+	size_t first, count;
+};
+
+struct view {
+	uint32_t *members; /* indexes into dump.threads */
+	struct view_block *blocks;
+	size_t block_count;
+	size_t shown; /* threads in all blocks */
+};
+
+/*
+ * The main thread comes first, then those in a deadlock, those led into one, those that wait, the longest first, those that run,
+ * and workers of pools that have nothing to do. Of one block are threads with the same frames that wait for the same thing; the main
+ * thread is one by itself. 0 or PYSTUCK_ENOMEM; view_close in any case.
+ */
+int view_open(struct view *v, const struct report *r, const struct view_options *o);
+void view_close(struct view *v);
+
+/* Whether a word means the thread: its name, a pattern of names as for a shell, its ident or its tid. */
+int view_means(const struct dump_thread *t, const char *word);
+/* Whether it means any thread of the dump. */
+int view_means_any(const struct dump *dump, const char *word);
+
+#endif
