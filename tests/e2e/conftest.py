@@ -39,6 +39,8 @@ collect_ignore = [] if WITHOUT_EVAL else ["test_no_eval.py"]
 
 def pytest_configure(config):
     isolate()
+    # Who is started in the background by a shell ignores it, and so would all programs and clients.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "since(major, minor): for this Python and later ones")
     config.addinivalue_line("markers", "before(major, minor): for earlier Pythons")
     config.addinivalue_line("markers", "evaluates: the test uses evaluations, besides what it is about")
@@ -108,9 +110,10 @@ def wait_until(condition, what, instead=None, patience=PATIENCE):
 class Lines:
     """The lines of a stream, each with a deadline."""
 
-    def __init__(self, stream):
+    def __init__(self, stream, beside=None):
         self.queue = queue.Queue()
         self.seen = []
+        self.beside = beside  # another stream of the same program, which may say why this one ended
         threading.Thread(target=self._read, args=(stream,), daemon=True).start()
 
     def _read(self, stream):
@@ -127,13 +130,20 @@ class Lines:
             self.seen.append(line)
         return line
 
+    def rest(self):
+        """All of it, once the program has ended."""
+        while self.next() is not None:
+            pass
+        return "".join(self.seen)
+
     def until(self, pattern, patience=PATIENCE):
         """The first line that matches, or a failure that shows what came instead."""
         deadline = time.monotonic() + patience
         while True:
             line = self.next(max(0.01, deadline - time.monotonic()))
             if line is None:
-                pytest.fail(f"ended before {pattern!r}; lines: {self.seen}")
+                why = self.beside.rest() if self.beside else ""
+                pytest.fail(f"ended before {pattern!r}; lines: {self.seen}{'; beside it: ' + why if why else ''}")
             found = re.search(pattern, line)
             if found:
                 return found
@@ -165,8 +175,8 @@ class Program:
         self.process = subprocess.Popen(
             [*prefix, *UNDER, python, *args, str(self.path)], env=self.environment, cwd=cwd or self.directory,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1, **popen)
-        self.out = Lines(self.process.stdout)
         self.err = Lines(self.process.stderr)
+        self.out = Lines(self.process.stdout, beside=self.err)
         if ready:
             self.wait_ready()
 
@@ -194,9 +204,7 @@ class Program:
 
     def stderr(self):
         """All of standard error, once the program has ended."""
-        while self.err.next() is not None:
-            pass
-        return "".join(self.err.seen)
+        return self.err.rest()
 
     def wait(self, patience=PATIENCE):
         return self.process.wait(patience)

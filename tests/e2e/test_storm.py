@@ -31,7 +31,8 @@ for i in range({forks}):
         if i % 3 == 0: os._exit(0)
         if i % 3 == 1: sys.exit(0)
         os.execv("/bin/true", ["true"])
-    assert os.waitpid(pid, 0)[1] == 0, i
+    status = os.waitpid(pid, 0)[1]
+    assert status == 0, (i, status)
     print("FORK", i, flush=True)
 print("FORKED", flush=True)
 os.read(0, 1)
