@@ -308,8 +308,13 @@ static void add_of_command(struct bag *b)
 	static const char *const stacks[] = {"%stacks", NULL};
 	static const char *const options[] = {"--frames", "--locals", "--no-group", "--raw", NULL};
 
+	static const char *const with_off[] = {"%frame", NULL};
+	static const char *const off[] = {"off", NULL};
+
 	if (is_command(b, stacks))
 		add_words(b, options);
+	if (is_command(b, with_off))
+		add_words(b, off);
 	if (is_command(b, of_threads))
 		add_threads(b);
 }

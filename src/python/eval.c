@@ -17,6 +17,7 @@
 #include "eval_private.h"
 #include "raised.h"
 #include "tids.h"
+#include "view.h"
 
 #define PARK_MS 2000 /* idle threads need the GIL to end: a fork does not wait for it for ever */
 #define STOP_REPEAT_MS 20 /* at exit, an evaluation is interrupted again after this time */
@@ -45,7 +46,7 @@ int eval_init(PyObject *module)
 	(void)module;
 	if (done)
 		return 0;
-	if (stream_init() != 0 || run_init() != 0 || eval_interrupt_init() != 0)
+	if (stream_init() != 0 || view_init() != 0 || run_init() != 0 || eval_interrupt_init() != 0)
 		return -1;
 	init_changed();
 	done = 1;

@@ -212,6 +212,7 @@ static void run_complete(struct eval_worker *w, const struct eval_request *r, st
 	if (!is_cancelled(w))
 		complete_find(c);
 	PyErr_Clear();
+	space_dicts_clear(&c->spaces);
 	close_guard(w);
 	end_forked_child(w, &(struct run_result){.status = RESULT_NONE});
 	if (entered)

@@ -109,10 +109,17 @@ static int read_namespace(
 	return 1;
 }
 
-/*
- * The same frames in the same order as frames_collect has kept. 0: a limit was reached, there is no
- * point in going on.
- */
+/* All variables of one frame. 0: a limit was reached, there is no point in going on. */
+static int read_frame(struct locals *l, const compat_frame *fr, const PyCodeObject *code, uint32_t thread, uint32_t frame)
+{
+	uint32_t found = 0;
+
+	if (gil_now_ns() > l->until_ns || !read_slots(l, fr, code, thread, frame, &found))
+		return 0;
+	return compat_is_function(code) || read_namespace(l, compat_namespace(fr), thread, frame, &found);
+}
+
+/* The same frames in the same order as frames_collect has kept. As read_frame. */
 static int read_thread(struct locals *l, const struct frames_thread *t, uint32_t thread)
 {
 	uint32_t frame = 0;
@@ -120,28 +127,38 @@ static int read_thread(struct locals *l, const struct frames_thread *t, uint32_t
 
 	for (compat_frame *fr = t->top; fr != NULL && frame < t->count; fr = compat_back(fr)) {
 		PyCodeObject *code = compat_code(fr);
-		uint32_t found = 0;
 
 		if (code == NULL)
 			continue;
 		compat_offset(fr, code, &complete);
 		if (!complete)
 			continue;
-		if (gil_now_ns() > l->until_ns || !read_slots(l, fr, code, thread, frame, &found))
-			return 0;
-		if (!compat_is_function(code) &&
-			!read_namespace(l, compat_namespace(fr), thread, frame, &found))
+		if (!read_frame(l, fr, code, thread, frame))
 			return 0;
 		frame++;
 	}
 	return 1;
 }
 
-void locals_collect(struct locals *l, const struct frames *f)
+static void begin(struct locals *l)
 {
 	memset(l, 0, sizeof *l);
 	pytext_init(&l->text, LOCALS_BYTES_MAX);
 	l->until_ns = gil_now_ns() + (uint64_t)LOCALS_US_MAX * 1000u;
+}
+
+void locals_of_frame(struct locals *l, const compat_frame *fr)
+{
+	const PyCodeObject *code = compat_code(fr);
+
+	begin(l);
+	if (code != NULL && !read_frame(l, fr, code, 0, 0))
+		l->cut = 1;
+}
+
+void locals_collect(struct locals *l, const struct frames *f)
+{
+	begin(l);
 	for (uint32_t i = 0; i < f->thread_count; i++)
 		if (!read_thread(l, &f->threads[i], i)) {
 			l->cut = 1;

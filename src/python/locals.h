@@ -43,6 +43,8 @@ struct locals {
 void locals_init(void);
 /* GIL held, after frames_collect and before the GIL is given back. Sets no exception. */
 void locals_collect(struct locals *l, const struct frames *f);
+/* The same of one frame that stands still. */
+void locals_of_frame(struct locals *l, const compat_frame *fr);
 void locals_free(struct locals *l);
 
 /* GIL held: the text of one value, as it goes into a dump; how many bytes. */

@@ -24,9 +24,9 @@ PyObject *look_attribute(PyObject *object, struct span name, int *bound, int *un
 PyObject *look_item(PyObject *object, const struct context_step *step, int *unasked);
 
 /* In a session names come from more than one dict: the first that has it counts. NULL: none. */
-#define LOOK_SPACES 3
+#define LOOK_SPACES 4
 struct look_spaces {
-	PyObject *dicts[LOOK_SPACES]; /* borrowed */
+	PyObject *dicts[LOOK_SPACES]; /* the last one: Python's own */
 };
 /* What a row of names, keys and attributes stands for; a new reference, or NULL. */
 PyObject *look_row(const struct look_spaces *spaces, struct span row, int *bound, int *unasked);

@@ -11,6 +11,7 @@
 #include "context.h"
 #include "help.h"
 #include "indent.h"
+#include "prompt_frame.h"
 #include "stream_type.h"
 
 #define WIDTH_LEAST 20
@@ -31,6 +32,11 @@ int prompt_say(const char *text)
 	return say(0, span_text(text));
 }
 
+int prompt_say_error(const char *text)
+{
+	return say(1, span_text(text));
+}
+
 static int say_buf(int which, struct buf *text)
 {
 	int rc = say(which, buf_span(text));
@@ -39,8 +45,7 @@ static int say_buf(int which, struct buf *text)
 	return rc;
 }
 
-/* "words: text" to standard error. */
-static int complain(const char *words, struct span text)
+int prompt_complain(const char *words, struct span text)
 {
 	struct buf line;
 
@@ -115,12 +120,12 @@ static int answer_question(const struct prompt *p, struct span row, int source)
 	int bound, unasked = 0, rc;
 
 	if (!is_row(row))
-		return complain("? tells what names, attributes and keys stand for (os.path, d['key']), not ", row);
+		return prompt_complain("? tells what names, attributes and keys stand for (os.path, d['key']), not ", row);
 	object = look_row(&p->spaces, row, &bound, &unasked);
 	if (object == NULL && unasked)
-		return complain("it would take running the program's code to find it; x = ... first, then x?: ", row);
+		return prompt_complain("it would take running the program's code to find it; x = ... first, then x?: ", row);
 	if (object == NULL)
-		return complain("nothing here has the name ", row);
+		return prompt_complain("nothing here has the name ", row);
 	buf_init(&text, 2 * HELP_BYTES_MAX);
 	help_put(&text, object, row, bound, source, p->cells);
 	Py_DECREF(object);
@@ -236,6 +241,11 @@ static const struct command {
 	{"%columns", run_columns},
 	{"%pinfo", run_pinfo},
 	{"%pinfo2", run_pinfo2},
+	{"%locals", prompt_frame_locals},
+	{"%frame", prompt_frame_enter},
+	{"%up", prompt_frame_up},
+	{"%down", prompt_frame_down},
+	{"%debug", prompt_frame_debug},
 };
 
 static int run_command(const struct prompt *p, struct span text, struct prompt_cell *cell)
@@ -250,7 +260,7 @@ static int run_command(const struct prompt *p, struct span text, struct prompt_c
 	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
 		if (span_equals(name, commands[i].name))
 			return commands[i].run(p, rest) == 0 ? 1 : -1;
-	return complain("%help lists the commands; there is none named ", name) == 0 ? 1 : -1;
+	return prompt_complain("%help lists the commands; there is none named ", name) == 0 ? 1 : -1;
 }
 
 int prompt_take(const struct prompt *p, struct span source, struct prompt_cell *cell)

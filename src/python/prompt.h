@@ -9,12 +9,14 @@
 
 #include "look.h"
 #include "raised.h"
+#include "space.h"
 
 /* Of a session, as far as it concerns the prompt. */
 struct prompt {
 	PyObject *names; /* borrowed */
 	struct look_spaces spaces;
 	const struct raised_sources *cells;
+	struct space *space;
 	size_t *width; /* of the client's terminal */
 };
 
@@ -29,6 +31,9 @@ struct prompt_cell {
 
 /* Output of this evaluation. 0, or -1 with an exception. */
 int prompt_say(const char *text);
+int prompt_say_error(const char *text); /* to standard error */
+/* "words: text" and a line end, to standard error. The same. */
+int prompt_complain(const char *words, struct span text);
 /* Names that every session has, and that are nobody's variables. */
 int prompt_is_ours(PyObject *name);
 /*

@@ -16,8 +16,10 @@
 #include "modules.h"
 #include "pretty.h"
 #include "prompt.h"
+#include "prompt_frame.h"
 #include "raised.h"
 #include "text.h"
+#include "view.h"
 
 #define PRETTY_BYTES (8u << 20) /* of a value's text before it is cut to RUN_TEXT_MAX */
 #define CUT_MARK "\n  ... %zu bytes left out ...\n"
@@ -127,7 +129,16 @@ static void forget_unhandled_interrupt(PyObject *raised)
 	PyErr_Clear();
 }
 
-static void take_exception(struct space *s, const int *interrupted, struct run_result *result)
+/* Of a prompt, the last one is kept for %debug. */
+static void keep_raised(struct space *s, PyObject *raised)
+{
+	PyObject *before = s->raised;
+
+	s->raised = Py_NewRef(raised);
+	Py_XDECREF(before);
+}
+
+static void take_exception(struct space *s, const struct run_request *r, const int *interrupted, struct run_result *result)
 {
 	PyObject *raised = compat_take_raised();
 	PyObject *text;
@@ -149,6 +160,8 @@ static void take_exception(struct space *s, const int *interrupted, struct run_r
 	else
 		copy_text(result, span_text("MemoryError"));
 	Py_XDECREF(text);
+	if (r->prompt && result->status != RESULT_EXIT)
+		keep_raised(s, raised);
 	Py_DECREF(raised);
 }
 
@@ -178,17 +191,17 @@ static void take_value(struct space *s, const struct run_request *r, PyObject *v
 		return;
 	result->status = RESULT_VALUE;
 	if (space_keep_value(s, value, r->cell) != 0) {
-		take_exception(s, interrupted, result);
+		take_exception(s, r, interrupted, result);
 		return;
 	}
 	if (r->prompt) {
 		if (take_pretty(s, value, interrupted, result) != 0)
-			take_exception(s, interrupted, result);
+			take_exception(s, r, interrupted, result);
 		return;
 	}
 	text = PyObject_Repr(value);
 	if (text == NULL && *interrupted && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-		take_exception(s, interrupted, result);
+		take_exception(s, r, interrupted, result);
 		return;
 	}
 	if (text == NULL)
@@ -253,18 +266,28 @@ int run_start(const struct run_request *r, PyObject **source, const int *interru
 }
 
 /* Runs what was compiled; a new reference to the value, or NULL with an exception. */
-static PyObject *execute(struct space *s, const struct cell *c)
+static PyObject *execute_in(const struct cell *c, PyObject *names)
 {
 	PyObject *value;
 
 	if (c->body != NULL) {
-		value = PyEval_EvalCode(c->body, s->names, s->names);
+		value = PyEval_EvalCode(c->body, names, names);
 		if (value == NULL || c->value == NULL)
 			return value;
 		Py_DECREF(value);
 	}
-	return c->value != NULL ? PyEval_EvalCode(c->value, s->names, s->names)
-				: Py_NewRef(Py_None);
+	return c->value != NULL ? PyEval_EvalCode(c->value, names, names) : Py_NewRef(Py_None);
+}
+
+static PyObject *execute(struct space *s, const struct cell *c)
+{
+	PyObject *names = Py_NewRef(s->view != NULL ? s->view : s->names);
+	PyObject *value = execute_in(c, names);
+
+	if (names != s->names)
+		view_settle(names);
+	Py_DECREF(names);
+	return value;
 }
 
 /* What it took, to standard output, as IPython says it. */
@@ -344,7 +367,7 @@ static int run_cell(struct space *s, const struct run_request *r, PyObject *sour
 	struct run_result *result)
 {
 	struct span text = {(const uint8_t *)r->source, r->len};
-	struct prompt p = {.names = s->names, .cells = &s->sources, .width = &s->width};
+	struct prompt p = {.names = s->names, .cells = &s->sources, .width = &s->width, .space = s};
 	struct prompt_cell how = {.source = text};
 	PyObject *part;
 	int rc = 0;
@@ -352,7 +375,10 @@ static int run_cell(struct space *s, const struct run_request *r, PyObject *sour
 	if (r->prompt) {
 		space_dicts(s, &p.spaces);
 		rc = prompt_take(&p, text, &how);
+		space_dicts_clear(&p.spaces);
 	}
+	if (rc == 0 && prompt_frame_is_over(s))
+		rc = prompt_frame_over(s) == 0 ? 1 : -1;
 	if (rc != 0)
 		return rc < 0 ? -1 : 0;
 	if (how.source.len == text.len)
@@ -369,5 +395,5 @@ void run_finish(struct space *s, const struct run_request *r, PyObject *source,
 	const int *interrupted, struct run_result *result)
 {
 	if (run_cell(s, r, source, interrupted, result) != 0)
-		take_exception(s, interrupted, result);
+		take_exception(s, r, interrupted, result);
 }

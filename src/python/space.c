@@ -12,6 +12,7 @@
 #include "help.h"
 #include "modules.h"
 #include "prompt.h"
+#include "view.h"
 
 #define OUT_MAX 1000 /* values that `Out` keeps, and sources of `In`: the oldest go first */
 #define INPUT_MAX 65536 /* characters of a source that is kept there */
@@ -125,6 +126,8 @@ void space_free(struct space *s)
 {
 	if (s == NULL)
 		return;
+	space_look_at(s, NULL);
+	Py_CLEAR(s->raised);
 	if (s->names != NULL && s->out != NULL && s->in != NULL) {
 		drop_results(s);
 		if (is_private(s->names))
@@ -144,14 +147,38 @@ PyObject *space_source(const struct space *s, PyObject *file)
 	return s != NULL ? raised_source(&s->sources, file) : NULL;
 }
 
+/* The frame's variables as they are now, its globals, and what the session has. */
 void space_dicts(const struct space *s, struct look_spaces *out)
 {
 	PyObject *builtins = look_name(s->names, span_text("__builtins__"));
 
-	*out = (struct look_spaces){.dicts = {s->names}};
+	*out = (struct look_spaces){.dicts = {NULL}};
+	if (s->view != NULL) {
+		out->dicts[0] = view_locals(s->view);
+		out->dicts[1] = Py_XNewRef(view_globals(s->view));
+		PyErr_Clear();
+	}
+	out->dicts[2] = Py_NewRef(s->names);
 	if (builtins != NULL && PyModule_Check(builtins))
-		out->dicts[LOOK_SPACES - 1] = PyModule_GetDict(builtins);
+		out->dicts[LOOK_SPACES - 1] = Py_NewRef(PyModule_GetDict(builtins));
 	Py_XDECREF(builtins);
+}
+
+void space_dicts_clear(struct look_spaces *dicts)
+{
+	for (size_t i = 0; i < LOOK_SPACES; i++)
+		Py_CLEAR(dicts->dicts[i]);
+}
+
+void space_look_at(struct space *s, PyObject *view)
+{
+	PyObject *before = s->view;
+
+	s->view = view;
+	if (before == NULL)
+		return;
+	view_leave(before);
+	Py_DECREF(before);
 }
 
 /* --- values and inputs --- */

@@ -17,6 +17,8 @@ struct space {
 	PyObject *in;    /* the same of `In` */
 	PyObject *last;  /* the source of the last cell, for `_i`; NULL before the first */
 	size_t width;    /* of the client's terminal */
+	PyObject *view;  /* of view.h: the frame that names mean; NULL: the session's own */
+	PyObject *raised; /* the last exception at the prompt, with its traceback, for %debug; or NULL */
 	struct raised_sources sources;
 };
 
@@ -27,8 +29,11 @@ void space_free(struct space *s);
 
 /* The source of the session's cell with this file's name, a new reference, or NULL without an exception. `s` may be NULL. */
 PyObject *space_source(const struct space *s, PyObject *file);
-/* Where names of the session are looked for. Borrowed. */
+/* Where names of the session are looked for. space_dicts_clear afterwards. */
 void space_dicts(const struct space *s, struct look_spaces *out);
+void space_dicts_clear(struct look_spaces *dicts);
+/* Names mean those of this frame from now on; NULL: the session's own again. Takes the reference. May run any code. */
+void space_look_at(struct space *s, PyObject *view);
 
 
 /* What was typed, for In and _i3; and what was typed before it, for _i. 0, or -1 with an exception. */
