@@ -110,12 +110,11 @@ struct search {
 static int look_at(const struct search *s, pid_t tid, uint64_t ident, const struct waits_view *v)
 {
 	uintptr_t end = v->stack + STACK_BYTES;
-	uint64_t cpu;
 	int found;
 
 	if (!v->exists)
 		return 0;
-	if (v->call == NULL || v->stack == 0 || v->turns == 0)
+	if (v->call == NULL || v->stack == 0 || v->cpu_ns == 0)
 		return -1;
 	/* What a thread is known by lies at the other end of its stack. */
 	if (ident > v->stack && ident - v->stack < STACK_MAX && ident < end)
@@ -123,7 +122,7 @@ static int look_at(const struct search *s, pid_t tid, uint64_t ident, const stru
 	found = has_head(s->mem, s->l, v->stack, end, s->until);
 	if (found == 1)
 		return waits_same(s->w, tid, v) ? 1 : -1;
-	return found == 0 && waits_turns(s->w, tid, &cpu) == v->turns ? 0 : -1;
+	return found == 0 && waits_cpu_ns(tid) == v->cpu_ns ? 0 : -1;
 }
 
 /* Threads of ours run code of the program too. 1 when none of them can be the one. */

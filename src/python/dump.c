@@ -28,10 +28,10 @@
 #include "waits.h"
 
 /*
- * So many threads get their name from the kernel too, and all that threading does not know: each
- * costs as much as the state.
+ * So many threads get their name from the kernel too, and how long they have not run, and all that threading does not know:
+ * that costs more than all the rest.
  */
-#define OS_NAMES_MAX 128u
+#define CLOSELY_MAX 256u
 
 struct job {
 	struct gil_job base;
@@ -87,7 +87,7 @@ int dump_look(struct dump *d)
 	for (uint32_t i = 0; i < f->thread_count; i++) {
 		const struct frames_thread *t = &f->threads[i];
 
-		waits_look(&w, (pid_t)t->tid, i < OS_NAMES_MAX || t->class_name.len == 0,
+		waits_look(&w, (pid_t)t->tid, i < CLOSELY_MAX || t->class_name.len == 0,
 			&d->views[i]);
 	}
 	rc = wait_find(&d->waits, f, &w, d->views);

@@ -42,9 +42,15 @@ static int read_pages(struct raw_mem *m, uintptr_t from, void *to, size_t len)
 	return 1;
 }
 
+/* Pieces that are read together lie far apart: whole pages of them would be of no use to anybody. */
+static void gather_pages(struct raw_mem *m, struct raw_piece *pieces, size_t count)
+{
+	raw_mem_gather(((struct raw_pages *)m)->under, pieces, count);
+}
+
 void raw_pages_open(struct raw_pages *p, struct raw_mem *under)
 {
-	*p = (struct raw_pages){.mem = {.read = read_pages}, .under = under};
+	*p = (struct raw_pages){.mem = {.read = read_pages, .gather = gather_pages}, .under = under};
 	(void)raw_array_grow(&p->copies, (size_t)RAW_PAGES * PAGE, SIZE_MAX);
 }
 

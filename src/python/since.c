@@ -65,14 +65,14 @@ static uint64_t clock_of(struct since *s, int cpu)
 
 int since_ran(struct since *s, pid_t tid, const struct waits_view *view, uint64_t *us)
 {
-	int cpu = waits_cpu(s->proc, tid);
-	uint64_t ran = waits_last_ran(s->proc, tid), now, cpu_ns;
+	uint64_t ran, now;
 
-	if (cpu < 0 || ran == 0)
+	if (view->cpu < 0 || view->cpu_ns == 0)
 		return 0;
-	now = clock_of(s, cpu);
+	now = clock_of(s, view->cpu);
+	ran = now != 0 ? waits_last_ran(s->proc, tid) : 0;
 	/* Moment and processor belong together only if it has not run in between. */
-	if (now == 0 || view->turns == 0 || waits_turns(s->proc, tid, &cpu_ns) != view->turns)
+	if (ran == 0 || waits_cpu_ns(tid) != view->cpu_ns)
 		return 0;
 	*us = ran < now ? (now - ran) / 1000 : 0;
 	return 1;

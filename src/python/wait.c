@@ -19,7 +19,7 @@
 #include "since.h"
 #include "tids.h"
 
-#define SINCE_MAX 256u /* threads whose time is looked at: as expensive as all the rest */
+#define SINCE_MAX 256u /* threads of which it is found out how long they have not run: as expensive as all the rest */
 #define BEFORE_MAX 4096u /* threads of which is noted whether they run */
 
 static struct raw_layout layout;
@@ -46,7 +46,6 @@ void wait_begin(struct wait_list *l)
 	pid_t *tids = malloc(BEFORE_MAX * sizeof *tids);
 	struct waits proc;
 	uint32_t omitted;
-	uint64_t cpu;
 
 	waits_open(&proc);
 	l->before_count = tids != NULL ? waits_list(&proc, tids, BEFORE_MAX, &omitted) : 0;
@@ -54,27 +53,26 @@ void wait_begin(struct wait_list *l)
 	if (l->before == NULL)
 		l->before_count = 0;
 	for (size_t i = 0; i < l->before_count; i++)
-		l->before[i] = (struct wait_before){tids[i], waits_turns(&proc, tids[i], &cpu)};
+		l->before[i] = (struct wait_before){tids[i], waits_cpu_ns(tids[i])};
 	if (l->before_count > 0)
 		qsort(l->before, l->before_count, sizeof *l->before, by_tid);
 	waits_close(&proc);
 	free(tids);
 }
 
-static int is_still(const struct wait_list *l, const struct waits *proc, pid_t tid)
+static int is_still(const struct wait_list *l, pid_t tid)
 {
 	struct wait_before wanted = {tid, 0}, *found;
-	uint64_t cpu;
 
 	found = l->before_count > 0 ? bsearch(&wanted, l->before, l->before_count, sizeof wanted, by_tid) : NULL;
-	return found != NULL && found->turns != 0 && waits_turns(proc, tid, &cpu) == found->turns;
+	return found != NULL && found->cpu_ns != 0 && waits_cpu_ns(tid) == found->cpu_ns;
 }
 
 /* --- the kernel's part --- */
 
 static void put_times(struct wait *w, struct since *since, pid_t tid, const struct waits_view *view)
 {
-	if (view->turns != 0) {
+	if (view->cpu_ns != 0) {
 		w->cpu_us = view->cpu_ns / 1000;
 		w->flags |= WAIT_CPU;
 	}
@@ -84,6 +82,12 @@ static void put_times(struct wait *w, struct since *since, pid_t tid, const stru
 		w->flags |= WAIT_SINCE;
 }
 
+/* Whether the thread is in the very call that was seen. */
+static int is_same(const struct waits *proc, pid_t tid, const struct waits_view *view)
+{
+	return (view->cpu_ns != 0 && waits_cpu_ns(tid) == view->cpu_ns) || waits_same(proc, tid, view);
+}
+
 /* What the kernel says of one thread. */
 static void look(struct wait_list *l, uint32_t i, pid_t tid, const struct waits *proc, const struct waits_view *view)
 {
@@ -91,7 +95,7 @@ static void look(struct wait_list *l, uint32_t i, pid_t tid, const struct waits 
 
 	kernel_describe(w, &l->text, view);
 	/* An fd or a pid says something only if the thread is still in the same call. */
-	if ((w->kind == WAIT_FOR_IO || w->kind == WAIT_FOR_CHILD) && !waits_same(proc, tid, view)) {
+	if ((w->kind == WAIT_FOR_IO || w->kind == WAIT_FOR_CHILD) && !is_same(proc, tid, view)) {
 		empty.kind = w->kind;
 		empty.call = w->call;
 		*w = empty;
@@ -113,9 +117,9 @@ static void settle(struct wait_list *l, const struct frames *f, const struct wai
 
 		if (w->address == 0)
 			continue;
-		if (is_still(l, proc, tid))
+		if (is_still(l, tid))
 			w->flags |= WAIT_STILL;
-		else if (!waits_same(proc, tid, &views[i]))
+		else if (!is_same(proc, tid, &views[i]))
 			w->flags &= (uint8_t)~WAIT_PROVED;
 	}
 }
@@ -133,12 +137,15 @@ static void find_collector(struct wait_list *l, const struct frames *f, const st
 static void find_by_memory(
 	struct wait_list *l, const struct frames *f, const struct waits *proc, const struct waits_view *views)
 {
+	struct raw_pages pages;
 	struct raw_own own;
 
 	if (layout_known && raw_own_open(&own) == 0) {
 		if (l->collecting)
 			find_collector(l, f, proc, views, &own.mem);
-		locks_find(l, f, views, &own.mem, &layout);
+		raw_pages_open(&pages, &own.mem);
+		locks_find(l, f, views, &pages.mem, &layout);
+		raw_pages_close(&pages);
 		settle(l, f, proc, views);
 		raw_own_close(&own);
 	}

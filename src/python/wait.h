@@ -45,10 +45,10 @@ struct wait_list {
 	int collecting; /* set by the caller: garbage was being collected when the stacks were looked at */
 };
 
-/* How often a thread had been given a CPU before its stack was looked at. */
+/* For how long a thread had been on a CPU before its stack was looked at; 0: not known. */
 struct wait_before {
 	pid_t tid;
-	uint64_t turns;
+	uint64_t cpu_ns;
 };
 
 /*

@@ -14,13 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "compat.h"
 #include "msg.h"
 
 #define LINE_BYTES 512
-#define STAT_PROCESSOR 39 /* the number of a field, proc_pid_stat(5) */
+#define STAT_STATE 3 /* numbers of fields, proc_pid_stat(5) */
+#define STAT_PROCESSOR 39
 #define ARGUMENTS WAITS_ARGUMENTS
 
 static const struct {
@@ -204,17 +206,13 @@ static void say_place(const char *wchan, struct waits_view *view)
  * The system call cannot be read when the process is not dumpable (it has changed its user id,
  * say). The state letter and the place in the kernel always can.
  */
-static void look_at_state(const struct waits *w, pid_t tid, struct waits_view *view)
+static void look_at_state(const struct waits *w, pid_t tid, char letter, struct waits_view *view)
 {
-	char line[LINE_BYTES], *letter;
+	char line[LINE_BYTES];
 
-	if (read_file(w, tid, "stat", line) <= 0)
+	switch (letter) {
+	case '?':
 		return;
-	/* The name stands in parentheses and may have any character in it. */
-	letter = strrchr(line, ')');
-	if (letter == NULL || letter[1] != ' ')
-		return;
-	switch (letter[2]) {
 	case 'R':
 		say(view, STATE_CPU, "");
 		return;
@@ -238,41 +236,77 @@ static void look_at_state(const struct waits *w, pid_t tid, struct waits_view *v
 
 /* --- threads --- */
 
+static void put_name(const char *name, size_t len, struct waits_view *view)
+{
+	if (len >= sizeof view->name)
+		len = sizeof view->name - 1;
+	memcpy(view->name, name, len);
+	view->name[len] = '\0';
+}
+
+/* Kernels before 4.18 write a line end and a backslash of a name otherwise in "stat". */
 static void read_name(const struct waits *w, pid_t tid, struct waits_view *view)
 {
 	char line[LINE_BYTES];
-	size_t len;
 
-	if (read_file(w, tid, "comm", line) <= 0)
-		return;
-	len = strcspn(line, "\n");
-	if (len >= sizeof view->name)
-		len = sizeof view->name - 1;
-	memcpy(view->name, line, len);
+	if (read_file(w, tid, "comm", line) > 0)
+		put_name(line, strcspn(line, "\n"), view);
 }
 
-void waits_look(const struct waits *w, pid_t tid, int with_name, struct waits_view *view)
+static int processor_of(const char *fields)
 {
-	char line[LINE_BYTES];
-	ssize_t n;
+	const char *at = fields;
+	char *end;
+	long cpu;
 
-	*view = (struct waits_view){.exists = 1, .state = STATE_UNKNOWN};
+	for (int field = STAT_STATE; at != NULL && field < STAT_PROCESSOR; field++)
+		at = strchr(at + 1, ' ');
+	if (at == NULL)
+		return -1;
+	cpu = strtol(at, &end, 10);
+	return end != at && cpu >= 0 && cpu <= INT_MAX ? (int)cpu : -1;
+}
+
+/* What "stat" says: the name, the processor. Returns the letter of the state; '\0': there is no such thread. */
+static char look_at_stat(const struct waits *w, pid_t tid, struct waits_view *view)
+{
+	char line[LINE_BYTES], *name, *end;
+
+	if (read_file(w, tid, "stat", line) <= 0)
+		return '\0';
+	/* The name stands in parentheses and may have any character in it. */
+	name = strchr(line, '(');
+	end = strrchr(line, ')');
+	if (name == NULL || end == NULL || end < name || end[1] != ' ')
+		return '?';
+	put_name(name + 1, (size_t)(end - name - 1), view);
+	if (strchr(view->name, '\\') != NULL)
+		read_name(w, tid, view);
+	view->cpu = processor_of(end + 2);
+	return end[2];
+}
+
+void waits_look(const struct waits *w, pid_t tid, int closely, struct waits_view *view)
+{
+	char line[LINE_BYTES], letter = '?';
+	ssize_t n;
+	int error, told;
+
+	*view = (struct waits_view){.exists = 1, .state = STATE_UNKNOWN, .cpu = -1};
 	if (w->tasks < 0 || tid <= 0)
 		return;
+	view->cpu_ns = waits_cpu_ns(tid);
 	n = read_file(w, tid, "syscall", line);
-	if (n < 0 && (errno == ENOENT || errno == ESRCH)) {
-		/* Also where the kernel was built without this file. */
-		n = read_file(w, tid, "stat", line);
-		view->exists = n > 0;
-		n = 0;
-	}
-	if (!view->exists)
+	error = errno;
+	told = n > 0 && waits_parse_syscall(w, line, view);
+	if (told && !closely)
 		return;
-	if (n <= 0 || !waits_parse_syscall(w, line, view))
-		look_at_state(w, tid, view);
-	view->turns = waits_turns(w, tid, &view->cpu_ns);
-	if (with_name)
-		read_name(w, tid, view);
+	letter = look_at_stat(w, tid, view);
+	/* Also where the kernel was built without the other file. */
+	if (letter == '\0' && (told || (n < 0 && (error == ENOENT || error == ESRCH))))
+		view->exists = 0;
+	else if (!told && letter != '\0')
+		look_at_state(w, tid, letter, view);
 }
 
 int waits_same(const struct waits *w, pid_t tid, const struct waits_view *view)
@@ -285,18 +319,15 @@ int waits_same(const struct waits *w, pid_t tid, const struct waits_view *view)
 	       memcmp(now.arguments, view->arguments, sizeof now.arguments) == 0;
 }
 
-uint64_t waits_turns(const struct waits *w, pid_t tid, uint64_t *cpu_ns)
+/* The clock that each thread has of its own, as clockid_t has it: the id's complement above three bits of kind. */
+#define THREAD_CLOCK 6u
+uint64_t waits_cpu_ns(pid_t tid)
 {
-	char line[LINE_BYTES], *at = line;
-	uint64_t turns;
+	struct timespec t;
 
-	*cpu_ns = 0;
-	if (w->tasks < 0 || tid <= 0 || read_file(w, tid, "schedstat", line) <= 0)
+	if (tid <= 0 || clock_gettime((clockid_t)(~(uint32_t)tid << 3 | THREAD_CLOCK), &t) != 0)
 		return 0;
-	*cpu_ns = strtoull(at, &at, 10); /* time on a CPU, time in the queue for one, turns */
-	(void)strtoull(at, &at, 10);
-	turns = strtoull(at, &at, 10);
-	return turns;
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 uint64_t waits_last_ran(const struct waits *w, pid_t tid)
@@ -315,23 +346,6 @@ uint64_t waits_last_ran(const struct waits *w, pid_t tid)
 	if (*at == '.')
 		ns = strtoull(at + 1, &at, 10);
 	return ms * 1000000u + ns;
-}
-
-int waits_cpu(const struct waits *w, pid_t tid)
-{
-	char line[LINE_BYTES], *at, *end;
-	long cpu;
-
-	if (w->tasks < 0 || tid <= 0 || read_file(w, tid, "stat", line) <= 0)
-		return -1;
-	/* The name may have anything in it; behind it comes field 3. */
-	at = strrchr(line, ')');
-	for (int field = 2; at != NULL && field < STAT_PROCESSOR; field++)
-		at = strchr(at + 1, ' ');
-	if (at == NULL)
-		return -1;
-	cpu = strtol(at, &end, 10);
-	return end != at && cpu >= 0 && cpu <= INT_MAX ? (int)cpu : -1;
 }
 
 size_t waits_list(const struct waits *w, pid_t *tids, size_t most, uint32_t *omitted)

@@ -28,17 +28,17 @@ struct waits_view {
 	long number;               /* of that call */
 	uintptr_t arguments[WAITS_ARGUMENTS];
 	uintptr_t stack;           /* the thread's stack pointer */
-	uint64_t turns;            /* how often it has been given a CPU; 0: not known */
-	uint64_t cpu_ns;           /* time on a CPU */
+	uint64_t cpu_ns;           /* time on a CPU, read before all the rest; 0: not known */
+	int cpu;                   /* the processor on which it ran last; -1: not known */
 };
 
 void waits_open(struct waits *w);
 void waits_close(struct waits *w);
 /*
- * tid 0 (unknown): an empty view, state unknown. The name is read only on demand: it takes as long
- * as the rest. The thread may be anywhere else the next moment.
+ * tid 0 (unknown): an empty view, state unknown. The name and the processor are read only `closely`: they take as long as the
+ * rest. The thread may be anywhere else the next moment.
  */
-void waits_look(const struct waits *w, pid_t tid, int with_name, struct waits_view *view);
+void waits_look(const struct waits *w, pid_t tid, int closely, struct waits_view *view);
 
 /*
  * What a line of /proc/PID/task/TID/syscall means ("202 0x7f.. 0x189 ...", "running", "-1 0x..
@@ -49,15 +49,16 @@ int waits_parse_syscall(const struct waits *w, const char *line, struct waits_vi
 
 /* 1 when the thread is still in the very call that the view is of. */
 int waits_same(const struct waits *w, pid_t tid, const struct waits_view *view);
-/* How often the thread has been given a CPU so far, and for how long (schedstat); 0 when that is not told. */
-uint64_t waits_turns(const struct waits *w, pid_t tid, uint64_t *cpu_ns);
+/*
+ * For how long the thread has been on a CPU so far, in ns; 0 when that is not told. Whoever has run in between has another figure.
+ * One system call and no file.
+ */
+uint64_t waits_cpu_ns(pid_t tid);
 /*
  * The moment at which the thread has run last, in ns of the clock that the scheduler has for the processor on which that was; 0
  * when that is not told.
  */
 uint64_t waits_last_ran(const struct waits *w, pid_t tid);
-/* That processor; -1 when that is not told. */
-int waits_cpu(const struct waits *w, pid_t tid);
 
 /*
  * The ids of all threads, at most `most`; how many were found. *omitted counts the rest. 0 when
