@@ -6,6 +6,7 @@
 
 #include "locks.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "blocks.h"
@@ -78,16 +79,47 @@ static int is_import(struct locks *k, uint32_t i)
 	return 1;
 }
 
+/* Which threads are in run() of which work items; with `out` NULL only how many. `seen` is of each code, 0: not looked at. */
+static uint32_t find_works(struct locks *k, uint8_t *seen, struct work *out)
+{
+	uint32_t count = 0;
+
+	for (uint32_t t = 0; t < k->f->thread_count; t++)
+		for (uint32_t n = 0; n < k->f->threads[t].count; n++) {
+			uint8_t *is = &seen[k->f->frames[k->f->threads[t].first + n].code];
+
+			if (*is == 0)
+				*is = locks_is(k, t, n, "/concurrent/futures/thread.py", "run") ? 2 : 1;
+			if (*is == 2 && out != NULL)
+				out[count] = (struct work){objects_attribute(&k->o, locks_self(k, t, n), WORD_FUTURE), t};
+			count += *is == 2;
+		}
+	return count;
+}
+
+static void list_works(struct locks *k)
+{
+	uint8_t *seen = calloc(k->f->code_count, 1);
+
+	k->works_done = 1;
+	if (seen == NULL)
+		return;
+	k->work_count = find_works(k, seen, NULL);
+	k->works = calloc(k->work_count + 1, sizeof *k->works);
+	k->work_count = k->works != NULL ? find_works(k, seen, k->works) : 0;
+	free(seen);
+}
+
 /* The worker that runs the future: it is in run() of the work item that has it. */
 static void find_worker(struct locks *k, uint32_t i, uintptr_t future)
 {
-	for (uint32_t t = 0; t < k->f->thread_count; t++)
-		for (uint32_t n = 0; n < k->f->threads[t].count; n++)
-			if (locks_is(k, t, n, "/concurrent/futures/thread.py", "run") &&
-				objects_attribute(&k->o, locks_self(k, t, n), WORD_FUTURE) == future) {
-				set_holder(k, i, k->f->threads[t].ident, WAIT_KNOWN);
-				return;
-			}
+	if (!k->works_done)
+		list_works(k);
+	for (uint32_t j = 0; future != 0 && j < k->work_count; j++)
+		if (k->works[j].future == future) {
+			set_holder(k, i, k->f->threads[k->works[j].thread].ident, WAIT_KNOWN);
+			return;
+		}
 }
 
 /* Condition.wait, and whatever waits by it. `proved`: the lock is the one that the condition made for this waiter. */

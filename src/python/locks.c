@@ -106,6 +106,7 @@ void locks_find(struct wait_list *l, const struct frames *f, const struct waits_
 out:
 	free(k.wanted);
 	free(k.holds);
+	free(k.works);
 	frames_idents_free(k.idents);
 	raw_dict_free(&k.o.dict);
 }

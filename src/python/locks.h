@@ -17,7 +17,16 @@ struct locks {
 	struct hold *holds;  /* all locks that threads are inside a `with` of */
 	uint32_t hold_count, hold_capacity;
 	int holds_done;
+	struct work *works;  /* all that threads of pools are at */
+	uint32_t work_count;
+	int works_done;
 	struct frames_idents *idents;
+};
+
+/* A thread of a pool that runs what a future is for. */
+struct work {
+	uintptr_t future;
+	uint32_t thread;
 };
 
 /* A thread that is inside a `with` on a lock. */

@@ -10,7 +10,8 @@
 
 #include "compat.h"
 
-#define STACK_WORDS 128u  /* of a waiting thread's C stack: the lock was seen within the first 46 */
+#define STACK_WORDS 128u  /* of a waiting thread's C stack */
+#define STACK_FIRST 48u   /* within which the lock was always seen */
 #define NAME_MAX_BYTES 64u
 #define PARKED_NEAR 4096u /* 3.13: the word lies on the waiter's own stack, so far from its end at most */
 #define HANDLE_BYTES 256u /* of what a thread handle points to */
@@ -284,25 +285,21 @@ static int has_semaphore(struct objects *o, const struct candidate *c, uintptr_t
 	return kind != OBJECT_OTHER && kind != OBJECT_HANDLE;
 }
 
-/*
- * A semaphore of C's belongs to one object, which the waiting C functions have in their frames: the first words of the stack
- * are tried, each by what it points to.
- */
-static uintptr_t search_stack(struct objects *o, uintptr_t word, uintptr_t stack)
+/* Tries those of the words from `first` up to `end` that may be objects. */
+static uintptr_t search_words(
+	struct objects *o, uintptr_t word, uintptr_t stack, const uintptr_t words_there[static STACK_WORDS], size_t first, size_t end)
 {
-	uintptr_t words_there[STACK_WORDS];
 	struct candidate tried[STACK_WORDS];
 	struct raw_piece pieces[STACK_WORDS];
+	uint8_t at[STACK_WORDS];
 	size_t n = 0;
 
-	if (!raw_mem_read(o->mem, stack, words_there, sizeof words_there))
-		return 0;
-	for (size_t i = 0; i < STACK_WORDS; i++) {
+	for (size_t i = first; i < end; i++) {
 		int seen = 0;
 
 		/* The stack itself holds no objects. */
 		if (!plausible(words_there[i]) || (words_there[i] & 15) != 0 ||
-			(words_there[i] >= stack && words_there[i] - stack < sizeof words_there * 64))
+			(words_there[i] >= stack && words_there[i] - stack < STACK_WORDS * sizeof word * 64))
 			continue;
 		for (size_t j = 0; j < n; j++)
 			seen |= tried[j].object == words_there[i];
@@ -310,13 +307,34 @@ static uintptr_t search_stack(struct objects *o, uintptr_t word, uintptr_t stack
 			continue;
 		tried[n] = (struct candidate){.object = words_there[i]};
 		pieces[n] = (struct raw_piece){words_there[i], &tried[n].head, sizeof tried[n].head + sizeof tried[n].first, 0};
-		n++;
+		at[n++] = (uint8_t)i;
 	}
-	raw_mem_gather(o->mem, pieces, n);
+	if (n > 0)
+		raw_mem_gather(o->mem, pieces, n);
 	for (size_t i = 0; i < n; i++)
-		if (pieces[i].ok && has_semaphore(o, &tried[i], word))
+		if (pieces[i].ok && has_semaphore(o, &tried[i], word)) {
+			o->found_at = at[i];
 			return tried[i].object;
+		}
 	return 0;
+}
+
+/*
+ * A semaphore of C's belongs to one object, which the waiting C functions have in their frames: the first words of the stack
+ * are tried, each by what it points to. First the one that was right the last time: most threads wait in the same functions.
+ */
+static uintptr_t search_stack(struct objects *o, uintptr_t word, uintptr_t stack)
+{
+	const size_t ends[] = {STACK_FIRST, STACK_WORDS};
+	uintptr_t words_there[STACK_WORDS], found;
+	size_t first = 0;
+
+	if (!raw_mem_read(o->mem, stack, words_there, sizeof words_there))
+		return 0;
+	found = search_words(o, word, stack, words_there, o->found_at, o->found_at + 1u);
+	for (size_t i = 0; found == 0 && i < sizeof ends / sizeof *ends; first = ends[i++])
+		found = search_words(o, word, stack, words_there, first, ends[i]);
+	return found;
 }
 
 uintptr_t objects_waited_for(struct objects *o, uintptr_t word, uintptr_t stack, uintptr_t *key)

@@ -49,6 +49,7 @@ struct objects {
 		uintptr_t type;
 		enum objects_kind kind;
 	} types[OBJECTS_TYPES]; /* that have been seen */
+	uint8_t found_at; /* which word of a stack was a lock the last time */
 };
 
 /* Module init, GIL held: notes types and words, and tries out where the fields of locks are. Sets no exception. */
