@@ -58,6 +58,7 @@ enum msg_type {
 	MSG_RESULT = 74,	/* the evaluation has ended */
 	MSG_MATCHES = 75,	/* answers COMPLETE */
 	MSG_PLACE = 77,		/* answers WHERE */
+	MSG_RAISED = 78,	/* before RESULT: the exception by its parts */
 	MSG_DUMP_WAIT = 76,	/* in a dump, after its THREAD: what that thread waits for */
 };
 
@@ -118,6 +119,7 @@ struct msg_dump {
 
 #define EVAL_INTERACTIVE 0x01	/* an input that could go on is answered RESULT_INCOMPLETE instead of run */
 #define EVAL_PROMPT 0x02	/* for a person: values are laid out; ? and % commands; a semicolon at the end silences */
+#define EVAL_RAISED 0x04	/* an exception is also told by its parts: RAISED before RESULT */
 
 struct msg_eval {
 	uint32_t id;
@@ -315,6 +317,12 @@ struct msg_result {
 #define MATCHES_CUT 0x01	/* there are more, or the time was up */
 #define MATCHES_UNASKED 0x02	/* COMPLETE_ASK could tell more */
 
+struct msg_raised {
+	uint32_t id;		/* of the evaluation */
+	struct span type;	/* as a traceback names it: "ValueError", "json.decoder.JSONDecodeError" */
+	struct span message;	/* str() of it; empty when there is none, or it raised itself */
+};
+
 struct msg_place {
 	uint32_t id;		/* of the evaluation */
 	struct span text;	/* "time.sleep": the call that its innermost frame is in, or the function */
@@ -354,6 +362,7 @@ struct msg {
 		struct msg_result result;
 		struct msg_matches matches;
 		struct msg_place place;
+		struct msg_raised raised;
 		struct msg_dump_wait dump_wait;
 	};
 };

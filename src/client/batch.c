@@ -22,6 +22,7 @@ struct sink {
 	struct batch *b;
 	struct out err;
 	struct buf kept[2]; /* with json: stdout, stderr, raw */
+	struct buf type, message; /* with json: of the exception */
 	int cut;
 };
 
@@ -32,6 +33,14 @@ static int keep_output(void *context, int stream, struct span text)
 	if (buf_put(&s->kept[stream == 2], text.data, text.len) != 0)
 		s->cut = 1;
 	return 0;
+}
+
+static void keep_raised(void *context, const struct msg_raised *m)
+{
+	struct sink *s = context;
+
+	(void)buf_put(&s->type, m->type.data, m->type.len);
+	(void)buf_put(&s->message, m->message.data, m->message.len);
 }
 
 /*
@@ -78,11 +87,21 @@ static int is_cut(const struct msg_result *r)
 	return r->total > r->text.len;
 }
 
+static int has_raised(const struct msg_result *r)
+{
+	return r->status == RESULT_RAISED || r->status == RESULT_INTERRUPTED || r->status == RESULT_EXIT;
+}
+
 static void show_json(struct sink *s, const struct eval *e, int end)
 {
 	struct json_result r = {
 		.status = status_name(e, end),
-		.text = e->result.text,
+		.has_value = e->result.status == RESULT_VALUE,
+		.repr = e->result.text,
+		.has_exception = has_raised(&e->result) && e->result.text.len > 0,
+		.type = buf_span(&s->type),
+		.message = buf_span(&s->message),
+		.traceback = e->result.text,
 		.out = buf_span(&s->kept[0]),
 		.err = buf_span(&s->kept[1]),
 		.cut = s->cut || is_cut(&e->result),
@@ -116,8 +135,7 @@ static void show_text(struct sink *s, const struct eval *e)
 
 static int result_status(const struct sink *s, const struct eval *e)
 {
-	if (e->result.status == RESULT_RAISED || e->result.status == RESULT_INTERRUPTED ||
-		e->result.status == RESULT_EXIT)
+	if (has_raised(&e->result))
 		return STATUS_RAISED;
 	return s->cut || is_cut(&e->result) ? STATUS_PARTIAL : STATUS_DONE;
 }
@@ -153,8 +171,12 @@ int batch_await(struct batch *b)
 	out_init(&s.err, STDERR_FILENO);
 	buf_init(&s.kept[0], BATCH_OUTPUT_MAX);
 	buf_init(&s.kept[1], BATCH_OUTPUT_MAX);
-	if (b->json)
+	buf_init(&s.type, MSG_NAME_MAX);
+	buf_init(&s.message, MSG_VALUE_MAX);
+	if (b->json) {
 		e.output = keep_output;
+		e.raised = keep_raised;
+	}
 	signals_catch(0);
 	int end = eval_await(b->c, &e, &d);
 	switch (end) {
@@ -176,6 +198,8 @@ int batch_await(struct batch *b)
 	out_free(&s.err);
 	buf_free(&s.kept[0]);
 	buf_free(&s.kept[1]);
+	buf_free(&s.type);
+	buf_free(&s.message);
 	return status;
 }
 

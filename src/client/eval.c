@@ -135,6 +135,10 @@ static int accept_message(struct eval *e, struct wait *w, const struct msg *m, s
 		if (m->place.id == e->id && w->phase == ASKED)
 			say_stubborn(e, w, m->place.text);
 		return PYSTUCK_EAGAIN;
+	case MSG_RAISED:
+		if (m->raised.id == e->id && e->raised != NULL)
+			e->raised(e->context, &m->raised);
+		return PYSTUCK_EAGAIN;
 	case MSG_MATCHES:
 		/* Of a completion that was let go of. */
 		return PYSTUCK_EAGAIN;

@@ -35,6 +35,8 @@ struct eval {
 	int (*output)(void *context, int stream, struct span text);
 	/* Nothing more for now: a good moment to flush. Not 0: as above. */
 	int (*idle)(void *context);
+	/* The exception by its parts, before the result, where the request had EVAL_RAISED. May be NULL. */
+	void (*raised)(void *context, const struct msg_raised *m);
 	/* Ctrl-C was typed: the terminal has echoed ^C and stands behind it. May be NULL. */
 	void (*interrupted)(void *context);
 	/* Set by eval_await. The text of the result lives until the connection is used again. */

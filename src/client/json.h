@@ -1,6 +1,6 @@
 /*
- * json.h: a dump, or the outcome of an evaluation, as JSON (docs/dump.schema.json): always valid
- * UTF-8 and valid JSON.
+ * json.h: a dump, or the outcome of an evaluation, as JSON (docs/dump.schema.json,
+ * docs/result.schema.json): always valid UTF-8 and valid JSON.
  */
 #ifndef PYSTUCK_CLIENT_JSON_H
 #define PYSTUCK_CLIENT_JSON_H
@@ -19,7 +19,10 @@ int json_dump(struct out *o, const struct msg_welcome *w, const struct dump *dum
 
 struct json_result {
 	const char *status;   /* "none", "value", "raised", "interrupted", "exit", "timeout" */
-	struct span text;     /* repr or traceback */
+	int has_value;
+	struct span repr;     /* of the value */
+	int has_exception;
+	struct span type, message, traceback; /* of the exception; an empty type: not known */
 	struct span out, err; /* what the code printed */
 	int cut;              /* something of the above was left out */
 	uint64_t duration_us;

@@ -190,6 +190,11 @@ static uint8_t stacks_flags(const struct options *o)
 	return (uint8_t)((o->locals ? DUMP_LOCALS : 0) | (o->raw ? DUMP_RAW : 0));
 }
 
+static uint8_t batch_flags(const struct options *o)
+{
+	return o->json ? EVAL_RAISED : 0;
+}
+
 /*
  * HELLO and the first request, which leave in one write, and the answer to HELLO.
  */
@@ -199,7 +204,7 @@ static int greet(struct client *cl, struct diag *d)
 	int rc = connect_hello(cl->c, d);
 
 	if (rc == 0 && o->command != NULL)
-		rc = eval_ask(cl->c, ID_EVAL, 0, 0, span_text(o->command), d);
+		rc = eval_ask(cl->c, ID_EVAL, batch_flags(o), 0, span_text(o->command), d);
 	else if (rc == 0 && o->stacks)
 		rc = dump_ask(cl->c, ID_DUMP, stacks_flags(o), d);
 	if (rc == 0)
@@ -286,8 +291,9 @@ static int run_script(struct client *cl, int status)
 
 	buf_init(&script, MSG_MAX);
 	rc = batch_read(STDIN_FILENO, &script, &d);
-	if (rc == 1) {
-		rc = eval_ask(cl->c, ID_EVAL, 0, 0, buf_span(&script), &d);
+	/* A program that reads JSON gets its object for an empty script too. */
+	if (rc == 1 || (rc == 0 && cl->o->json)) {
+		rc = eval_ask(cl->c, ID_EVAL, batch_flags(cl->o), 0, buf_span(&script), &d);
 		if (rc == 0) {
 			int ran = await_batch(cl);
 			status = ran != STATUS_DONE ? ran : status;
@@ -340,6 +346,10 @@ static int converse(struct client *cl)
 		return status;
 	if (!cl->in_is_terminal)
 		return run_script(cl, status);
+	if (o->json) {
+		out_notice("--json with --no-stacks is for a script on standard input, and that is a terminal");
+		return STATUS_USAGE;
+	}
 	return cl->out_is_terminal ? open_prompt(cl, status) : status;
 }
 

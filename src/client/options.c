@@ -88,7 +88,7 @@ static const char help[] =
 	"  --locals            print the variables of each frame too\n"
 	"  --no-group          print threads with the same stack one by one\n"
 	"  --raw               read the stacks without the GIL; the program goes on\n"
-	"  --json              print the stacks (or the outcome of -c) as JSON\n"
+	"  --json              print the stacks, or what came of -c or a script, as JSON\n"
 	"Keys, for TCP\n"
 	"  --key FILE          key file (default: $PYSTUCK_KEY, ~/.config/pystuck/key)\n"
 	"  --key-name NAME     which key of FILE (default: the first that is taken)\n"
@@ -299,9 +299,9 @@ static int contradiction(const struct options *o, struct diag *d)
 		text = "--role and --add go with --keygen";
 	else if (o->action == OPTIONS_LIST && (places > 0 || o->command != NULL))
 		text = "--list lists the servers of this machine: leave out the address and -c";
-	else if (o->json && !o->stacks && o->command == NULL)
-		text = "--json prints the stacks (or the outcome of -c): it does not go with "
-		       "--no-stacks";
+	else if (o->json && !o->stacks && !o->repl && o->command == NULL)
+		text = "--json prints the stacks, or the outcome of -c or of a script: with --no-stacks and --no-repl "
+		       "there is nothing to print";
 	else if (o->locals && !o->stacks && o->command == NULL)
 		text = "--locals goes with the stacks: it does not go with --no-stacks";
 	else if (o->raw && (!o->stacks || o->command != NULL))
@@ -346,7 +346,8 @@ int options_parse(struct options *o, int argc, char **argv, struct diag *d)
 		o->action = OPTIONS_KEYGEN;
 	if (o->command != NULL)
 		o->stacks = 0;
-	if (o->command != NULL || o->json)
+	/* As JSON either the stacks are printed, or the outcome of a script. */
+	if (o->command != NULL || (o->json && o->stacks))
 		o->repl = 0;
 	return 0;
 }

@@ -120,6 +120,7 @@ static void run_request(
 		.cell = r->cell,
 		.interactive = (r->flags & EVAL_INTERACTIVE) != 0,
 		.prompt = (r->flags & EVAL_PROMPT) != 0,
+		.raised = (r->flags & EVAL_RAISED) != 0,
 		.who = s->who};
 
 	if (!has_space(s)) {
@@ -143,6 +144,16 @@ void eval_refuse(struct port *port, uint32_t id, int reason, const char *text)
 	port_answer(port, &m);
 }
 
+static void answer_raised(struct port *port, uint32_t id, const struct run_result *result)
+{
+	struct msg m = {.type = MSG_RAISED,
+		.raised = {.id = id,
+			.type = span_text(result->type),
+			.message = span_text(result->message != NULL ? result->message : "")}};
+
+	(void)port_answer(port, &m);
+}
+
 static void answer(
 	struct port *port, uint32_t id, const struct run_result *result, uint64_t duration_us)
 {
@@ -156,6 +167,8 @@ static void answer(
 		m = (struct msg){.type = MSG_ERROR,
 			.error = {.id = id, .reason = REASON_VETO, .text = text}};
 	} else {
+		if (result->type != NULL)
+			answer_raised(port, id, result);
 		m = (struct msg){.type = MSG_RESULT,
 			.result = {.id = id,
 				.status = (uint8_t)result->status,

@@ -244,6 +244,26 @@ PyObject *raised_line(PyObject *raised)
 	return text;
 }
 
+PyObject *raised_type(PyObject *raised)
+{
+	PyObject *type = (PyObject *)Py_TYPE(raised);
+	PyObject *module = PyObject_GetAttrString(type, "__module__");
+	PyObject *name = PyObject_GetAttrString(type, "__qualname__"), *text = NULL;
+
+	if (module != NULL && name != NULL && PyUnicode_Check(module) && PyUnicode_Check(name) &&
+		PyUnicode_CompareWithASCIIString(module, "builtins") != 0 &&
+		PyUnicode_CompareWithASCIIString(module, "__main__") != 0)
+		text = PyUnicode_FromFormat("%U.%U", module, name);
+	else if (name != NULL && PyUnicode_Check(name))
+		text = Py_NewRef(name);
+	if (text == NULL)
+		text = PyUnicode_FromString(Py_TYPE(raised)->tp_name);
+	PyErr_Clear();
+	Py_XDECREF(name);
+	Py_XDECREF(module);
+	return text;
+}
+
 /* Adds `  File "x", line 3, in f` to *text; 0, or -1 with an exception. */
 static int add_frame(PyObject **text, PyObject *trace)
 {

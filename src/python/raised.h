@@ -29,6 +29,9 @@ PyObject *raised_text(PyObject *raised, struct raised_sources *s);
 /* "ValueError: x", one line or more, without a traceback. The same rules. */
 PyObject *raised_line(PyObject *raised);
 
+/* "ValueError", "json.decoder.JSONDecodeError": how a traceback calls it, a new reference. The same rules. */
+PyObject *raised_type(PyObject *raised);
+
 /* In a forked child: no other thread is in here. */
 void raised_forget(void);
 

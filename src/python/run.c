@@ -34,7 +34,9 @@ int run_init(void)
 void run_result_clear(struct run_result *result)
 {
 	free(result->text);
-	result->text = NULL;
+	free(result->type);
+	free(result->message);
+	result->text = result->type = result->message = NULL;
 	result->len = 0;
 }
 
@@ -138,6 +140,36 @@ static void keep_raised(struct space *s, PyObject *raised)
 	Py_XDECREF(before);
 }
 
+/* A str as UTF-8, terminated, cut at `most` bytes; NULL: no memory. */
+static char *copied(PyObject *str, size_t most)
+{
+	PyObject *bytes = PyUnicode_AsEncodedString(str, "utf-8", "backslashreplace");
+	char *text = NULL;
+
+	if (bytes != NULL) {
+		struct span all = {(const uint8_t *)PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)};
+
+		text = strndup(PyBytes_AS_STRING(bytes), text_whole(all, most));
+	}
+	PyErr_Clear();
+	Py_XDECREF(bytes);
+	return text;
+}
+
+/* The exception by its parts, for those who would have to take its traceback to pieces. */
+static void take_parts(PyObject *raised, struct run_result *result)
+{
+	PyObject *type = raised_type(raised), *message = PyObject_Str(raised);
+
+	PyErr_Clear();
+	if (type != NULL)
+		result->type = copied(type, MSG_NAME_MAX);
+	if (message != NULL)
+		result->message = copied(message, MSG_VALUE_MAX);
+	Py_XDECREF(message);
+	Py_XDECREF(type);
+}
+
 static void take_exception(struct space *s, const struct run_request *r, const int *interrupted, struct run_result *result)
 {
 	PyObject *raised = compat_take_raised();
@@ -159,6 +191,8 @@ static void take_exception(struct space *s, const struct run_request *r, const i
 		copy_str(result, text, copy_ends);
 	else
 		copy_text(result, span_text("MemoryError"));
+	if (result->parts)
+		take_parts(raised, result);
 	Py_XDECREF(text);
 	if (r->prompt && result->status != RESULT_EXIT)
 		keep_raised(s, raised);
@@ -238,6 +272,8 @@ void run_failed(struct run_result *result)
 		copy_str(result, line, copy_text);
 	else
 		copy_text(result, span_text("MemoryError"));
+	if (raised != NULL && result->parts)
+		take_parts(raised, result);
 	Py_XDECREF(line);
 	Py_XDECREF(raised);
 }
@@ -247,7 +283,7 @@ int run_start(const struct run_request *r, PyObject **source, const int *interru
 {
 	int keyboard;
 
-	*result = (struct run_result){.status = RESULT_NONE};
+	*result = (struct run_result){.status = RESULT_NONE, .parts = r->raised};
 	*source = decode_source(r);
 	if (*source == NULL) {
 		run_failed(result);

@@ -22,6 +22,7 @@ struct run_request {
 	uint32_t cell;
 	int interactive;
 	int prompt;      /* EVAL_PROMPT */
+	int raised;      /* EVAL_RAISED: an exception is wanted by its parts too */
 	const char *who; /* for the audit hooks */
 };
 
@@ -31,6 +32,8 @@ struct run_result {
 	char *text; /* not terminated, may be NULL; run_result_clear frees it */
 	size_t len;
 	uint64_t total; /* bytes of the whole text */
+	int parts;      /* the two below are wanted */
+	char *type, *message; /* of an exception; NULL: there was none, or no memory for it */
 };
 
 /*

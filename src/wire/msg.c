@@ -50,7 +50,7 @@ static const struct field dump[] = {
 
 static const struct field eval[] = {
 	{ U32, AT(eval.id), 0, 0, false },
-	{ FLAGS, AT(eval.flags), 0, EVAL_INTERACTIVE | EVAL_PROMPT, false },
+	{ FLAGS, AT(eval.flags), 0, EVAL_INTERACTIVE | EVAL_PROMPT | EVAL_RAISED, false },
 	{ U32, AT(eval.cell), 0, 0, false },
 	{ BYTES, AT(eval.source), 0, MSG_TEXT_MAX, false },
 };
@@ -173,6 +173,12 @@ static const struct field place[] = {
 	{ TEXT, AT(place.text), 0, MSG_SENTENCE_MAX, false },
 };
 
+static const struct field raised[] = {
+	{ U32, AT(raised.id), 0, 0, false },
+	{ TEXT, AT(raised.type), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(raised.message), 0, MSG_VALUE_MAX, false },
+};
+
 static const struct field matches[] = {
 	{ U32, AT(matches.id), 0, 0, false },
 	{ FLAGS, AT(matches.flags), 0, MATCHES_CUT | MATCHES_UNASKED, false },
@@ -234,6 +240,7 @@ static const struct layout layouts[] = {
 	[MSG_OUTPUT] = LAYOUT("OUTPUT", output),
 	[MSG_RESULT] = LAYOUT("RESULT", result),
 	[MSG_PLACE] = LAYOUT("PLACE", place),
+	[MSG_RAISED] = LAYOUT("RAISED", raised),
 	[MSG_MATCHES] = LAYOUT("MATCHES", matches),
 	[MSG_DUMP_WAIT] = LAYOUT("DUMP_WAIT", dump_wait),
 };

@@ -12,6 +12,7 @@ import threading
 HELLO, DUMP, EVAL, INTERRUPT, DETACH, BYE = 1, 2, 3, 4, 5, 6
 WELCOME, REFUSED, ERROR = 64, 65, 66
 DUMP_BEGIN, DUMP_CODE, DUMP_SOURCE, DUMP_THREAD, DUMP_LOCAL, DUMP_END, OUTPUT, RESULT, MATCHES, DUMP_WAIT = range(67, 77)
+RAISED_PARTS = 78
 NONE, VALUE, RAISED, INTERRUPTED, INCOMPLETE, EXIT = range(6)
 
 
@@ -73,6 +74,10 @@ def dump_end(id, omitted_threads=0, cut=0):
 
 def output(id, words, stream=1):
     return bytes([OUTPUT]) + struct.pack(">IB", id, stream) + text(words)
+
+
+def raised(id, type, message):
+    return bytes([RAISED_PARTS]) + struct.pack(">I", id) + text(type) + text(message)
 
 
 def result(id, status=VALUE, words="42", total=None):

@@ -352,8 +352,36 @@ def test_the_outcome_of_an_evaluation_as_json(place):
 
     with FakeServer(place, serve):
         done = run("--socket", place, "-c", "x", "--json")
-    assert json.loads(done.stdout) == {"schema": 1, "status": "value", "text": "[1]", "stdout": "out\n", "stderr": "err",
-                                       "cut": False, "duration_us": 1}
+    assert json.loads(done.stdout) == {"schema": 1, "status": "value", "repr": "[1]", "stdout": "out\n", "stderr": "err",
+                                       "exception": None, "cut": False, "duration_us": 1}
+
+
+@pytest.mark.parametrize("status, parts, exception", [
+    (fake.NONE, None, None),
+    (fake.RAISED, ("KeyError", "'x'"), {"type": "KeyError", "message": "'x'", "traceback": NASTY}),
+    (fake.RAISED, None, {"type": None, "message": "", "traceback": NASTY}),
+    (fake.EXIT, ("SystemExit", NASTY), {"type": "SystemExit", "message": NASTY, "traceback": NASTY}),
+])
+def test_the_json_of_an_outcome_is_what_its_schema_says(place, status, parts, exception):
+    import jsonschema
+    schema = json.loads((ROOT / "docs" / "result.schema.json").read_text())
+
+    def serve(peer):
+        greet(peer)
+        id = peer.expect(fake.EVAL)
+        told = [fake.raised(id + 1, "another's", "")] + ([fake.raised(id, *parts)] if parts else [])
+        peer.send(*told, fake.result(id, status, NASTY if exception else ""))
+        until_closed(peer)
+
+    with FakeServer(place, serve):
+        done = run("--socket", place, "--json", "-c", "x")
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(json.loads(done.stdout))
+    got = json.loads(done.stdout)["exception"]
+    assert (got is None) == (exception is None) and done.returncode == (1 if exception else 0)
+    if exception:
+        assert got["type"] == exception["type"] and bool(got["message"]) == bool(exception["message"])
+        assert b"\x1b" not in done.stdout
 
 
 def test_ctrl_c_interrupts_a_batch_evaluation_and_a_second_one_ends_the_client(place):

@@ -262,6 +262,36 @@ def test_a_script_on_standard_input(program, client):
     assert answer.status == 1 and "ZeroDivisionError" in answer.err
 
 
+@pytest.mark.parametrize("code, status, expected", [
+    ("40 + 2", 0, {"status": "value", "repr": "42", "exception": None}),
+    ("x = 1", 0, {"status": "none", "repr": None, "exception": None}),
+    ("", 0, {"status": "none", "repr": None, "exception": None}),
+    ("print('o'); import sys; sys.stderr.write('e') and None", 0, {"stdout": "o\n", "stderr": "e"}),
+    ("{}['key']", 1, {"status": "raised", "repr": None, "type": "KeyError", "message": "'key'"}),
+    ("import json; json.loads('x')", 1, {"type": "json.decoder.JSONDecodeError", "message": "Expecting value: line 1 column 1 (char 0)"}),
+    ("1 +", 1, {"type": "SyntaxError"}),
+    ("raise SystemExit(3)", 1, {"status": "exit", "type": "SystemExit", "message": "3"}),
+    ("class E(Exception):\n    def __str__(self): return 1/0\nraise E", 1, {"type": "__pystuck__.E", "message": ""}),
+    ("raise ValueError('two\\nlines') from TypeError('before')", 1, {"type": "ValueError", "message": "two\nlines"}),
+])
+def test_json_says_value_output_and_exception_apart(program, ask, client, code, status, expected):
+    for answer in (ask(program, code, "--json"), client("--socket", program.socket, "--json", "--no-stacks", stdin=code)):
+        assert answer.status == status and answer.err == "", answer
+        got = answer.json
+        assert set(got) == {"schema", "status", "repr", "stdout", "stderr", "exception", "cut", "duration_us"}
+        if status:
+            assert got["exception"]["type"] in got["exception"]["traceback"]
+            got.update(got["exception"])
+        assert {name: got[name] for name in expected} == expected
+
+
+def test_a_script_gets_no_prompt_no_banner_and_no_colour(program, client):
+    answer = client("--socket", program.socket, "--no-stacks", stdin="print('line')\n{'a': 1}\n", env={"TERM": "xterm"})
+    assert (answer.status, answer.out, answer.err) == (0, "line\n{'a': 1}\n", "")
+    answer = client("--socket", program.socket, "--no-stacks", stdin="1/0\n", env={"TERM": "xterm"})
+    assert answer.status == 1 and answer.out == "" and "\x1b" not in answer.err
+
+
 def test_sixteen_clients_at_once_each_get_their_own_answers(one_python, start, client):
     program = start(one_python, IDLE)
     code = "import time\nfor i in range(200): print({0}, i)\n{0}"

@@ -33,6 +33,7 @@ MESSAGES = {
     "interrupt": message(4, "I", 2),
     "detach": message(5, "I", 2),
     "complete": message(7, "IBs", 2, 1, "os.pa"),
+    "raised": message(78, "Iss", 2, "KeyError", "'x'"),
     "where": message(8, "I", 2),
     "background": message(9, "I", 2),
     "bye": message(6, "Bs", 0, ""),

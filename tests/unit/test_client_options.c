@@ -75,6 +75,8 @@ static void test_options_a_command_prints_no_stacks_and_opens_no_prompt(void **s
 	assert_true(!o.stacks && !o.repl);
 	assert_int_equal(parse(&o, &d, "--json", NULL), 0);
 	assert_true(o.stacks && !o.repl && o.json);
+	assert_int_equal(parse(&o, &d, "--json", "--no-stacks", NULL), 0);
+	assert_true(!o.stacks && o.repl && o.json);
 }
 
 static void test_options_timeout_takes_fractions_and_has_bounds(void **state)
@@ -124,7 +126,7 @@ static void test_options_that_contradict_each_other_are_refused(void **state)
 	assert_int_equal(parse(&o, &d, "--add", "host", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--key-name", "n", "host", NULL), 0);
 	assert_int_equal(parse(&o, &d, "--keygen", "k", "--add", "--role", "eval", NULL), 0);
-	assert_int_equal(parse(&o, &d, "--json", "--no-stacks", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--json", "--no-stacks", "--no-repl", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--locals", "--no-stacks", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--locals", "-c", "1", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--json", "-c", "1", "--no-stacks", NULL), 0);

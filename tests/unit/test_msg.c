@@ -76,6 +76,8 @@ static const struct sample samples[] = {
 			"\x11\x12\x13\x14\x15\x16\x17\x18" "\0\0\0\1" "2") },
 	{ { .type = MSG_PLACE, .place = { 0x01020304, TEXT("time.sleep") } },
 		TEXT("\x4d" "\1\2\3\4" "\0\0\0\12" "time.sleep") },
+	{ { .type = MSG_RAISED, .raised = { 0x01020304, TEXT("KeyError"), TEXT("'k'") } },
+		TEXT("\x4e" "\1\2\3\4" "\0\0\0\10" "KeyError" "\0\0\0\3" "'k'") },
 	{ { .type = MSG_MATCHES, .matches = { 0x01020304, MATCHES_CUT | MATCHES_UNASKED, 0x05060708,
 		0x11121314, TEXT("f(x)"), TEXT("a\0b\0") } },
 		TEXT("\x4b" "\1\2\3\4" "\3" "\5\6\7\10" "\x11\x12\x13\x14" "\0\0\0\4" "f(x)"
@@ -259,7 +261,7 @@ static void test_msg_values_out_of_range_are_refused(void **state)
 		int least, most;
 	} ranged[] = {
 		{ MSG_DUMP, 5, 0, 7 },
-		{ MSG_EVAL, 5, 0, 3 },
+		{ MSG_EVAL, 5, 0, 7 },
 		{ MSG_BYE, 1, 0, 10 },
 		{ MSG_WELCOME, 3, 1, 3 },
 		{ MSG_REFUSED, 3, 1, 10 },
