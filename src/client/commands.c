@@ -16,6 +16,7 @@
 #include <bsd/stdlib.h>
 
 #include "batch.h"
+#include "log.h"
 #include "signals.h"
 #include "stacks.h"
 
@@ -42,6 +43,8 @@ static const char help[] =
 	"  %who, %reset              your names; forget them\n"
 	"  %run FILE, %edit [FILE]   run a file of this side; after an editor\n"
 	"  %history [N]              what was run here; %save FILE [3-5] writes it to a file\n"
+	"  %log FILE, %log off       all that is typed and shown, to a file of this side\n"
+	"  %reconnect                a new session, also with what has taken the program's place\n"
 	"  %help                     this text\n"
 	"  %quit                     end the client (also: exit, quit, Ctrl-D)\n"
 	"Keys:\n"
@@ -208,7 +211,35 @@ static int run_jobs(const struct commands_context *x, const char *arguments, str
 	return rc == 0 ? connect_flush(x->c, d) : rc;
 }
 
+static int run_reconnect(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	(void)x;
+	(void)arguments;
+	(void)d;
+	return COMMANDS_RECONNECT;
+}
+
+/* %log, %log FILE, %log off */
+static int run_log(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	struct diag why = {0};
+
+	(void)x;
+	(void)d;
+	if (*arguments == '\0' && log_path() == NULL)
+		out_notice("this session is not logged; %%log FILE begins");
+	else if (*arguments == '\0')
+		out_notice("this session is logged to %s; %%log off ends that", log_path());
+	else if (strcmp(arguments, "off") == 0)
+		log_close();
+	else if (log_open(arguments, &why) != 0)
+		out_notice("%s", why.text);
+	return 0;
+}
+
 static const struct command commands[] = {
+	{"%reconnect", run_reconnect},
+	{"%log", run_log},
 	{"%jobs", run_jobs},
 	{"%run", run_run},
 	{"%edit", run_edit},

@@ -13,6 +13,7 @@
 #define COMMANDS_INTERRUPTED 2 /* by Ctrl-C: the prompt comes back */
 #define COMMANDS_SIGNAL 3      /* a fatal one came: *sig says which */
 #define COMMANDS_EVALUATE 4    /* run what is in *source */
+#define COMMANDS_RECONNECT 5   /* another connection */
 
 struct commands_context {
 	struct connection *c;

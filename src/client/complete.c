@@ -185,7 +185,11 @@ int complete_ask(struct complete *c, struct connection *connection, uint32_t id,
 	m.complete = (struct msg_complete){.id = id, .flags = ask ? COMPLETE_ASK : 0, .source = source};
 	int rc = connect_queue(connection, &m, d);
 
-	return rc == 0 ? await(c, &w, d) : rc;
+	connect_doing(connection, "mid-completion");
+	if (rc == 0)
+		rc = await(c, &w, d);
+	connect_doing(connection, NULL);
+	return rc;
 }
 
 size_t complete_common(const struct complete *c)

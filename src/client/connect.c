@@ -1,8 +1,8 @@
 /*
- * connect.c: a connection to one server, from the handshake to the goodbye. How a socket is dialled
- * and how its owner is checked is in dial.c; what is asked is in dump.c and eval.c.
+ * connect.c: a connection to one server, from the first message to the goodbye. How a socket is dialled
+ * and how its owner is checked is in dial.c, the handshake on TCP in handshake.c; what is asked is in dump.c and eval.c.
  */
-#include "connect.h"
+#include "connect_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "channel.h"
 #include "keyfile.h"
 #include "noise.h"
 #include "text.h"
@@ -19,19 +18,6 @@
 
 #define CONNECT_TEXT 300 /* bytes of a sentence of the server in one of ours */
 #define CONNECT_WELCOME_MAX (16u * 1024)
-
-struct connection {
-	struct channel *channel;
-	struct addr addr;
-	char where[ADDR_TEXT];
-	connect_taker *taker;
-	void *taker_context;
-	struct buf welcome_bytes; /* the spans of `welcome` point in here */
-	struct msg_welcome welcome;
-	uint32_t abandoned[CONNECT_ABANDON_MAX]; /* dumps that nobody waits for */
-	size_t abandoned_count;
-	int over; /* the error that ended it: nothing more is sent or read */
-};
 
 int64_t connect_clock(void)
 {
@@ -65,14 +51,32 @@ static const char *said(char out[static CONNECT_TEXT], struct span text)
 	return out;
 }
 
+/* What is known of the end: "process 4242 has gone (exit in mid-evaluation)". 0: nothing. */
+static int say_gone(struct connection *c, int code, struct diag *d)
+{
+	char words[GONE_TEXT];
+
+	if (gone_words(&c->gone, c->stopping, c->doing, words) == 0)
+		return 0;
+	diag_set(d, code, 0, "%s", words);
+	return 1;
+}
+
 static int ended(struct connection *c, int code, struct diag *d)
 {
 	c->over = code;
+	if (say_gone(c, code, d))
+		return code;
 	if (code == PYSTUCK_ETRUNC)
 		return diag_set(
 			d, code, 0, "%s: connection lost in the middle of the answer", c->where);
 	return diag_set(d, code, 0,
 		"%s: connection lost: the program has ended or stopped its server", c->where);
+}
+
+int connect_truncated(struct connection *c, struct diag *d)
+{
+	return ended(c, PYSTUCK_ETRUNC, d);
 }
 
 int connect_queue(struct connection *c, const struct msg *m, struct diag *d)
@@ -174,6 +178,9 @@ static int goodbye(struct connection *c, const struct msg_bye *bye, struct diag 
 	char text[CONNECT_TEXT];
 
 	c->over = PYSTUCK_ECLOSED;
+	c->stopping = bye->reason == REASON_STOPPING;
+	if (c->stopping && say_gone(c, PYSTUCK_ECLOSED, d))
+		return PYSTUCK_ECLOSED;
 	return diag_set(d, PYSTUCK_ECLOSED, 0, "%s: the server ended the connection%s", c->where,
 		said(text, bye->text));
 }
@@ -255,6 +262,16 @@ static int next_message(struct connection *c, struct msg *m, struct diag *d)
 	return 1;
 }
 
+void connect_doing(struct connection *c, const char *doing)
+{
+	c->doing = doing;
+}
+
+pid_t connect_process(const struct connection *c)
+{
+	return c->gone.pid;
+}
+
 void connect_set_taker(struct connection *c, connect_taker *taker, void *context)
 {
 	c->taker = taker;
@@ -323,6 +340,8 @@ static int keep_welcome(struct connection *c, const struct msg *m, struct diag *
 	if (rc != 0)
 		return bad_message(c, rc, d);
 	c->welcome = copy.welcome;
+	if (c->addr.kind == ADDR_UNIX)
+		gone_watch(&c->gone, channel_fd(c->channel), (pid_t)c->welcome.pid);
 	return 0;
 }
 
@@ -353,90 +372,6 @@ const struct msg_welcome *connect_peer(const struct connection *c)
 const struct addr *connect_address(const struct connection *c)
 {
 	return &c->addr;
-}
-
-/*
- * Was the connection closed before our first message was read, as a server does that is flooded? Who has read it, and found the
- * key wrong, closes without a reset. `rc` is what channel_fill said at the end.
- */
-static int was_pushed_out(const struct connection *c, int rc)
-{
-	int error = 0;
-	socklen_t len = sizeof error;
-
-	if (rc == PYSTUCK_ESYS || channel_pending(c->channel) > 0)
-		return 1;
-	return getsockopt(channel_fd(c->channel), SOL_SOCKET, SO_ERROR, &error, &len) == 0 &&
-	       error != 0;
-}
-
-/* The server is silent until the key is proved, and then answers with exactly one record. */
-static int handshake_reply(
-	struct connection *c, struct span *record, int64_t deadline, struct diag *d)
-{
-	for (;;) {
-		int rc = channel_take_record(c->channel, NOISE_MESSAGE, record);
-
-		if (rc == 0)
-			return 0;
-		if (rc != PYSTUCK_EAGAIN)
-			return diag_set(
-				d, PYSTUCK_EFORMAT, 0, "%s: not a pystuck server", c->where);
-		rc = channel_fill(c->channel);
-		if (rc > 0)
-			continue;
-		if (rc != PYSTUCK_EAGAIN && channel_partial(c->channel))
-			return diag_set(
-				d, PYSTUCK_EFORMAT, 0, "%s: not a pystuck server", c->where);
-		if (rc != PYSTUCK_EAGAIN) {
-			int pushed_out = was_pushed_out(c, rc);
-
-			diag_set(d, PYSTUCK_EAUTH, 0,
-				"%s: not authenticated: wrong key, or it is not a pystuck server",
-				c->where);
-			return pushed_out ? PYSTUCK_ECLOSED : PYSTUCK_EAUTH;
-		}
-		rc = connect_wait(c, NULL, 0, deadline, d);
-		if (rc == PYSTUCK_ETIME)
-			return diag_set(d, rc, 0,
-				"%s: no answer to the handshake: the program is stopped, or this "
-				"is no pystuck server",
-				c->where);
-		if (rc < 0)
-			return rc;
-	}
-}
-
-static int handshake(struct connection *c, const uint8_t *key, int64_t deadline, struct diag *d)
-{
-	struct noise_handshake hs;
-	struct noise_cipher sending, receiving;
-	uint8_t first[NOISE_MESSAGE], none[1];
-	struct span reply;
-	size_t len = 0;
-
-	noise_start(&hs, NOISE_INITIATOR, key, NOISE_PROLOGUE, NOISE_PROLOGUE_LEN);
-	int rc = noise_write(&hs, NULL, 0, first, sizeof first, &len);
-	if (rc == 0)
-		rc = channel_put_record(c->channel, (struct span){first, len});
-	if (rc != 0) {
-		diag_set(d, rc, 0, "%s: handshake: %s", c->where, error_text(rc));
-		goto out;
-	}
-	rc = handshake_reply(c, &reply, deadline, d);
-	if (rc != 0)
-		goto out;
-	rc = noise_read(&hs, reply.data, reply.len, none, sizeof none, &len);
-	if (rc == 0)
-		rc = noise_split(&hs, &sending, &receiving, NULL);
-	if (rc == 0)
-		channel_seal(c->channel, &sending, &receiving);
-	else
-		diag_set(d, PYSTUCK_EAUTH, 0,
-			"%s: not authenticated: the server does not have this key", c->where);
-out:
-	noise_wipe(&hs);
-	return rc;
 }
 
 struct keyring *connect_keys(const char *path, struct diag *d)
@@ -474,10 +409,11 @@ int connect_open(struct connection **out, int fd, const struct addr *a, const ui
 		return diag_set(d, PYSTUCK_ENOMEM, 0, "%s", error_text(PYSTUCK_ENOMEM));
 	}
 	buf_init(&c->welcome_bytes, CONNECT_WELCOME_MAX);
+	c->gone.pidfd = -1;
 	c->addr = *a;
 	addr_format(a, c->where);
 	if (a->kind == ADDR_TCP)
-		rc = handshake(c, key, deadline, d);
+		rc = handshake_run(c, key, deadline, d);
 	if (rc != 0) {
 		c->over = rc;
 		connect_close(c);
@@ -496,6 +432,7 @@ void connect_close(struct connection *c)
 	if (c->over == 0 && connect_queue(c, &bye, NULL) == 0)
 		(void)channel_flush(c->channel);
 	channel_free(c->channel);
+	gone_unwatch(&c->gone);
 	buf_free(&c->welcome_bytes);
 	free(c);
 }

@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "addr.h"
 #include "error.h"
@@ -71,12 +72,18 @@ int connect_next(struct connection *c, struct msg *m, struct diag *d);
  */
 #define CONNECT_ABANDON_MAX 8
 int connect_abandon(struct connection *c, uint32_t id);
+/* The connection has ended where an answer was not over: PYSTUCK_ETRUNC, with a sentence. */
+int connect_truncated(struct connection *c, struct diag *d);
 /*
  * Asked about each message first, within connect_next and what calls it; 1: it was for there, and is passed over. For what belongs to
  * requests that nobody waits for. NULL: nobody.
  */
 typedef int connect_taker(void *context, const struct msg *m);
 void connect_set_taker(struct connection *c, connect_taker *taker, void *context);
+/* What would be lost if the program went now, for the sentence that says so: "mid-evaluation"; NULL: nothing. Static. */
+void connect_doing(struct connection *c, const char *doing);
+/* The process behind a Unix socket, by its number here; 0: not known. */
+pid_t connect_process(const struct connection *c);
 /*
  * Waits until there is something for connect_next (1), one of `count` other fds is ready (0; their
  * revents say), or the deadline has passed (PYSTUCK_ETIME, d untouched). EINTR is 0 as well. Sends

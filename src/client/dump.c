@@ -445,8 +445,8 @@ static int receive(
 	return connect_receive(c, m, deadline, "stacks", d);
 }
 
-int dump_await(struct connection *c, uint32_t id, struct dump *dump, int64_t deadline, int stop_fd,
-	struct diag *d)
+static int await_end(struct connection *c, uint32_t id, struct dump *dump, int64_t deadline,
+	int stop_fd, struct diag *d)
 {
 	struct msg m;
 
@@ -456,8 +456,7 @@ int dump_await(struct connection *c, uint32_t id, struct dump *dump, int64_t dea
 		if (rc == 0)
 			return DUMP_STOPPED;
 		if (rc == PYSTUCK_ECLOSED && dump->begun)
-			return diag_set(d, PYSTUCK_ETRUNC, 0,
-				"connection lost in the middle of the answer");
+			return connect_truncated(c, d);
 		if (rc < 0)
 			return rc;
 		/* The rest of an evaluation that was let go of may still be on its way. */
@@ -476,4 +475,14 @@ int dump_await(struct connection *c, uint32_t id, struct dump *dump, int64_t dea
 			return diag_set(d, rc == PYSTUCK_ENOMEM ? rc : PYSTUCK_EFORMAT, 0,
 				"the server's answer makes no sense: %s", error_text(rc));
 	}
+}
+
+int dump_await(struct connection *c, uint32_t id, struct dump *dump, int64_t deadline, int stop_fd,
+	struct diag *d)
+{
+	connect_doing(c, "mid-dump");
+	int rc = await_end(c, id, dump, deadline, stop_fd, d);
+
+	connect_doing(c, NULL);
+	return rc;
 }

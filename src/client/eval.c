@@ -222,7 +222,7 @@ static int wait_more(struct connection *c, struct eval *e, const struct wait *w,
 	return rc < 0 && rc != PYSTUCK_ETIME ? rc : PYSTUCK_EAGAIN;
 }
 
-int eval_await(struct connection *c, struct eval *e, struct diag *d)
+static int await_end(struct connection *c, struct eval *e, struct diag *d)
 {
 	struct wait w = {.phase = RUNNING};
 	struct msg m;
@@ -246,4 +246,13 @@ int eval_await(struct connection *c, struct eval *e, struct diag *d)
 		if (rc != PYSTUCK_EAGAIN)
 			return rc;
 	}
+}
+
+int eval_await(struct connection *c, struct eval *e, struct diag *d)
+{
+	connect_doing(c, "mid-evaluation");
+	int rc = await_end(c, e, d);
+
+	connect_doing(c, NULL);
+	return rc;
 }

@@ -47,13 +47,18 @@ static void end(struct job *one)
 		buf_free(&one->lines[i]);
 }
 
+void jobs_forget(struct jobs *j)
+{
+	for (size_t i = 0; i < JOBS_MAX; i++)
+		if (j->table[i].id != 0)
+			end(&j->table[i]);
+}
+
 void jobs_free(struct jobs *j)
 {
 	if (j == NULL)
 		return;
-	for (size_t i = 0; i < JOBS_MAX; i++)
-		if (j->table[i].id != 0)
-			end(&j->table[i]);
+	jobs_forget(j);
 	free(j);
 }
 

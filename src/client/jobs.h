@@ -19,6 +19,7 @@ typedef void jobs_line(void *context, int stream, struct span line);
 
 struct jobs *jobs_new(jobs_line *show, void *context); /* NULL: no memory */
 void jobs_free(struct jobs *j);
+void jobs_forget(struct jobs *j); /* all of them: the connection is over */
 
 /* The evaluation `id` is one from here on. Its number, from 1; 0: there is no room. */
 unsigned jobs_add(struct jobs *j, uint32_t id, struct span source);

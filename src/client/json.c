@@ -1,8 +1,8 @@
 /*
- * json.c: writes JSON with nothing but the pieces of out.h. The order of the keys is fixed, so that
+ * json.c: a dump as JSON, with nothing but the pieces of out.h. The order of the keys is fixed, so that
  * two dumps can be compared by eye.
  */
-#include "json.h"
+#include "json_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,86 +14,6 @@
 
 #define JSON_CACHE_MAX (512u << 20) /* bytes: DUMP_BYTES_MAX, as far as it is text, escaped */
 #define JSON_TIME 40
-
-struct json {
-	struct out *o;
-	int pretty;
-	unsigned depth;
-	int first; /* nothing has been written yet in this object or array */
-};
-
-/* Where the next element begins: comma, line, indentation. */
-static void element(struct json *j)
-{
-	if (!j->first)
-		out_text(j->o, j->pretty ? "," : ", ");
-	if (j->pretty && j->depth > 0) {
-		out_text(j->o, "\n");
-		out_pad(j->o, 2 * (size_t)j->depth);
-	}
-	j->first = 0;
-}
-
-static void key(struct json *j, const char *name)
-{
-	element(j);
-	out_text(j->o, "\"");
-	out_text(j->o, name);
-	out_text(j->o, "\": ");
-}
-
-static void begin(struct json *j, const char *bracket)
-{
-	out_text(j->o, bracket);
-	j->depth++;
-	j->first = 1;
-}
-
-static void end(struct json *j, const char *bracket)
-{
-	j->depth--;
-	if (j->pretty && !j->first) {
-		out_text(j->o, "\n");
-		out_pad(j->o, 2 * (size_t)j->depth);
-	}
-	out_text(j->o, bracket);
-	j->first = 0;
-}
-
-static void string(struct json *j, struct span s)
-{
-	out_text(j->o, "\"");
-	out_safe(j->o, s, TEXT_JSON);
-	out_text(j->o, "\"");
-}
-
-static void key_string(struct json *j, const char *name, struct span s)
-{
-	key(j, name);
-	string(j, s);
-}
-
-static void key_number(struct json *j, const char *name, uint64_t v)
-{
-	key(j, name);
-	out_number(j->o, v);
-}
-
-/* A number whose 0 means that it is not known. */
-static void key_number_or_null(struct json *j, const char *name, uint64_t v)
-{
-	key(j, name);
-	if (v == 0)
-		out_text(j->o, "null");
-	else
-		out_number(j->o, v);
-}
-
-static void key_bool(struct json *j, const char *name, int v)
-{
-	key(j, name);
-	out_text(j->o, v ? "true" : "false");
-}
 
 /* "2026-01-31T12:00:00.123456Z" */
 static void key_time(struct json *j, const char *name, uint64_t ns)
@@ -471,44 +391,4 @@ int json_dump(
 	buf_free(&f.cache);
 	free(f.pieces);
 	return f.error != 0 ? f.error : o->error;
-}
-
-static void exception(struct json *j, const struct json_result *r)
-{
-	key(j, "exception");
-	if (!r->has_exception) {
-		out_text(j->o, "null");
-		return;
-	}
-	begin(j, "{");
-	key(j, "type");
-	if (r->type.len > 0)
-		string(j, r->type);
-	else
-		out_text(j->o, "null");
-	key_string(j, "message", r->message);
-	key_string(j, "traceback", r->traceback);
-	end(j, "}");
-}
-
-int json_result(struct out *o, const struct json_result *r, int pretty)
-{
-	struct json j = {.o = o, .pretty = pretty, .first = 1};
-
-	begin(&j, "{");
-	key_number(&j, "schema", JSON_SCHEMA);
-	key_string(&j, "status", span_text(r->status));
-	key(&j, "repr");
-	if (r->has_value)
-		string(&j, r->repr);
-	else
-		out_text(o, "null");
-	key_string(&j, "stdout", r->out);
-	key_string(&j, "stderr", r->err);
-	exception(&j, r);
-	key_bool(&j, "cut", r->cut);
-	key_number(&j, "duration_us", r->duration_us);
-	end(&j, "}");
-	out_text(o, "\n");
-	return o->error;
 }

@@ -23,6 +23,7 @@
 #include "options.h"
 #include "out.h"
 #include "print.h"
+#include "procs.h"
 #include "repl.h"
 #include "signals.h"
 #include "status.h"
@@ -41,6 +42,7 @@ struct client {
 	int color;
 	int in_is_terminal, out_is_terminal;
 	struct connection *c;
+	char unit[PROCS_UNIT]; /* that the program is in; "": none, or not known */
 	int sig; /* a fatal signal came: end with it */
 };
 
@@ -154,16 +156,16 @@ static int try_keys(struct client *cl, const struct addr *a, const struct keyrin
 	return rc;
 }
 
-static int open_connection(struct client *cl, struct diag *d)
+/* Connects to this address; `fd` is dialled already, or -1. */
+static int connect_to(struct client *cl, const struct addr *a, int fd, struct diag *d)
 {
 	struct keyring *keys = NULL;
 	char path[PATH_MAX];
-	struct addr a;
-	int fd = -1, rc = locate(cl, &a, &fd, d);
 	int64_t deadline;
+	int rc = 0;
 
 	/* The key file first: what is wrong with it needs no server to be found out. */
-	if (rc == 0 && a.kind == ADDR_TCP) {
+	if (a->kind == ADDR_TCP) {
 		rc = key_path(cl->o, path, d);
 		if (rc == 0)
 			keys = connect_keys(path, d);
@@ -172,17 +174,25 @@ static int open_connection(struct client *cl, struct diag *d)
 	}
 	deadline = connect_clock() + cl->o->timeout_ms;
 	if (rc == 0 && keys != NULL) {
-		rc = try_keys(cl, &a, keys, deadline, path, d);
+		rc = try_keys(cl, a, keys, deadline, path, d);
 		keyring_free(keys);
 		return rc;
 	}
 	if (rc == 0 && fd < 0) {
-		fd = dial_open(&a, deadline, NULL, NULL, d);
+		fd = dial_open(a, deadline, NULL, NULL, d);
 		rc = fd < 0 ? fd : 0;
 	}
 	if (rc == 0)
-		rc = connect_open(&cl->c, fd, &a, NULL, deadline, d);
+		rc = connect_open(&cl->c, fd, a, NULL, deadline, d);
 	return rc;
+}
+
+static int open_connection(struct client *cl, struct diag *d)
+{
+	struct addr a;
+	int fd = -1, rc = locate(cl, &a, &fd, d);
+
+	return rc == 0 ? connect_to(cl, &a, fd, d) : rc;
 }
 
 static uint8_t stacks_flags(const struct options *o)
@@ -210,6 +220,49 @@ static int greet(struct client *cl, struct diag *d)
 	if (rc == 0)
 		rc = connect_welcome(cl->c, connect_clock() + o->timeout_ms, d);
 	return rc;
+}
+
+/*
+ * Where the program was, or what has taken its place: at the same address, or in the same unit of
+ * systemd, which gives a service that starts again another process.
+ */
+static int connect_again(struct client *cl, const struct connection *old, struct diag *d)
+{
+	const char *unit = cl->o->unit != NULL ? cl->o->unit : cl->unit;
+	struct diag elsewhere = {0};
+	struct addr a;
+	int fd = -1, rc = connect_to(cl, connect_address(old), -1, d);
+
+	if (rc != PYSTUCK_ENOENT || *unit == '\0' ||
+		find_unit(&a, &fd, unit, 0, &elsewhere) != 0)
+		return rc;
+	return connect_to(cl, &a, fd, d);
+}
+
+/* For %reconnect: repl.h says what is expected. */
+static int reopen(void *context, struct connection **c, struct diag *d)
+{
+	struct client *cl = context;
+	struct connection *old = cl->c;
+	int rc;
+
+	cl->c = NULL;
+	rc = connect_again(cl, old, d);
+	if (rc == 0)
+		rc = connect_hello(cl->c, d);
+	if (rc == 0)
+		rc = connect_welcome(cl->c, connect_clock() + cl->o->timeout_ms, d);
+	if (rc == 0 && connect_peer(cl->c)->role < ROLE_EVAL)
+		rc = diag_set(d, PYSTUCK_EPERM, 0, "your role there is \"%s\", and evaluating needs \"%s\"",
+			role_name(connect_peer(cl->c)->role), role_name(ROLE_EVAL));
+	if (rc != 0) {
+		connect_close(cl->c);
+		cl->c = old;
+		return rc;
+	}
+	connect_close(old);
+	*c = cl->c;
+	return 0;
 }
 
 /* --- what is done --- */
@@ -315,8 +368,12 @@ static int open_prompt(struct client *cl, int status)
 		.dump_timeout_ms = o->timeout_ms,
 		.eval_timeout_ms = o->timeout_given ? o->timeout_ms : 0,
 		.next_id = ID_PROMPT,
+		.reopen = reopen,
+		.context = cl,
 	};
 
+	if (connect_process(cl->c) > 0)
+		procs_unit_of(cl->unit, connect_process(cl->c));
 	if (role < ROLE_EVAL) {
 		out_notice("no prompt: your role here is \"%s\", and evaluating needs \"%s\"",
 			role_name(role), role_name(ROLE_EVAL));

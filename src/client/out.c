@@ -20,6 +20,13 @@
 #define OUT_LIMIT (16u << 20)
 #define OUT_NOTICE 1024
 
+static void (*copy_to)(const void *bytes, size_t len);
+
+void out_copy(void (*to)(const void *bytes, size_t len))
+{
+	copy_to = to;
+}
+
 void out_init(struct out *o, int fd)
 {
 	o->fd = fd;
@@ -129,6 +136,8 @@ int out_flush(struct out *o)
 	while (o->error == 0 && buf_len(&o->buf) > 0) {
 		ssize_t n = write(o->fd, buf_bytes(&o->buf), buf_len(&o->buf));
 
+		if (n > 0 && copy_to != NULL)
+			copy_to(buf_bytes(&o->buf), (size_t)n);
 		if (n >= 0)
 			buf_consume(&o->buf, (size_t)n);
 		else
@@ -161,6 +170,8 @@ void out_notice(const char *format, ...)
 	text_copy(line + len, sizeof line - 1 - len, span_text(raw), TEXT_LINE);
 	len = strlen(line);
 	line[len++] = '\n';
+	if (copy_to != NULL)
+		copy_to(line, len);
 	/* Nobody is left to be told when this fails. */
 	ssize_t ignored = write(STDERR_FILENO, line, len);
 	(void)ignored;

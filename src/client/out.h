@@ -37,6 +37,9 @@ void out_recover(struct out *o);
 /* Writes v to the end of `at`; returns where it begins. */
 char *out_decimal(char at[static OUT_DIGITS], uint64_t v);
 
+/* Everything that any of them writes, and each notice, is handed to this as well; NULL: to nothing. */
+void out_copy(void (*to)(const void *bytes, size_t len));
+
 /* "pystuck: ..." and a newline to standard error, made safe, in one write. */
 void out_notice(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -12,6 +12,7 @@
 
 #include "commands.h"
 #include "lineedit.h"
+#include "log.h"
 #include "signals.h"
 #include "status.h"
 
@@ -23,12 +24,6 @@ void repl_finish(struct repl *r, int status)
 {
 	r->done = 1;
 	r->status = status;
-}
-
-void repl_fail(struct repl *r, const struct diag *d)
-{
-	out_flush(r->out);
-	repl_finish(r, status_fail(d, r->o->dump_timeout_ms));
 }
 
 /* --- the background --- */
@@ -53,7 +48,7 @@ static void on_job_line(void *context, int stream, struct span line)
 		lineedit_return();
 }
 
-static int on_message(void *context, const struct msg *m)
+int repl_take(void *context, const struct msg *m)
 {
 	struct repl *r = context;
 
@@ -125,7 +120,9 @@ static void run_command(struct repl *r, char *line)
 
 	repl_flush(r);
 	if (rc == COMMANDS_QUIT)
-		repl_finish(r, STATUS_DONE);
+		repl_finish(r, r->lost ? r->status : STATUS_DONE);
+	else if (rc == COMMANDS_RECONNECT)
+		repl_reconnect(r);
 	else if (rc == COMMANDS_INTERRUPTED)
 		repl_interrupted(r);
 	else if (rc == COMMANDS_SIGNAL)
@@ -133,7 +130,7 @@ static void run_command(struct repl *r, char *line)
 	else if (rc == COMMANDS_EVALUATE)
 		run_file(r);
 	else if (rc < 0)
-		repl_fail(r, &d);
+		repl_lost(r, &d);
 	else
 		repl_forget_input(r);
 }
@@ -168,12 +165,14 @@ static void one_line(struct repl *r)
 	switch (repl_read_line(r)) {
 	case READ_LINE:
 		line = lineedit_take();
-		if (line != NULL)
+		if (line != NULL) {
+			log_typed(r->prompt, line);
 			take_line(r, line);
+		}
 		free(line);
 		return;
 	case READ_EOF:
-		repl_finish(r, STATUS_DONE);
+		repl_finish(r, r->lost ? r->status : STATUS_DONE);
 		return;
 	case READ_CANCELLED:
 		repl_forget_input(r);
@@ -198,13 +197,15 @@ int repl_run(struct connection *c, const struct repl_options *o, int *sig)
 		out_notice("%s", error_text(PYSTUCK_ENOMEM));
 		return STATUS_LOST;
 	}
-	connect_set_taker(c, on_message, &r);
+	connect_set_taker(c, repl_take, &r);
 	signals_catch(1);
 	lineedit_open();
 	while (!r.done)
 		one_line(&r);
 	lineedit_close();
-	connect_set_taker(c, NULL, NULL);
+	connect_set_taker(r.c, NULL, NULL);
+	connect_doing(r.c, NULL);
+	log_close();
 	jobs_free(r.jobs);
 	inputs_free(&r.inputs);
 	out_flush(r.out);

@@ -15,6 +15,12 @@ struct repl_options {
 	int64_t dump_timeout_ms; /* for %stacks and its like */
 	int64_t eval_timeout_ms; /* 0: none */
 	uint32_t next_id;        /* of the first request */
+	/*
+	 * Another connection to the same program, or to what has taken its place; the old one is closed then. 0, or an
+	 * error, after which the old one is still there.
+	 */
+	int (*reopen)(void *context, struct connection **c, struct diag *d);
+	void *context;
 };
 
 /*

@@ -211,7 +211,11 @@ static void eval_ended(struct repl *r, const struct eval *e, int end, const stru
 		repl_finish(r, STATUS_LOST);
 		return;
 	default:
-		repl_fail(r, d);
+		out_end_line(r->out);
+		remember_input(r);
+		repl_forget_input(r);
+		r->cell++;
+		repl_lost(r, d);
 	}
 }
 
@@ -257,7 +261,7 @@ void repl_evaluate(struct repl *r)
 	struct diag d = {0};
 
 	if (tell_columns(r, &d) != 0) {
-		repl_fail(r, &d);
+		eval_ended(r, &e, PYSTUCK_ECLOSED, &d);
 		return;
 	}
 	e.id = r->next_id++;

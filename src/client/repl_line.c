@@ -4,6 +4,7 @@
  */
 #include "repl_private.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,26 +17,22 @@
 #include "signals.h"
 #include "status.h"
 
-#define REPL_PROMPT 32
 #define COLOR_IN "\033[32m"
 
-/*
- * What the server sends while nobody asked: the rest of what was let go of, or its end. 0, or -1
- * when the connection is over.
- */
-static int drain(struct repl *r)
+/* What the server sends while nobody asked: the rest of what was let go of, or its end. */
+static void drain(struct repl *r)
 {
 	struct msg m;
 	struct diag d;
 	int rc;
 
-	while ((rc = connect_next(r->c, &m, &d)) == 1)
-		;
-	if (rc == 0)
-		return 0;
-	lineedit_end();
-	repl_fail(r, &d);
-	return -1;
+	while (!r->lost && (rc = connect_next(r->c, &m, &d)) != 0) {
+		if (rc == 1)
+			continue;
+		lineedit_hide();
+		repl_lost(r, &d);
+		lineedit_return();
+	}
 }
 
 /* READ_LINE: nothing of interest, go on typing. */
@@ -122,7 +119,8 @@ static enum repl_read on_tab(struct repl *r)
 	int rc, again;
 
 	buf_init(&source, MSG_TEXT_MAX);
-	if (typed_so_far(r, &source, &base) != 0) {
+	/* Nobody is there to be asked. */
+	if (r->lost || typed_so_far(r, &source, &base) != 0) {
 		buf_free(&source);
 		return READ_LINE;
 	}
@@ -141,12 +139,25 @@ static enum repl_read on_tab(struct repl *r)
 	buf_free(&source);
 	if (rc >= 0 && rc != COMPLETE_SIGNAL)
 		return READ_LINE;
+	if (rc < 0) {
+		lineedit_leave();
+		repl_lost(r, &d);
+		lineedit_return();
+		return READ_LINE;
+	}
 	lineedit_end();
-	if (rc < 0)
-		repl_fail(r, &d);
-	else
-		repl_finish(r, STATUS_LOST);
+	repl_finish(r, STATUS_LOST);
 	return READ_END;
+}
+
+/* Waits for a key, a signal or the server. An error is of poll(2) itself. */
+static int wait_for_event(struct repl *r, struct pollfd *more, nfds_t count, struct diag *d)
+{
+	if (!r->lost)
+		return connect_wait(r->c, more, count, CONNECT_NEVER, d);
+	if (poll(more, count, -1) >= 0 || errno == EINTR)
+		return 0;
+	return diag_set(d, PYSTUCK_ESYS, errno, "poll: %s", strerror(errno));
 }
 
 static enum repl_read wait_for_line(struct repl *r)
@@ -160,17 +171,16 @@ static enum repl_read wait_for_line(struct repl *r)
 		int rc;
 
 		/* What came together with the last answer is here already: no poll tells of it. */
-		if (drain(r) != 0)
-			return READ_END;
-		rc = connect_wait(r->c, more, 2, CONNECT_NEVER, &d);
+		drain(r);
+		rc = wait_for_event(r, more, 2, &d);
 
-		if (rc < 0) {
+		if (rc == PYSTUCK_ESYS) {
 			lineedit_end();
-			repl_fail(r, &d);
+			repl_finish(r, status_fail(&d, 0));
 			return READ_END;
 		}
-		if (rc == 1 && drain(r) != 0)
-			return READ_END;
+		if (rc != 0)
+			drain(r);
 		signals = signals_pending() ? on_signals(r) : READ_LINE;
 		if (signals != READ_LINE)
 			return signals;
@@ -194,15 +204,14 @@ static enum repl_read wait_for_line(struct repl *r)
 
 enum repl_read repl_read_line(struct repl *r)
 {
-	char prompt[REPL_PROMPT], dots[REPL_PROMPT];
-	int n = snprintf(prompt, sizeof prompt, "In [%u]: ", r->cell);
+	int n = snprintf(r->prompt, sizeof r->prompt, "In [%u]: ", r->cell);
 
 	/* As wide as the first prompt: what is typed stands in one column. */
-	snprintf(dots, sizeof dots, "%*s", n, "...: ");
+	if (r->more)
+		snprintf(r->prompt, sizeof r->prompt, "%*s", n, "...: ");
 	out_end_line(r->out);
 	out_flush(r->out);
-	lineedit_begin(
-		r->more ? dots : prompt, r->o->color ? COLOR_IN : "", r->more ? r->indent : "");
+	lineedit_begin(r->prompt, r->o->color ? COLOR_IN : "", r->more ? r->indent : "");
 	r->typing = 1;
 	enum repl_read result = wait_for_line(r);
 	r->typing = 0;

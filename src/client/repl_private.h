@@ -1,6 +1,6 @@
 /*
  * repl_private.h: the prompt's state, between repl.c, which has the loop, repl_line.c, which reads a
- * line, and repl_eval.c, which has it evaluated. For these files only.
+ * line, repl_eval.c, which has it evaluated, and repl_link.c, which is about the connection. For these files only.
  */
 #ifndef PYSTUCK_CLIENT_REPL_PRIVATE_H
 #define PYSTUCK_CLIENT_REPL_PRIVATE_H
@@ -11,6 +11,7 @@
 #include "repl.h"
 
 #define REPL_INDENT 256 /* bytes of indentation that a server may put into the line */
+#define REPL_PROMPT 32
 #define REPL_COLUMNS 80 /* what values are laid out for, unless the terminal is narrower */
 
 struct repl {
@@ -19,6 +20,7 @@ struct repl {
 	struct out *out;
 	struct out err;
 	uint32_t next_id;
+	char prompt[REPL_PROMPT]; /* that stands before the line */
 	uint32_t cell;            /* number of the next input */
 	struct buf input;         /* lines typed so far; newline between them */
 	int more;                 /* the input goes on: continuation prompt */
@@ -30,6 +32,7 @@ struct repl {
 	struct buf reading;       /* a text to be read, of the evaluation that runs */
 	int told_columns;         /* the width that the server lays values out for */
 	struct buf unasked;       /* what was typed when Tab found what only running code can tell */
+	int lost;                 /* the connection is over: the loop ends with `status`, unless there is another */
 	int done;                 /* the loop ends with `status` */
 	int status;
 	int sig;
@@ -37,10 +40,14 @@ struct repl {
 
 enum repl_read { READ_LINE, READ_EOF, READ_CANCELLED, READ_END };
 
+/* What a message means that nobody waits for: connect_taker. */
+int repl_take(void *context, const struct msg *m);
 /* The loop ends with this status. */
 void repl_finish(struct repl *r, int status);
-/* The same with a message; the connection is of no use any more. */
-void repl_fail(struct repl *r, const struct diag *d);
+/* The connection is of no use any more: says so, and what can be done. */
+void repl_lost(struct repl *r, const struct diag *d);
+/* %reconnect */
+void repl_reconnect(struct repl *r);
 /* All that is to be shown is written. 0, or why that cannot be done any more. */
 int repl_flush(struct repl *r);
 /* The same after a Ctrl-C: the terminal shows ^C wherever the cursor was. */

@@ -201,6 +201,8 @@ def test_a_connection_lost_while_the_user_types_is_said_at_once(place, tmp_path)
         repl.expect("half a line")
         gone.append(1)
         repl.expect("connection lost")
+        repl.until_screen(r"In \[1\]: half a line\Z")
+        repl.send("\x15\x04")
         assert repl.wait() == 3
 
 
@@ -213,6 +215,7 @@ def test_a_goodbye_at_the_prompt_is_shown(place, tmp_path):
     with FakeServer(place, serve), Repl("--socket", place, "--no-stacks", home=tmp_path) as repl:
         repl.send("1\r")
         repl.expect("the program is going away")
+        repl.send("\x04")
         assert repl.wait() == 3
 
 

@@ -146,13 +146,15 @@ def test_history_is_never_a_symlink(program, tmp_path):
 
 def test_the_program_dying_at_the_prompt_is_said(repl, program):
     program.stop()
-    _, text = repl.expect(r"(?i)connection|gone|ended")
+    repl.expect(rf"process {program.pid} has gone")
+    repl.send("\x04")
     assert repl.wait() == 3
 
 
 def test_the_program_dying_in_an_evaluation_is_said(repl, program):
     repl.send("modules.os._exit(1)\r")
-    repl.expect(r"(?i)connection|gone|ended")
+    repl.expect(rf"process {program.pid} has gone \([^\n]*in mid-evaluation\)")
+    repl.send("%quit\r")
     assert repl.wait() == 3
 
 

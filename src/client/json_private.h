@@ -1,0 +1,90 @@
+/*
+ * json_private.h: how values, lists and objects are written, for json.c, which has the dump, and
+ * json_result.c, which has the outcome of an evaluation. For these files only.
+ */
+#ifndef PYSTUCK_CLIENT_JSON_PRIVATE_H
+#define PYSTUCK_CLIENT_JSON_PRIVATE_H
+
+#include "json.h"
+
+struct json {
+	struct out *o;
+	int pretty;
+	unsigned depth;
+	int first; /* nothing has been written yet in this object or array */
+};
+
+/* Where the next element begins: comma, line, indentation. */
+static inline void element(struct json *j)
+{
+	if (!j->first)
+		out_text(j->o, j->pretty ? "," : ", ");
+	if (j->pretty && j->depth > 0) {
+		out_text(j->o, "\n");
+		out_pad(j->o, 2 * (size_t)j->depth);
+	}
+	j->first = 0;
+}
+
+static inline void key(struct json *j, const char *name)
+{
+	element(j);
+	out_text(j->o, "\"");
+	out_text(j->o, name);
+	out_text(j->o, "\": ");
+}
+
+static inline void begin(struct json *j, const char *bracket)
+{
+	out_text(j->o, bracket);
+	j->depth++;
+	j->first = 1;
+}
+
+static inline void end(struct json *j, const char *bracket)
+{
+	j->depth--;
+	if (j->pretty && !j->first) {
+		out_text(j->o, "\n");
+		out_pad(j->o, 2 * (size_t)j->depth);
+	}
+	out_text(j->o, bracket);
+	j->first = 0;
+}
+
+static inline void string(struct json *j, struct span s)
+{
+	out_text(j->o, "\"");
+	out_safe(j->o, s, TEXT_JSON);
+	out_text(j->o, "\"");
+}
+
+static inline void key_string(struct json *j, const char *name, struct span s)
+{
+	key(j, name);
+	string(j, s);
+}
+
+static inline void key_number(struct json *j, const char *name, uint64_t v)
+{
+	key(j, name);
+	out_number(j->o, v);
+}
+
+/* A number whose 0 means that it is not known. */
+static inline void key_number_or_null(struct json *j, const char *name, uint64_t v)
+{
+	key(j, name);
+	if (v == 0)
+		out_text(j->o, "null");
+	else
+		out_number(j->o, v);
+}
+
+static inline void key_bool(struct json *j, const char *name, int v)
+{
+	key(j, name);
+	out_text(j->o, v ? "true" : "false");
+}
+
+#endif
