@@ -37,8 +37,7 @@ static uintptr_t variables_at(const struct blocks_frame *f)
 #endif
 }
 
-/* A reference as it lies in a frame; in a cell, what the cell has. */
-static uintptr_t clear_tags(uintptr_t word)
+uintptr_t blocks_untag(uintptr_t word)
 {
 #if PY_VERSION_HEX >= 0x030E0000
 	return (word & 3) == 3 ? 0 : word & ~(uintptr_t)3;
@@ -47,9 +46,10 @@ static uintptr_t clear_tags(uintptr_t word)
 #endif
 }
 
+/* In a cell, what the cell has. */
 static uintptr_t value_of(struct objects *o, uintptr_t word)
 {
-	uintptr_t object = clear_tags(word), type = 0;
+	uintptr_t object = blocks_untag(word), type = 0;
 
 	if (object == 0 || (object & 7) != 0 || !raw_mem_word(o->mem, object + offsetof(PyObject, ob_type), &type))
 		return 0;
@@ -66,6 +66,12 @@ uintptr_t blocks_variable(struct objects *o, const struct blocks_frame *f, uint3
 		!raw_mem_word(o->mem, variables_at(f) + i * sizeof(uintptr_t), &word))
 		return 0;
 	return value_of(o, word);
+}
+
+uintptr_t blocks_variables(const struct blocks_frame *f, size_t *count)
+{
+	*count = compat_slots(f->code) > 0 ? (size_t)compat_slots(f->code) : 0;
+	return variables_at(f);
 }
 
 /* 3.10: cells come after the variables, also that of a parameter. */
@@ -128,12 +134,12 @@ static uintptr_t manager_at(struct objects *o, uintptr_t slot)
 	if (!raw_mem_word(o->mem, slot, &word))
 		return 0;
 #if PY_VERSION_HEX >= 0x030E0000
-	if (clear_tags(word) != 0)
-		return clear_tags(word);
+	if (blocks_untag(word) != 0)
+		return blocks_untag(word);
 	if (!raw_mem_word(o->mem, slot - sizeof(uintptr_t), &word))
 		return 0;
 #endif
-	return objects_self(o, clear_tags(word));
+	return objects_self(o, blocks_untag(word));
 }
 
 #if PY_VERSION_HEX >= 0x030B0000

@@ -28,6 +28,10 @@ int blocks_has_with(const PyCodeObject *code);
 /* The withs that the frame is inside of, innermost first; how many. */
 size_t blocks_withs(struct objects *o, const struct blocks_frame *f, struct blocks_with out[static BLOCKS_MAX]);
 
+/* Where the variables lie, as words; *count of them. */
+uintptr_t blocks_variables(const struct blocks_frame *f, size_t *count);
+/* The address in a reference as it lies in a frame; 0: it is of no object. */
+uintptr_t blocks_untag(uintptr_t word);
 /* The value of variable number i (0: the first parameter); 0: none. */
 uintptr_t blocks_variable(struct objects *o, const struct blocks_frame *f, uint32_t i);
 /* The value of the variable with this name. */

@@ -25,19 +25,30 @@
 
 static int usable;
 
+/* 1 when the word is the address of a list. The words may be anything. */
+static int is_list(struct raw_mem *mem, uintptr_t at)
+{
+	uintptr_t list = 0, type = 0;
+
+	return raw_mem_word(mem, at, &list) && raw_mem_word(mem, list + offsetof(PyObject, ob_type), &type) &&
+	       type == (uintptr_t)&PyList_Type;
+}
+
+/*
+ * The flag has no name in Python, but the fields around it have: gc.isenabled() before it, gc.garbage and gc.callbacks behind. Not
+ * by the module gc: the program would see that it has been imported.
+ */
 void collector_init(void)
 {
-	PyInterpreterState *interp = PyInterpreterState_Main();
-	PyObject *gc = PyImport_ImportModule("gc"); /* built in, and there always */
-	PyObject *garbage = gc != NULL ? PyObject_GetAttrString(gc, "garbage") : NULL;
-	PyObject *callbacks = gc != NULL ? PyObject_GetAttrString(gc, "callbacks") : NULL;
+	uintptr_t gc = (uintptr_t)&PyInterpreterState_Main()->gc;
+	struct raw_own own = {.fd = -1};
+	int enabled = -1, enabled_then = PyGC_IsEnabled();
 
-	PyErr_Clear();
-	/* The fields behind the one in question, which has no name in Python. */
-	usable = garbage != NULL && callbacks != NULL && interp->gc.garbage == garbage && interp->gc.callbacks == callbacks;
-	Py_XDECREF(callbacks);
-	Py_XDECREF(garbage);
-	Py_XDECREF(gc);
+	if (raw_own_open(&own) == 0)
+		usable = raw_mem_read(&own.mem, gc + offsetof(struct _gc_runtime_state, enabled), &enabled, sizeof enabled) &&
+			 enabled == enabled_then && is_list(&own.mem, gc + offsetof(struct _gc_runtime_state, garbage)) &&
+			 is_list(&own.mem, gc + offsetof(struct _gc_runtime_state, callbacks));
+	raw_own_close(&own);
 }
 
 int collector_runs(void)

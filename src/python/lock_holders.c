@@ -1,5 +1,6 @@
 /*
- * lock_holders.c: who has a lock. An RLock says it itself. Of a Lock it is inferred: exactly one thread is inside a `with` on it.
+ * lock_holders.c: who has a lock. An RLock says it itself. Of a Lock it is inferred: exactly one thread is inside a `with` on it,
+ * or has a suspended generator in a variable that is. What a `with` takes: managers.c.
  */
 #include <Python.h>
 
@@ -9,7 +10,9 @@
 #include <string.h>
 
 #include "blocks.h"
+#include "managers.h"
 #include "msg.h"
+#include "suspended.h"
 
 #define FIRST_HOLDS 64u
 #define HOLDS_MAX 1048576u
@@ -31,19 +34,18 @@ static void add_hold(struct locks *k, struct hold h)
 	k->holds[k->hold_count++] = h;
 }
 
-/* The lock that is taken when this object is entered: itself, or a condition's. */
-static uintptr_t lock_of(struct locks *k, uintptr_t manager)
-{
-	enum objects_kind kind = objects_kind(&k->o, manager);
-	uintptr_t lock;
+/* While the locks of one manager are listed. */
+struct listing {
+	struct locks *k;
+	struct hold h;
+};
 
-	if (kind == OBJECT_LOCK || kind == OBJECT_RLOCK)
-		return manager;
-	if (kind != OBJECT_OTHER || objects_attribute(&k->o, manager, WORD_WAITERS) == 0)
-		return 0;
-	lock = objects_attribute(&k->o, manager, WORD_LOCK);
-	kind = objects_kind(&k->o, lock);
-	return kind == OBJECT_LOCK || kind == OBJECT_RLOCK ? lock : 0;
+static void take_lock(void *to, uintptr_t lock)
+{
+	struct listing *l = to;
+
+	l->h.lock = lock;
+	add_hold(l->k, l->h);
 }
 
 static void list_holds_of(struct locks *k, uint32_t thread, uint8_t *with)
@@ -64,10 +66,9 @@ static void list_holds_of(struct locks *k, uint32_t thread, uint8_t *with)
 			continue;
 		count = blocks_withs(&k->o, &f, found);
 		for (size_t i = 0; i < count; i++) {
-			uintptr_t lock = lock_of(k, found[i].manager);
+			struct listing l = {k, {0, thread, n, found[i].line}};
 
-			if (lock != 0)
-				add_hold(k, (struct hold){lock, thread, n, found[i].line});
+			managers_locks(&k->o, found[i].manager, take_lock, &l);
 		}
 	}
 }
@@ -82,7 +83,38 @@ static void list_holds(struct locks *k)
 	with = calloc(k->f->code_count, 1);
 	for (uint32_t i = 0; with != NULL && i < k->f->thread_count; i++)
 		list_holds_of(k, i, with);
+	k->with_count = k->hold_count;
 	free(with);
+}
+
+static void take_generator(void *to, uintptr_t object, uint32_t thread, uint32_t frame)
+{
+	struct locks *k = to;
+	struct listing l = {k, {0, thread, frame, 0}};
+
+	managers_suspended(&k->o, object, take_lock, &l);
+}
+
+/*
+ * Generators and coroutines that are suspended inside a `with`, by the variables that have them. Only when nobody else holds a lock:
+ * it takes longer.
+ */
+static void list_suspended(struct locks *k)
+{
+	struct suspended_batch *batch;
+
+	if (k->suspended_done)
+		return;
+	k->suspended_done = 1;
+	batch = suspended_batch_new(&k->o, take_generator, k);
+	for (uint32_t t = 0; batch != NULL && t < k->f->thread_count; t++)
+		for (uint32_t n = 0; n < k->f->threads[t].count; n++) {
+			struct blocks_frame f;
+
+			if (locks_frame(k, t, n, &f))
+				suspended_batch_add(batch, &f, t, n);
+		}
+	suspended_batch_end(batch);
 }
 
 /* A thread in Condition.wait has given the lock back for that time. */
@@ -130,26 +162,40 @@ static void hold_of_owner(struct locks *k, struct wait *w, uintptr_t lock)
 	w->confidence = w->holder != 0 ? WAIT_KNOWN : WAIT_UNKNOWN;
 	list_holds(k);
 	/* The outermost with is the one that took it; further in it only counts. */
-	for (uint32_t i = 0; w->holder != 0 && i < k->hold_count; i++)
+	for (uint32_t i = 0; w->holder != 0 && i < k->with_count; i++)
 		if (k->holds[i].lock == lock && k->holds[i].thread == thread)
 			put_place(w, &k->holds[i]);
 }
 
-static void hold_of_with(struct locks *k, struct wait *w, uintptr_t lock)
+/* Holds of that lock by one thread alone: the outermost. NULL: there is none, or it is several threads'; then *many is 1. */
+static const struct hold *only_hold(struct locks *k, uintptr_t lock, uint32_t first, uint32_t end, int *many)
 {
 	const struct hold *only = NULL;
 
-	if (!objects_locked(&k->o, lock))
-		return;
-	list_holds(k);
-	for (uint32_t i = 0; i < k->hold_count; i++) {
+	*many = 0;
+	for (uint32_t i = first; i < end; i++) {
 		const struct hold *h = &k->holds[i];
 
 		if (h->lock != lock || is_given_back(k, h))
 			continue;
-		if (only != NULL && only->thread != h->thread)
-			return;
+		*many |= only != NULL && only->thread != h->thread;
 		only = h;
+	}
+	return *many ? NULL : only;
+}
+
+static void hold_of_with(struct locks *k, struct wait *w, uintptr_t lock)
+{
+	const struct hold *only;
+	int many;
+
+	if (!objects_locked(&k->o, lock))
+		return;
+	list_holds(k);
+	only = only_hold(k, lock, 0, k->with_count, &many);
+	if (only == NULL && !many) {
+		list_suspended(k);
+		only = only_hold(k, lock, k->with_count, k->hold_count, &many);
 	}
 	if (only == NULL)
 		return;

@@ -26,6 +26,7 @@ enum objects_word {
 	WORD_GEN,	/* gen */
 	WORD_SEMLOCK,	/* _semlock */
 	WORD_MUTEX,	/* mutex */
+	WORD_EXIT_CALLBACKS,	/* _exit_callbacks */
 	WORDS,
 };
 

@@ -144,6 +144,158 @@ def test_each_kind_of_lock_is_named_and_its_holder_too(python, start, dump):
     assert re.search(r"^\d+ threads: ", answer["summary"]) and "waiting for lock 'lock' (held by holder)" in answer["summary"]
 
 
+# --- holders -----------------------------------------------------------------------------------------------------------
+
+# Each function holds `lock` in its own way, and then waits in hold(). name: (program, whether who holds it can be told)
+HOLDERS = {
+    "contextmanager": ("""
+@contextlib.contextmanager
+def locked():
+    with lock: yield
+def work():
+    with locked(): hold()
+""", "with locked(): hold()"),
+    "contextmanager in contextmanager": ("""
+@contextlib.contextmanager
+def inner():
+    with lock:
+        try: yield
+        finally: pass
+@contextlib.contextmanager
+def outer():
+    with inner(): yield
+def work():
+    with outer():
+        hold()
+""", "with outer():"),
+    "ExitStack": ("""
+def work():
+    with contextlib.ExitStack() as stack:
+        for other in [threading.Lock() for _ in range(10)]: stack.enter_context(other)
+        stack.callback(print)
+        stack.enter_context(lock)
+        hold()
+""", "with contextlib.ExitStack() as stack:"),
+    "ExitStack with a contextmanager": ("""
+@contextlib.contextmanager
+def locked():
+    with lock: yield
+def work():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(locked()); hold()
+""", "with contextlib.ExitStack() as stack:"),
+    "condition with the lock": ("""
+cond = threading.Condition(lock)
+def work():
+    with cond: hold()
+""", "with cond: hold()"),
+    "suspended generator": ("""
+def rows():
+    with lock:
+        yield 1
+        yield 2
+def work():
+    all_rows = rows()
+    next(all_rows)
+    hold()
+""", "hold()"),
+    "suspended generator in a closure": ("""
+def rows():
+    with lock: yield 1
+def work():
+    all_rows = rows()
+    def inner():
+        next(all_rows)
+        hold()
+    inner()
+""", "inner()"),
+    "suspended coroutine": ("""
+class Later:
+    def __await__(self): yield
+async def request():
+    with lock: await Later()
+def work():
+    task = request()
+    task.send(None)
+    hold()
+""", "hold()"),
+    "running generator": ("""
+def rows():
+    with lock:
+        hold()
+        yield 1
+def work(): list(rows())
+""", "with lock:"),
+    # What cannot be told, and is not guessed.
+    "an ExitStack that was closed": ("""
+def work():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(lock); stack.close()
+        lock.acquire()
+        hold()
+""", None),
+    "a generator that has ended": ("""
+def rows():
+    with lock: yield 1
+def work():
+    all_rows = rows()
+    list(all_rows)
+    lock.acquire()
+    hold()
+""", None),
+    "a generator before its with": ("""
+def rows():
+    yield 0
+    with lock: yield 1
+def work():
+    all_rows = rows()
+    next(all_rows)
+    lock.acquire()
+    hold()
+""", None),
+    "a generator that two threads have": ("""
+def rows():
+    with lock: yield 1
+def other(all_rows): time.sleep(3600)
+def work():
+    all_rows = rows()
+    next(all_rows)
+    start("other", other, all_rows)
+    hold()
+""", None),
+    "acquire alone": ("""
+def work():
+    lock.acquire()
+    hold()
+""", None),
+}
+
+
+@pytest.mark.parametrize("name", HOLDERS)
+def test_who_holds_a_lock_in_another_way_than_with_is_inferred_or_not_known(python, start, dump, name):
+    script, where = HOLDERS[name]
+    program = start(python, HEAD + """
+import contextlib
+lock, inside = threading.Lock(), threading.Event()
+def hold():
+    inside.set()
+    time.sleep(3600)
+""" + script + """
+start("holder", work)
+inside.wait()
+start("waiter", lambda: lock.acquire())
+""" + TAIL)
+    wait_until(lambda: (by_name(dump(program))["waiter"]["waits_for"] or {}).get("proved"), "the waiter waits")
+    waits = by_name(dump(program))["waiter"]["waits_for"]
+    assert waits["type"] == "Lock" and waits["name"] == "lock"
+    if where is None:
+        assert waits["holder"] is None and waits["confidence"] == "unknown", waits
+        return
+    assert waits["holder"]["name"] == "holder" and waits["confidence"] == "inferred", waits
+    line = program.path.read_text().split("\n")[waits["holder"]["frame"]["line"] - 1].strip()
+    assert line == where
+
+
 # --- circles ---------------------------------------------------------------------------------------------------------
 
 def ring(n, kinds):
@@ -305,6 +457,35 @@ def work(x, y):
         finally:
             pass
 start("t0", work, a, b); start("t1", work, b, a)
+""", [names(2)], set(), "inferred"),
+    "contextmanagers": ("""
+import contextlib
+locks, ready = [threading.Lock(), threading.Lock()], threading.Barrier(2)
+@contextlib.contextmanager
+def locked(i):
+    with locks[i]: yield
+def work(i):
+    with locked(i):
+        ready.wait()
+        with locked(1 - i): pass
+start("t0", work, 0); start("t1", work, 1)
+""", [names(2)], set(), "inferred"),
+    "an ExitStack and a generator": ("""
+import contextlib
+a, b, ready = threading.Lock(), threading.Lock(), threading.Barrier(2)
+def rows():
+    with b: yield 1
+def first():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(a)
+        ready.wait()
+        stack.enter_context(b)
+def second():
+    all_rows = rows()
+    next(all_rows)
+    ready.wait()
+    with a: pass
+start("t0", first); start("t1", second)
 """, [names(2)], set(), "inferred"),
     "until a time is up": ("""
 a, b, ready = threading.RLock(), threading.RLock(), threading.Barrier(2)
