@@ -703,4 +703,4 @@ def test_a_program_that_is_killed_in_the_middle_is_told_by_the_client(start, one
     assert waiting.stdout.readline() == "on\n"
     program.process.send_signal(signal.SIGKILL)
     _, errors = waiting.communicate(timeout=PATIENCE)
-    assert waiting.returncode == 3 and "lost" in errors, errors
+    assert waiting.returncode == 3 and f"process {program.pid} has gone (killed by SIGKILL in mid-evaluation)" in errors, errors
