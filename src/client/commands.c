@@ -44,6 +44,7 @@ static const char help[] =
 	"  %run FILE, %edit [FILE]   run a file of this side; after an editor\n"
 	"  %history [N]              what was run here; %save FILE [3-5] writes it to a file\n"
 	"  %log FILE, %log off       all that is typed and shown, to a file of this side\n"
+	"  %set NAME VALUE           color, pager, history; for good in ~/.config/pystuck/rc\n"
 	"  %reconnect                a new session, also with what has taken the program's place\n"
 	"  %help                     this text\n"
 	"  %quit                     end the client (also: exit, quit, Ctrl-D)\n"
@@ -219,6 +220,16 @@ static int run_reconnect(const struct commands_context *x, const char *arguments
 	return COMMANDS_RECONNECT;
 }
 
+static int run_set(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	struct diag why = {0};
+
+	(void)d;
+	if (settings_change(x->settings, arguments, x->at_start, &why) != 0)
+		out_notice("%s", why.text);
+	return 0;
+}
+
 /* %log, %log FILE, %log off */
 static int run_log(const struct commands_context *x, const char *arguments, struct diag *d)
 {
@@ -240,6 +251,7 @@ static int run_log(const struct commands_context *x, const char *arguments, stru
 static const struct command commands[] = {
 	{"%reconnect", run_reconnect},
 	{"%log", run_log},
+	{"%set", run_set},
 	{"%jobs", run_jobs},
 	{"%run", run_run},
 	{"%edit", run_edit},

@@ -8,6 +8,7 @@
 #include "inputs.h"
 #include "jobs.h"
 #include "out.h"
+#include "settings.h"
 
 #define COMMANDS_QUIT 1
 #define COMMANDS_INTERRUPTED 2 /* by Ctrl-C: the prompt comes back */
@@ -24,6 +25,8 @@ struct commands_context {
 	int *sig;
 	struct jobs *jobs;
 	const struct inputs *inputs;
+	struct settings *settings;
+	int at_start; /* a line of the start-up file */
 	struct buf *source; /* empty: COMMANDS_EVALUATE puts there what is to be run */
 };
 

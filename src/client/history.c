@@ -21,6 +21,7 @@
 #define HISTORY_SLACK 1000
 
 static int history_fd = -1;
+static int keeping = 1;
 
 static int make_directories(const char *path)
 {
@@ -180,7 +181,7 @@ void history_unescape(char *line)
 
 void history_add(const char *entry)
 {
-	if (history_fd < 0 || *entry == '\0' || *entry == ' ')
+	if (history_fd < 0 || !keeping || *entry == '\0' || *entry == ' ')
 		return;
 	char *line = history_escape(entry);
 	if (line == NULL)
@@ -193,8 +194,29 @@ void history_add(const char *entry)
 	free(line);
 }
 
+void history_keep(size_t entries)
+{
+	char *text;
+	size_t len = 0, lines;
+
+	keeping = entries > 0;
+	if (history_fd < 0)
+		return;
+	flock(history_fd, LOCK_EX);
+	text = read_all(history_fd, &len);
+	lines = text != NULL ? count_lines(text) : 0;
+	if (lines > entries && ftruncate(history_fd, 0) == 0) {
+		char *from = skip_lines(text, lines - entries);
+
+		write_all(history_fd, from, len - (size_t)(from - text));
+	}
+	flock(history_fd, LOCK_UN);
+	free(text);
+}
+
 void history_close(void)
 {
+	keeping = 1;
 	if (history_fd >= 0)
 		close(history_fd);
 	history_fd = -1;

@@ -21,6 +21,8 @@ void history_open(void (*each)(const char *entry));
  * with a space are not kept.
  */
 void history_add(const char *entry);
+/* Only the newest `entries` are kept from here on, at most HISTORY_MAX; 0: none are. */
+void history_keep(size_t entries);
 void history_close(void);
 
 /* One line of the file: newline is written \n and a backslash \\. malloc'd, or NULL. */

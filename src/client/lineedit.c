@@ -278,6 +278,12 @@ void lineedit_resume(void)
 	show_line();
 }
 
+void lineedit_keep(size_t entries)
+{
+	stifle_history((int)entries);
+	history_keep(entries);
+}
+
 void lineedit_remember(const char *entry)
 {
 	if (*entry == '\0' || *entry == ' ')

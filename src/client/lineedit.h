@@ -49,6 +49,7 @@ void lineedit_resized(void); /* after SIGWINCH */
 void lineedit_pause(void);   /* before the process stops: the terminal is given back ... */
 void lineedit_resume(void);  /* ... and taken again, with the line as it was */
 
+void lineedit_keep(size_t entries);        /* of the history and its file, the newest */
 void lineedit_remember(const char *entry); /* adds to the history and its file */
 
 #endif

@@ -3,7 +3,6 @@
  * open the prompt. The parts are in the files beside it.
  */
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,25 +12,23 @@
 #include "addr.h"
 #include "batch.h"
 #include "connect.h"
-#include "dial.h"
 #include "dump.h"
 #include "eval.h"
 #include "find.h"
-#include "inject.h"
 #include "json.h"
 #include "keyfile.h"
 #include "options.h"
 #include "out.h"
 #include "print.h"
 #include "procs.h"
+#include "rc.h"
+#include "reach.h"
 #include "repl.h"
 #include "signals.h"
 #include "status.h"
 #include "version.h"
 
 #define MAIN_KEY_NAME "default"
-#define KEY_TRIES 6     /* of one key, where the server is flooded */
-#define KEY_PAUSE_MS 10 /* in between: a flood is not made worse */
 
 /* Request ids: any numbers, as long as they differ. */
 enum { ID_DUMP = 1, ID_EVAL = 2, ID_PROMPT = 3 };
@@ -54,145 +51,6 @@ static int use_color(const struct options *o, int out_is_terminal)
 		return o->color == OPTIONS_COLOR_ALWAYS;
 	return out_is_terminal && (no == NULL || *no == '\0') && term != NULL &&
 	       strcmp(term, "dumb") != 0;
-}
-
-/* --- connecting --- */
-
-/* --key, $PYSTUCK_KEY, ~/.config/pystuck/key. */
-static int key_path(const struct options *o, char path[static PATH_MAX], struct diag *d)
-{
-	const char *env = getenv("PYSTUCK_KEY"), *config = getenv("XDG_CONFIG_HOME"),
-		   *home = getenv("HOME");
-	const char *given = o->key != NULL ? o->key : env;
-	int n = -1;
-
-	if (given != NULL && *given != '\0')
-		n = snprintf(path, PATH_MAX, "%s", given);
-	else if (config != NULL && *config == '/')
-		n = snprintf(path, PATH_MAX, "%s/pystuck/key", config);
-	else if (home != NULL && *home != '\0')
-		n = snprintf(path, PATH_MAX, "%s/.config/pystuck/key", home);
-	if (n > 0 && n < PATH_MAX)
-		return 0;
-	return diag_set(d, PYSTUCK_EINVAL, 0,
-		"no key file: a TCP server needs one; name it with --key (pystuck --keygen FILE "
-		"makes "
-		"a new key)");
-}
-
-/* The server of the process, which gets one if it has none. */
-static int locate_or_inject(const struct options *o, struct addr *a, int *fd, int may_ask, struct diag *d)
-{
-	int rc = find_pid(a, fd, o->inject, may_ask, d);
-
-	if (rc != PYSTUCK_ENOENT)
-		return rc;
-	rc = inject_server(o->inject, o->timeout_ms, d);
-	return rc != 0 ? rc : find_pid(a, fd, o->inject, may_ask, d);
-}
-
-/* Where the server is. *fd is dialled already when the search did so, else -1. */
-static int locate(const struct client *cl, struct addr *a, int *fd, struct diag *d)
-{
-	const struct options *o = cl->o;
-	int may_ask = cl->in_is_terminal && isatty(STDERR_FILENO);
-
-	*fd = -1;
-	if (o->host != NULL)
-		return addr_tcp(a, o->host, o->port, d);
-	if (o->socket != NULL)
-		return addr_unix(a, o->socket, d);
-	if (o->pid != 0)
-		return find_pid(a, fd, o->pid, may_ask, d);
-	if (o->inject != 0)
-		return locate_or_inject(o, a, fd, may_ask, d);
-	if (o->unit != NULL)
-		return find_unit(a, fd, o->unit, may_ask, d);
-	return find_one(a, fd, may_ask, d);
-}
-
-/*
- * Connects with this key. A server that strangers flood may have to push a connection out before it
- * has looked at the key: a few tries.
- */
-static int try_key(struct client *cl, const struct addr *a, const uint8_t *key, int64_t deadline,
-	struct diag *d)
-{
-	int rc = PYSTUCK_ECLOSED;
-
-	for (int try = 0; rc == PYSTUCK_ECLOSED && try < KEY_TRIES; try++) {
-		if (try > 0)
-			poll(NULL, 0, KEY_PAUSE_MS);
-		int fd = dial_open(a, deadline, NULL, NULL, d);
-
-		rc = fd < 0 ? fd : connect_open(&cl->c, fd, a, key, deadline, d);
-	}
-	return rc == PYSTUCK_ECLOSED ? PYSTUCK_EAUTH : rc;
-}
-
-/*
- * The key that was named, or one after the other until the server knows one: it gives each
- * connection one try, and does not say which keys it has.
- */
-static int try_keys(struct client *cl, const struct addr *a, const struct keyring *keys,
-	int64_t deadline, const char *path, struct diag *d)
-{
-	const char *name = cl->o->key_name;
-	int tried = 0, rc = PYSTUCK_EAUTH;
-
-	for (size_t i = 0; rc == PYSTUCK_EAUTH && i < keyring_count(keys); i++) {
-		if (name != NULL && strcmp(keyring_name(keys, i), name) != 0)
-			continue;
-		tried++;
-		rc = try_key(cl, a, keyring_key(keys, i), deadline, d);
-	}
-	if (tried == 0)
-		return diag_set(d, PYSTUCK_EINVAL, 0, "key file %s: has no key \"%s\"", path, name);
-	if (rc == PYSTUCK_EAUTH && tried > 1)
-		return diag_set(d, rc, 0,
-			"not authenticated: the server knows none of the %d keys in %s, or it is "
-			"not a pystuck server",
-			tried, path);
-	return rc;
-}
-
-/* Connects to this address; `fd` is dialled already, or -1. */
-static int connect_to(struct client *cl, const struct addr *a, int fd, struct diag *d)
-{
-	struct keyring *keys = NULL;
-	char path[PATH_MAX];
-	int64_t deadline;
-	int rc = 0;
-
-	/* The key file first: what is wrong with it needs no server to be found out. */
-	if (a->kind == ADDR_TCP) {
-		rc = key_path(cl->o, path, d);
-		if (rc == 0)
-			keys = connect_keys(path, d);
-		if (rc == 0 && keys == NULL)
-			rc = d->code;
-	}
-	deadline = connect_clock() + cl->o->timeout_ms;
-	if (rc == 0 && keys != NULL) {
-		rc = try_keys(cl, a, keys, deadline, path, d);
-		keyring_free(keys);
-		return rc;
-	}
-	if (rc == 0 && fd < 0) {
-		fd = dial_open(a, deadline, NULL, NULL, d);
-		rc = fd < 0 ? fd : 0;
-	}
-	if (rc == 0)
-		rc = connect_open(&cl->c, fd, a, NULL, deadline, d);
-	return rc;
-}
-
-static int open_connection(struct client *cl, struct diag *d)
-{
-	struct addr a;
-	int fd = -1, rc = locate(cl, &a, &fd, d);
-
-	return rc == 0 ? connect_to(cl, &a, fd, d) : rc;
 }
 
 static uint8_t stacks_flags(const struct options *o)
@@ -222,23 +80,6 @@ static int greet(struct client *cl, struct diag *d)
 	return rc;
 }
 
-/*
- * Where the program was, or what has taken its place: at the same address, or in the same unit of
- * systemd, which gives a service that starts again another process.
- */
-static int connect_again(struct client *cl, const struct connection *old, struct diag *d)
-{
-	const char *unit = cl->o->unit != NULL ? cl->o->unit : cl->unit;
-	struct diag elsewhere = {0};
-	struct addr a;
-	int fd = -1, rc = connect_to(cl, connect_address(old), -1, d);
-
-	if (rc != PYSTUCK_ENOENT || *unit == '\0' ||
-		find_unit(&a, &fd, unit, 0, &elsewhere) != 0)
-		return rc;
-	return connect_to(cl, &a, fd, d);
-}
-
 /* For %reconnect: repl.h says what is expected. */
 static int reopen(void *context, struct connection **c, struct diag *d)
 {
@@ -247,7 +88,7 @@ static int reopen(void *context, struct connection **c, struct diag *d)
 	int rc;
 
 	cl->c = NULL;
-	rc = connect_again(cl, old, d);
+	rc = reach_again(&cl->c, cl->o, cl->unit, old, d);
 	if (rc == 0)
 		rc = connect_hello(cl->c, d);
 	if (rc == 0)
@@ -362,9 +203,14 @@ static int open_prompt(struct client *cl, int status)
 {
 	const struct options *o = cl->o;
 	int role = connect_peer(cl->c)->role;
+	char path[PATH_MAX] = "", *text = NULL;
+	struct diag d = {0};
 	struct repl_options r = {
 		.out = &cl->out,
-		.color = cl->color,
+		.settings = {.color = cl->color,
+			.color_auto = use_color(&(struct options){.color = OPTIONS_COLOR_AUTO}, 1),
+			.color_given = o->color != OPTIONS_COLOR_AUTO},
+		.rc_path = path,
 		.dump_timeout_ms = o->timeout_ms,
 		.eval_timeout_ms = o->timeout_given ? o->timeout_ms : 0,
 		.next_id = ID_PROMPT,
@@ -384,7 +230,13 @@ static int open_prompt(struct client *cl, int status)
 		about_server(&cl->out, connect_peer(cl->c), cl->color);
 	out_text(&cl->out,
 		"use modules['os'] or modules['__main__'] to look into the program; %help\n\n");
-	return repl_run(cl->c, &r, &cl->sig);
+	out_flush(&cl->out);
+	if (o->rc && rc_read(&text, path, &d) != 0 && d.text[0] != '\0')
+		out_notice("%s", d.text);
+	r.rc = text;
+	status = repl_run(cl->c, &r, &cl->sig);
+	free(text);
+	return status;
 }
 
 static int converse(struct client *cl)
@@ -393,7 +245,7 @@ static int converse(struct client *cl)
 	struct diag d = {0};
 	int status = STATUS_DONE;
 
-	if (open_connection(cl, &d) != 0 || greet(cl, &d) != 0)
+	if (reach_open(&cl->c, o, cl->in_is_terminal && isatty(STDERR_FILENO), &d) != 0 || greet(cl, &d) != 0)
 		return status_fail(&d, o->timeout_ms);
 	if (o->command != NULL)
 		return await_batch(cl);

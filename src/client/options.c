@@ -29,6 +29,7 @@ enum {
 	OPT_LIST,
 	OPT_NO_STACKS,
 	OPT_NO_REPL,
+	OPT_NO_RC,
 	OPT_LOCALS,
 	OPT_RAW,
 	OPT_THREAD,
@@ -53,6 +54,7 @@ static const struct option long_options[] = {
 	{"command", required_argument, NULL, 'c'},
 	{"no-stacks", no_argument, NULL, OPT_NO_STACKS},
 	{"no-repl", no_argument, NULL, OPT_NO_REPL},
+	{"no-rc", no_argument, NULL, OPT_NO_RC},
 	{"no-ipython", no_argument, NULL, OPT_NO_REPL},
 	{"locals", no_argument, NULL, OPT_LOCALS},
 	{"raw", no_argument, NULL, OPT_RAW},
@@ -97,6 +99,7 @@ static const char help[] =
 	"  --add               put the new key into a file that is there\n"
 	"Other\n"
 	"  --timeout SECONDS   for connecting and stacks (10), for evaluations (none)\n"
+	"  --no-rc             don't run ~/.config/pystuck/rc when the prompt opens\n"
 	"  --color WHEN        auto (default), always, never; $NO_COLOR is honoured\n"
 	"  -V, --version       print the version; -h, --help: print this text\n"
 	"Examples\n"
@@ -212,6 +215,9 @@ static int take(struct options *o, int opt, const char *arg, struct diag *d)
 	case OPT_NO_REPL:
 		o->repl = 0;
 		return 0;
+	case OPT_NO_RC:
+		o->rc = 0;
+		return 0;
 	case OPT_LOCALS:
 		o->locals = 1;
 		return 0;
@@ -326,6 +332,7 @@ int options_parse(struct options *o, int argc, char **argv, struct diag *d)
 		.port = ADDR_DEFAULT_PORT,
 		.stacks = 1,
 		.repl = 1,
+		.rc = 1,
 		.timeout_ms = OPTIONS_TIMEOUT_MS,
 	};
 	opterr = 0;

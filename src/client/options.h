@@ -38,6 +38,7 @@ struct options {
 	int add;          /* for --keygen: to the file that is there */
 	const char *command; /* -c; NULL: not given */
 	int stacks;          /* 1 unless --no-stacks or -c */
+	int rc;              /* 1 unless --no-rc */
 	int repl;            /* 1 unless --no-repl, --json or -c */
 	int locals;
 	int raw;

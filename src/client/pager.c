@@ -18,9 +18,22 @@
 #define PAGER_BYTES_MAX (32u << 20) /* escaped */
 #define PAGER_MISSING 127           /* what a shell says that does not find it */
 
+static char *chosen; /* by pager_set */
+
+int pager_set(const char *command)
+{
+	char *copy = strdup(command);
+
+	if (copy == NULL)
+		return PYSTUCK_ENOMEM;
+	free(chosen);
+	chosen = copy;
+	return 0;
+}
+
 static const char *pager_command(void)
 {
-	const char *pager = getenv("PAGER");
+	const char *pager = chosen != NULL ? chosen : getenv("PAGER");
 
 	if (pager == NULL)
 		return PAGER_DEFAULT;

@@ -5,10 +5,13 @@
 #define PYSTUCK_CLIENT_PAGER_H
 
 #include "buf.h"
+#include "error.h"
 #include "out.h"
 
+/* This instead of $PAGER. 0 or PYSTUCK_ENOMEM. */
+int pager_set(const char *command);
 /*
- * Shows the text, made safe. Longer than `rows` lines: through $PAGER, or less where that is not set; "cat" or nothing in it: never.
+ * Shows the text, made safe. Longer than `rows` lines: through that, or $PAGER, or less where that is not set; "cat" or nothing in it: never.
  * Waits until the pager has ended.
  */
 void pager_show(struct out *o, struct span text, int rows);

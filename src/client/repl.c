@@ -39,9 +39,9 @@ static void on_job_line(void *context, int stream, struct span line)
 	out_end_line(r->out);
 	out_flush(r->out);
 	out_end_line(&r->err);
-	out_text(to, r->o->color ? COLOR_JOB : "");
+	out_text(to, r->settings.color ? COLOR_JOB : "");
 	out_safe(to, line, TEXT_BLOCK);
-	out_text(to, r->o->color ? COLOR_OFF : "");
+	out_text(to, r->settings.color ? COLOR_OFF : "");
 	out_text(to, "\n");
 	out_flush(to);
 	if (r->typing)
@@ -104,18 +104,21 @@ static void run_command(struct repl *r, char *line)
 	struct commands_context context = {
 		.c = r->c,
 		.out = r->out,
-		.color = r->o->color,
+		.color = r->settings.color,
 		.timeout_ms = r->o->dump_timeout_ms,
 		.id = r->next_id++,
 		.sig = &r->sig,
 		.jobs = r->jobs,
 		.inputs = &r->inputs,
+		.settings = &r->settings,
+		.at_start = r->at_start,
 		.source = &r->input,
 	};
 	struct diag d = {0};
 	char *text = trimmed(line);
 
-	lineedit_remember(text);
+	if (!r->at_start)
+		lineedit_remember(text);
 	int rc = commands_run(&context, text, &d);
 
 	repl_flush(r);
@@ -135,7 +138,7 @@ static void run_command(struct repl *r, char *line)
 		repl_forget_input(r);
 }
 
-static void take_line(struct repl *r, char *line)
+void repl_take_line(struct repl *r, char *line)
 {
 	int rc = 0;
 
@@ -167,7 +170,7 @@ static void one_line(struct repl *r)
 		line = lineedit_take();
 		if (line != NULL) {
 			log_typed(r->prompt, line);
-			take_line(r, line);
+			repl_take_line(r, line);
 		}
 		free(line);
 		return;
@@ -185,7 +188,7 @@ static void one_line(struct repl *r)
 
 int repl_run(struct connection *c, const struct repl_options *o, int *sig)
 {
-	struct repl r = {.c = c, .o = o, .out = o->out, .next_id = o->next_id};
+	struct repl r = {.c = c, .o = o, .out = o->out, .next_id = o->next_id, .settings = o->settings};
 
 	out_init(&r.err, STDERR_FILENO);
 	buf_init(&r.input, MSG_TEXT_MAX);
@@ -200,6 +203,7 @@ int repl_run(struct connection *c, const struct repl_options *o, int *sig)
 	connect_set_taker(c, repl_take, &r);
 	signals_catch(1);
 	lineedit_open();
+	repl_start(&r);
 	while (!r.done)
 		one_line(&r);
 	lineedit_close();

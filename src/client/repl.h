@@ -8,10 +8,13 @@
 
 #include "connect.h"
 #include "out.h"
+#include "settings.h"
 
 struct repl_options {
 	struct out *out; /* standard output, a terminal */
-	int color;
+	struct settings settings;
+	const char *rc; /* the start-up file's text, which is run first; NULL: there is none */
+	const char *rc_path;
 	int64_t dump_timeout_ms; /* for %stacks and its like */
 	int64_t eval_timeout_ms; /* 0: none */
 	uint32_t next_id;        /* of the first request */

@@ -85,11 +85,11 @@ static void show_value(struct repl *r, struct span text)
 	out_end_line(&r->err);
 	out_flush(&r->err);
 	out_end_line(r->out);
-	out_text(r->out, r->o->color ? COLOR_OUT : "");
+	out_text(r->out, r->settings.color ? COLOR_OUT : "");
 	out_text(r->out, "Out[");
 	out_number(r->out, r->cell);
 	out_text(r->out, "]: ");
-	out_text(r->out, r->o->color ? COLOR_OFF : "");
+	out_text(r->out, r->settings.color ? COLOR_OFF : "");
 	/* A value of several lines begins on its own: its columns then line up. */
 	if (text.len > 0 && memchr(text.data, '\n', text.len) != NULL)
 		out_text(r->out, "\n");
@@ -130,7 +130,7 @@ void repl_forget_input(struct repl *r)
 static void remember_input(struct repl *r)
 {
 	size_t len = buf_len(&r->input);
-	char *text = malloc(len + 1);
+	char *text = r->at_start ? NULL : malloc(len + 1);
 
 	if (text == NULL)
 		return;
@@ -151,7 +151,10 @@ static void show_result(struct repl *r, const struct msg_result *result)
 		return;
 	}
 	show_reading(r);
-	if (result->status == RESULT_VALUE)
+	r->failed = result->status == RESULT_RAISED || result->status == RESULT_INTERRUPTED;
+	if (result->status == RESULT_VALUE && r->at_start)
+		;
+	else if (result->status == RESULT_VALUE)
 		show_value(r, result->text);
 	else if (result->text.len > 0)
 		show_trouble(r, result->text);
@@ -162,6 +165,8 @@ static void show_result(struct repl *r, const struct msg_result *result)
 	}
 	remember_input(r);
 	repl_forget_input(r);
+	if (r->at_start)
+		return;
 	r->cell++;
 	/* An empty line before the next prompt: where one answer ends stays visible. */
 	out_end_line(r->out);

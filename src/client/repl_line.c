@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "complete.h"
+#include "complete_local.h"
 #include "lineedit.h"
 #include "signals.h"
 #include "status.h"
@@ -104,9 +105,24 @@ static void show_matches(struct repl *r, const struct complete *c)
 		return;
 	lineedit_size(&rows, &columns);
 	lineedit_leave();
-	complete_show(c, r->out, columns, rows, r->o->color);
+	complete_show(c, r->out, columns, rows, r->settings.color);
 	out_flush(r->out);
 	lineedit_return();
+}
+
+/* What needs no server. 1 when it was that. */
+static int complete_here(struct repl *r)
+{
+	struct complete c;
+	size_t len;
+	const char *line = lineedit_typed(&len);
+
+	if (r->more || !complete_local(&c, (struct span){(const uint8_t *)line, len}))
+		return 0;
+	insert_common(&c, 0, len);
+	show_matches(r, &c);
+	complete_free(&c);
+	return 1;
 }
 
 /* READ_LINE: go on typing. */
@@ -118,6 +134,8 @@ static enum repl_read on_tab(struct repl *r)
 	size_t base = 0;
 	int rc, again;
 
+	if (complete_here(r))
+		return READ_LINE;
 	buf_init(&source, MSG_TEXT_MAX);
 	/* Nobody is there to be asked. */
 	if (r->lost || typed_so_far(r, &source, &base) != 0) {
@@ -211,7 +229,7 @@ enum repl_read repl_read_line(struct repl *r)
 		snprintf(r->prompt, sizeof r->prompt, "%*s", n, "...: ");
 	out_end_line(r->out);
 	out_flush(r->out);
-	lineedit_begin(r->prompt, r->o->color ? COLOR_IN : "", r->more ? r->indent : "");
+	lineedit_begin(r->prompt, r->settings.color ? COLOR_IN : "", r->more ? r->indent : "");
 	r->typing = 1;
 	enum repl_read result = wait_for_line(r);
 	r->typing = 0;

@@ -19,6 +19,7 @@ struct repl {
 	const struct repl_options *o;
 	struct out *out;
 	struct out err;
+	struct settings settings;
 	uint32_t next_id;
 	char prompt[REPL_PROMPT]; /* that stands before the line */
 	uint32_t cell;            /* number of the next input */
@@ -28,6 +29,8 @@ struct repl {
 	struct jobs *jobs;
 	struct inputs inputs;
 	int from_file;            /* the input was no line of the user's */
+	int at_start;             /* it is the start-up file's */
+	int failed;               /* what ran last raised, or was interrupted */
 	int typing;               /* the line editor has the terminal */
 	struct buf reading;       /* a text to be read, of the evaluation that runs */
 	int told_columns;         /* the width that the server lays values out for */
@@ -56,6 +59,10 @@ void repl_forget_input(struct repl *r);
 
 /* READ_LINE: lineedit_take() has it; READ_END: the loop is to end. */
 enum repl_read repl_read_line(struct repl *r);
+/* A line as if typed. It may be changed. */
+void repl_take_line(struct repl *r, char *line);
+/* Runs the start-up file. */
+void repl_start(struct repl *r);
 /* Has the input evaluated and shows the answer. */
 void repl_evaluate(struct repl *r);
 
