@@ -158,6 +158,7 @@ void report_deadlocks(struct out *o, const struct report *r)
 struct group {
 	const struct dump_thread *t;
 	size_t count;
+	int apart; /* each waits for another object that is called the same */
 };
 
 static int same_text(struct span a, struct span b)
@@ -170,13 +171,15 @@ static int same_doing(const struct dump_thread *a, const struct dump_thread *b)
 	if (a->head.state != b->head.state)
 		return 0;
 	if (a->head.state == STATE_LOCK)
-		return a->wait.kind == b->wait.kind && a->wait.address == b->wait.address;
+		return a->wait.kind == b->wait.kind && same_text(a->wait.type, b->wait.type) &&
+		       same_text(a->wait.name, b->wait.name) && a->holder == b->holder &&
+		       (a->wait.address == 0) == (b->wait.address == 0);
 	if (a->head.state == STATE_IO)
 		return same_text(a->wait.call, b->wait.call) && same_text(a->head.detail, b->head.detail);
 	return 1;
 }
 
-static void print_lock(struct out *o, const struct dump *dump, const struct dump_thread *t)
+static void print_lock(struct out *o, const struct dump *dump, const struct dump_thread *t, int apart)
 {
 	static const char *const what[] = {
 		[WAIT_FOR_NONE] = "waiting for a lock",
@@ -196,6 +199,8 @@ static void print_lock(struct out *o, const struct dump *dump, const struct dump
 		out_text(o, waits_word(w));
 	else
 		out_text(o, w->kind == WAIT_FOR_LOCK && w->address == 0 ? what[WAIT_FOR_NONE] : what[w->kind]);
+	if (apart && w->kind != WAIT_FOR_IMPORT)
+		out_text(o, "s");
 	if (w->name.len > 0 && w->kind != WAIT_FOR_JOIN) {
 		out_text(o, " '");
 		out_safe(o, w->name, TEXT_LINE);
@@ -208,7 +213,7 @@ static void print_lock(struct out *o, const struct dump *dump, const struct dump
 	}
 }
 
-static void print_doing(struct out *o, const struct dump *dump, const struct dump_thread *t)
+static void print_doing(struct out *o, const struct dump *dump, const struct group *g)
 {
 	static const char *const words[] = {
 		[STATE_UNKNOWN] = "in an unknown state",
@@ -220,10 +225,11 @@ static void print_doing(struct out *o, const struct dump *dump, const struct dum
 		[STATE_GC] = "collecting garbage",
 		[STATE_IDLE] = "idle",
 	};
+	const struct dump_thread *t = g->t;
 	uint8_t state = t->head.state;
 
 	if (state == STATE_LOCK) {
-		print_lock(o, dump, t);
+		print_lock(o, dump, t, g->apart);
 	} else if (state == STATE_IO && t->wait.call.len > 0) {
 		out_text(o, "in ");
 		out_safe(o, t->wait.call, TEXT_LINE);
@@ -254,7 +260,7 @@ static int by_weight(const void *a, const void *b)
 void report_summary(struct out *o, const struct report *r)
 {
 	const struct dump *dump = r->dump;
-	struct group groups[GROUPS_MAX] = {{NULL, 0}};
+	struct group groups[GROUPS_MAX] = {{NULL, 0, 0}};
 	size_t n = 0, more = 0, total = dump->thread_count + dump->end.omitted_threads;
 
 	for (size_t i = 0; i < dump->thread_count; i++) {
@@ -267,8 +273,9 @@ void report_summary(struct out *o, const struct report *r)
 			continue;
 		}
 		if (g == n)
-			groups[n++] = (struct group){&dump->threads[i], 0};
+			groups[n++] = (struct group){&dump->threads[i], 0, 0};
 		groups[g].count++;
+		groups[g].apart |= groups[g].t->wait.address != dump->threads[i].wait.address;
 	}
 	qsort(groups, n, sizeof *groups, by_weight);
 	out_number(o, total);
@@ -277,7 +284,7 @@ void report_summary(struct out *o, const struct report *r)
 		out_text(o, g == 0 ? ": " : ", ");
 		out_number(o, groups[g].count);
 		out_text(o, " ");
-		print_doing(o, dump, groups[g].t);
+		print_doing(o, dump, &groups[g]);
 	}
 	if (more > 0) {
 		out_text(o, ", ");

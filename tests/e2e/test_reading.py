@@ -81,6 +81,15 @@ def test_threads_that_wait_in_the_same_place_are_one_block_with_their_names_and_
     assert all(len(line) <= 80 for line in block.splitlines()[1:])
 
 
+@pytest.mark.parametrize("name, summary", [
+    ("", "3 threads: 3 waiting for locks"), ("self._lock", "3 threads: 3 waiting for locks 'self._lock'")])
+def test_the_summary_counts_together_who_waits_for_locks_of_the_same_name(shown, name, summary):
+    wait = {**ON_LOCK, "name": name, "type": "", "holder": 0}
+    text = shown([thread(10 + i, f"t{i}", wait={**wait, "address": 16 + i}) for i in range(3)])
+    assert text.splitlines()[0] == summary
+    assert text.count("waiting for lock" + (f" '{name}'" if name else "") + " (0x") == 3, "each by its own address"
+
+
 def test_each_thread_is_by_itself_on_request(shown):
     text = shown([MAIN_THREAD, *workers(3)], "--no-group")
     assert "threads>" not in text and text.count('File "/app/main.py", line 7') == 3
