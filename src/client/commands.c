@@ -40,6 +40,8 @@ static const char help[] =
 	"  %debug                    the same for the frames of the last exception here\n"
 	"  %jobs                     what goes on in the background; %jobs stop N interrupts it\n"
 	"  %time CODE                how long it takes\n"
+	"  %atomic [--ms N] CODE     run it while no other Python thread runs, 50 ms at most\n"
+	"  %main [--timeout S] CODE  run it on the main thread, when that comes by within 2 s\n"
 	"  %who, %reset              your names; forget them\n"
 	"  %run FILE, %edit [FILE]   run a file of this side; after an editor\n"
 	"  %history [N]              what was run here; %save FILE [3-5] writes it to a file\n"

@@ -1,6 +1,6 @@
 /*
- * dump_private.h: what an answer is made of, between dump.c, which collects with the GIL, and dump_late.c, which does without. For
- * these two files only.
+ * dump_private.h: what an answer is made of, between dump.c, which collects with the GIL, and dump_late.c, which does without; and
+ * doing.c, which has words for one thread. For these files only.
  */
 #ifndef PYSTUCK_PYTHON_DUMP_PRIVATE_H
 #define PYSTUCK_PYTHON_DUMP_PRIVATE_H

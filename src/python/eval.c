@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "atomic.h"
 #include "error.h"
 #include "eval_private.h"
 #include "raised.h"
@@ -446,6 +447,7 @@ void eval_forget(void)
 		s->space = mine ? s->space : NULL;
 	}
 	stopping = 0;
+	atomic_forget();
 	stream_forget();
 	raised_forget();
 }

@@ -34,6 +34,11 @@ int eval_interrupt_init(void)
 	return interrupt_type != NULL ? 0 : -1;
 }
 
+PyObject *eval_interrupt_type(void)
+{
+	return interrupt_type;
+}
+
 enum hit { HIT_NOTHING, HIT_MISSED, HIT_DONE };
 
 /* On the courier, GIL held, so that the evaluation cannot end between the question and the deed. */
@@ -41,6 +46,11 @@ static enum hit hit(struct eval_worker *w, uint32_t id)
 {
 	if (!w->running || w->running_id != id)
 		return HIT_NOTHING;
+	if (w->relay != NULL) {
+		w->interrupted = 1;
+		relay_interrupt(w->relay);
+		return HIT_DONE;
+	}
 	if (!compat_send_async_exc(w->state, w->ident, interrupt_type))
 		return HIT_MISSED;
 	w->interrupted = 1;
@@ -172,4 +182,87 @@ void eval_insist(struct eval_worker *w)
 		eval_worker_release(w);
 		free(i);
 	}
+}
+
+/* --- an evaluation that may take only so long ----------------------------- */
+
+struct eval_alarm {
+	struct gil_job job; /* first: the courier knows only this */
+	struct eval_worker *worker;
+	uint32_t id;
+	void (*first)(void);
+	int references; /* eval_lock: the evaluation and the job are one each */
+	int over;       /* eval_lock */
+	int rang;       /* GIL */
+};
+
+static void alarm_release(struct eval_alarm *a)
+{
+	int last;
+
+	pthread_mutex_lock(&eval_lock);
+	last = --a->references == 0;
+	if (last)
+		eval_worker_release(a->worker);
+	pthread_mutex_unlock(&eval_lock);
+	if (last)
+		free(a);
+}
+
+static int alarm_is_over(const struct eval_alarm *a)
+{
+	int over;
+
+	pthread_mutex_lock(&eval_lock);
+	over = a->over;
+	pthread_mutex_unlock(&eval_lock);
+	return over;
+}
+
+static void alarm_run(struct gil_job *job)
+{
+	struct eval_alarm *a = (struct eval_alarm *)job;
+	struct gil_hold hold;
+
+	if (!alarm_is_over(a)) {
+		a->first();
+		gil_take(&hold);
+		if (!alarm_is_over(a)) {
+			a->rang = 1;
+			hit(a->worker, a->id);
+		}
+		gil_give(&hold);
+	}
+	alarm_release(a);
+}
+
+struct eval_alarm *eval_alarm_begin(uint64_t pause_ns, void (*first)(void))
+{
+	struct eval_worker *w = eval_worker_self();
+	struct eval_alarm *a = w != NULL ? calloc(1, sizeof *a) : NULL;
+
+	if (a == NULL)
+		return NULL;
+	*a = (struct eval_alarm){.job.run = alarm_run, .worker = w, .id = w->running_id, .first = first, .references = 2};
+	pthread_mutex_lock(&eval_lock);
+	w->references++;
+	pthread_mutex_unlock(&eval_lock);
+	if (gil_submit_after(&a->job, pause_ns) == 0)
+		return a;
+	pthread_mutex_lock(&eval_lock);
+	eval_worker_release(w);
+	pthread_mutex_unlock(&eval_lock);
+	free(a);
+	return NULL;
+}
+
+int eval_alarm_end(struct eval_alarm *a)
+{
+	int rang = a->rang;
+
+	pthread_mutex_lock(&eval_lock);
+	a->over = 1;
+	pthread_mutex_unlock(&eval_lock);
+	alarm_release(a);
+	return rang;
 }

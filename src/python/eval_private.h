@@ -13,8 +13,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "eval_self.h"
 #include "gil.h"
 #include "port.h"
+#include "relay.h"
 #include "run.h"
 #include "stream.h"
 
@@ -71,6 +73,7 @@ struct eval_worker {
 	int running;         /* code is being evaluated: it may be interrupted */
 	uint32_t running_id;
 	int interrupted; /* it has been */
+	struct relay *relay; /* its code is on another thread: what an interrupt goes to; else NULL */
 
 	/* The thread's own. */
 	PyThreadState *state;    /* NULL: no memory for it */

@@ -110,12 +110,13 @@ static void put_function(struct buf *out, PyFrameObject *frame, PyCodeObject *co
 /* GIL held: the evaluation cannot end meanwhile. */
 static void find(struct where *w, struct buf *out)
 {
+	const struct relay *relay = w->worker->relay;
 	PyFrameObject *frame;
 	PyCodeObject *code;
 
 	if (!w->worker->running || w->worker->running_id != w->id)
 		return;
-	frame = PyThreadState_GetFrame(w->worker->state);
+	frame = PyThreadState_GetFrame(relay != NULL && relay->runs_on != NULL ? relay->runs_on : w->worker->state);
 	if (frame == NULL)
 		return;
 	code = PyFrame_GetCode(frame);

@@ -29,6 +29,12 @@ struct eval_worker *eval_worker_self(void)
 	return self;
 }
 
+int eval_set_relay(struct relay *relay)
+{
+	self->relay = relay;
+	return relay != NULL && self->interrupted;
+}
+
 /* --- one evaluation ------------------------------------------------------- */
 
 /* The code has forked, and this is the child: its thread is the whole process, and what it knows of

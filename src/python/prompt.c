@@ -5,6 +5,7 @@
 
 #include "prompt.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -248,15 +249,67 @@ static const struct command {
 	{"%debug", prompt_frame_debug},
 };
 
+/* Commands that say how the Python behind them is to be run. */
+static const struct way {
+	const char *name;
+	enum prompt_way way;
+	const char *option;    /* with a number behind it; NULL: none */
+	unsigned scale;        /* ms in its unit */
+	unsigned ms, most;
+} ways[] = {
+	{"%time", PROMPT_TIMED, NULL, 1, 0, 0},
+	{"%atomic", PROMPT_ATOMIC, "--ms", 1, PROMPT_ATOMIC_MS, PROMPT_ATOMIC_MS_MAX},
+	{"%main", PROMPT_MAIN, "--timeout", 1000, PROMPT_MAIN_MS, PROMPT_MAIN_MS_MAX},
+};
+
+/* A number of the option's unit, as ms; 0: it is none. */
+static unsigned option_ms(const struct way *way, struct span number)
+{
+	char text[16] = "", *end;
+	double value;
+
+	if (number.len == 0 || number.len >= sizeof text || memchr(number.data, 'e', number.len) != NULL)
+		return 0;
+	memcpy(text, number.data, number.len);
+	/* Not strtod: the decimal point is the locale's. */
+	value = PyOS_string_to_double(text, &end, NULL);
+	if (PyErr_Occurred() || *end != '\0') {
+		PyErr_Clear();
+		return 0;
+	}
+	value *= way->scale;
+	return value >= 1 && value <= way->most ? (unsigned)value : 0;
+}
+
+/* 0: *cell says it; 1: the user has been told what was wrong; -1 with an exception. */
+static int take_way(const struct way *way, struct span rest, struct prompt_cell *cell)
+{
+	struct span behind, number, word = first_word(rest, &behind);
+	char usage[120];
+
+	cell->way = way->way;
+	cell->ms = way->ms;
+	cell->source = rest;
+	if (way->option != NULL && span_equals(word, way->option)) {
+		number = first_word(behind, &cell->source);
+		cell->ms = option_ms(way, number);
+	}
+	if (cell->source.len > 0 && (cell->ms > 0 || way->option == NULL))
+		return 0;
+	snprintf(usage, sizeof usage, "%s [%s N] CODE, with at most %s %u; not ", way->name, way->option != NULL ? way->option : "",
+		way->option != NULL ? way->option : "", way->most / way->scale);
+	if (way->option == NULL)
+		snprintf(usage, sizeof usage, "%s CODE", way->name);
+	return prompt_complain(usage, rest) == 0 ? 1 : -1;
+}
+
 static int run_command(const struct prompt *p, struct span text, struct prompt_cell *cell)
 {
 	struct span rest, name = first_word(text, &rest);
 
-	if (span_equals(name, "%time")) {
-		cell->timed = 1;
-		cell->source = rest;
-		return 0;
-	}
+	for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
+		if (span_equals(name, ways[i].name))
+			return take_way(&ways[i], rest, cell);
 	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
 		if (span_equals(name, commands[i].name))
 			return commands[i].run(p, rest) == 0 ? 1 : -1;

@@ -21,10 +21,22 @@ struct prompt {
 };
 
 /* How a cell is to be run. */
+enum prompt_way {
+	PROMPT_PLAIN,
+	PROMPT_TIMED,  /* say how long it took */
+	PROMPT_ATOMIC, /* while no other Python thread runs, for so many ms at most */
+	PROMPT_MAIN,   /* on the main thread, which is waited for so many ms */
+};
+#define PROMPT_ATOMIC_MS 50
+#define PROMPT_ATOMIC_MS_MAX 1000
+#define PROMPT_MAIN_MS 2000
+#define PROMPT_MAIN_MS_MAX 3600000
+
 struct prompt_cell {
 	struct span source; /* what of it is Python */
 	int quiet;          /* a semicolon ends it: its value is not wanted */
-	int timed;          /* say how long it took */
+	enum prompt_way way;
+	unsigned ms;
 };
 
 #define PROMPT_WIDTH 80 /* as long as nobody has said */

@@ -8,18 +8,16 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "cell.h"
 #include "compat_eval.h"
-#include "gil.h"
+#include "execute.h"
 #include "modules.h"
 #include "pretty.h"
 #include "prompt.h"
 #include "prompt_frame.h"
 #include "raised.h"
 #include "text.h"
-#include "view.h"
 
 #define PRETTY_BYTES (8u << 20) /* of a value's text before it is cut to RUN_TEXT_MAX */
 #define CUT_MARK "\n  ... %zu bytes left out ...\n"
@@ -301,64 +299,6 @@ int run_start(const struct run_request *r, PyObject **source, const int *interru
 	return 1;
 }
 
-/* Runs what was compiled; a new reference to the value, or NULL with an exception. */
-static PyObject *execute_in(const struct cell *c, PyObject *names)
-{
-	PyObject *value;
-
-	if (c->body != NULL) {
-		value = PyEval_EvalCode(c->body, names, names);
-		if (value == NULL || c->value == NULL)
-			return value;
-		Py_DECREF(value);
-	}
-	return c->value != NULL ? PyEval_EvalCode(c->value, names, names) : Py_NewRef(Py_None);
-}
-
-static PyObject *execute(struct space *s, const struct cell *c)
-{
-	PyObject *names = Py_NewRef(s->view != NULL ? s->view : s->names);
-	PyObject *value = execute_in(c, names);
-
-	if (names != s->names)
-		view_settle(names);
-	Py_DECREF(names);
-	return value;
-}
-
-/* What it took, to standard output, as IPython says it. */
-static void say_time(uint64_t began, const struct rusage *before)
-{
-	struct rusage after;
-	char text[160];
-	double user, system;
-
-	getrusage(RUSAGE_THREAD, &after);
-	user = (double)(after.ru_utime.tv_sec - before->ru_utime.tv_sec) * 1e3 +
-	       (double)(after.ru_utime.tv_usec - before->ru_utime.tv_usec) / 1e3;
-	system = (double)(after.ru_stime.tv_sec - before->ru_stime.tv_sec) * 1e3 +
-		 (double)(after.ru_stime.tv_usec - before->ru_stime.tv_usec) / 1e3;
-	snprintf(text, sizeof text, "CPU times: user %.3f ms, sys: %.3f ms, total: %.3f ms\nWall time: %.3f ms\n", user, system,
-		user + system, (double)(gil_now_ns() - began) / 1e6);
-	if (prompt_say(text) != 0)
-		PyErr_Clear();
-}
-
-static PyObject *execute_timed(struct space *s, const struct cell *c)
-{
-	struct rusage before;
-	uint64_t began = gil_now_ns();
-	PyObject *value, *raised;
-
-	getrusage(RUSAGE_THREAD, &before);
-	value = execute(s, c);
-	raised = value == NULL ? compat_take_raised() : NULL;
-	say_time(began, &before);
-	if (raised != NULL)
-		compat_set_raised(raised);
-	return value;
-}
-
 /* 0 when it has been run or is incomplete, -1 with an exception. `how`: of the prompt. */
 static int run_python(struct space *s, const struct run_request *r, PyObject *source, const struct prompt_cell *how,
 	const int *interrupted, struct run_result *result)
@@ -387,7 +327,7 @@ static int run_python(struct space *s, const struct run_request *r, PyObject *so
 	if (*interrupted)
 		PyErr_SetString(PyExc_KeyboardInterrupt, "before it began");
 	else
-		value = how->timed ? execute_timed(s, &c) : execute(s, &c);
+		value = execute(s->view != NULL ? s->view : s->names, &c, how);
 	rc = value != NULL ? 0 : -1;
 	if (value != NULL && !how->quiet)
 		take_value(s, r, value, interrupted, result);
