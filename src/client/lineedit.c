@@ -139,6 +139,12 @@ void lineedit_begin(const char *prompt, const char *color, const char *prefill)
 		snprintf(text, sizeof text, "%s", prompt);
 	line_state = LINEEDIT_MORE;
 	taken = 1;
+	/* It may have been resized while something else ran. */
+#ifdef PYSTUCK_LIBEDIT
+	rl_resize_terminal();
+#else
+	rl_reset_screen_size();
+#endif
 	rl_callback_handler_install(text, on_line);
 	if (*prefill != '\0') {
 		rl_insert_text(prefill);

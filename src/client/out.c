@@ -19,6 +19,7 @@
 /* Above OUT_FLUSH_AT and the longest single piece: a message, escaped. */
 #define OUT_LIMIT (16u << 20)
 #define OUT_NOTICE 1024
+#define COLORED_NAME "\033[35mpystuck:\033[0m "
 
 static void (*copy_to)(const void *bytes, size_t len);
 
@@ -158,11 +159,22 @@ void out_recover(struct out *o)
 	o->column0 = 0;
 }
 
+static int notice_color;
+
+void out_notice_color(int on)
+{
+	notice_color = on;
+}
+
 void out_notice(const char *format, ...)
 {
-	char raw[OUT_NOTICE], line[OUT_NOTICE + 16] = "pystuck: ";
-	size_t len = strlen(line);
+	char raw[OUT_NOTICE], line[OUT_NOTICE + 32] = "pystuck: ";
+	size_t len;
 	va_list args;
+
+	if (notice_color)
+		memcpy(line, COLORED_NAME, sizeof COLORED_NAME);
+	len = strlen(line);
 
 	va_start(args, format);
 	vsnprintf(raw, sizeof raw, format, args);

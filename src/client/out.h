@@ -40,6 +40,8 @@ char *out_decimal(char at[static OUT_DIGITS], uint64_t v);
 /* Everything that any of them writes, and each notice, is handed to this as well; NULL: to nothing. */
 void out_copy(void (*to)(const void *bytes, size_t len));
 
+/* From here on notices begin in colour, or not. */
+void out_notice_color(int on);
 /* "pystuck: ..." and a newline to standard error, made safe, in one write. */
 void out_notice(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -202,11 +202,13 @@ int repl_run(struct connection *c, const struct repl_options *o, int *sig)
 	}
 	connect_set_taker(c, repl_take, &r);
 	signals_catch(1);
+	out_notice_color(r.settings.color && isatty(STDERR_FILENO));
 	lineedit_open();
 	repl_start(&r);
 	while (!r.done)
 		one_line(&r);
 	lineedit_close();
+	out_notice_color(0);
 	connect_set_taker(r.c, NULL, NULL);
 	connect_doing(r.c, NULL);
 	log_close();

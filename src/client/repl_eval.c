@@ -9,11 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "color.h"
 #include "lineedit.h"
 #include "pager.h"
 #include "signals.h"
 #include "status.h"
 
+#define COLORED_MAX (12u << 20) /* bytes: out.c takes no longer piece */
 #define COLOR_OUT "\033[31m"
 #define COLOR_OFF "\033[0m"
 
@@ -80,6 +82,19 @@ static void show_reading(struct repl *r)
 	buf_clear(&r->reading);
 }
 
+/* In colour where that is wanted and there is room for it. */
+static void put_text(const struct repl *r, struct out *o, struct span text, int (*color)(struct buf *, struct span))
+{
+	struct buf colored;
+
+	buf_init(&colored, COLORED_MAX);
+	if (r->settings.color && color(&colored, text) == 0)
+		out_bytes(o, buf_bytes(&colored), buf_len(&colored));
+	else
+		out_safe(o, text, TEXT_BLOCK);
+	buf_free(&colored);
+}
+
 static void show_value(struct repl *r, struct span text)
 {
 	out_end_line(&r->err);
@@ -93,7 +108,7 @@ static void show_value(struct repl *r, struct span text)
 	/* A value of several lines begins on its own: its columns then line up. */
 	if (text.len > 0 && memchr(text.data, '\n', text.len) != NULL)
 		out_text(r->out, "\n");
-	out_safe(r->out, text, TEXT_BLOCK);
+	put_text(r, r->out, text, color_value);
 	out_text(r->out, "\n");
 }
 
@@ -102,7 +117,7 @@ static void show_trouble(struct repl *r, struct span text)
 	out_end_line(r->out);
 	out_flush(r->out);
 	out_end_line(&r->err);
-	out_safe(&r->err, text, TEXT_BLOCK);
+	put_text(r, &r->err, text, color_traceback);
 	out_end_line(&r->err);
 	out_flush(&r->err);
 }

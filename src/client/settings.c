@@ -10,6 +10,7 @@
 
 #include "history.h"
 #include "lineedit.h"
+#include "out.h"
 #include "pager.h"
 
 const char *const settings_names[] = {"color ", "history ", "pager ", NULL};
@@ -23,6 +24,7 @@ static int set_color(struct settings *s, const char *value, int at_start, struct
 		return diag_set(d, PYSTUCK_EINVAL, 0, "%%set color: auto, always or never");
 	if (!(at_start && s->color_given))
 		s->color = color;
+	out_notice_color(s->color);
 	return 0;
 }
 
