@@ -222,7 +222,8 @@ static void waits_for(struct json *j, const struct dump *dump, const struct dump
 	key_text(j, "local", w->local);
 	key_text(j, "peer", w->peer);
 	if (w->flags & WAIT_COUNT)
-		key_number(j, w->type.len > 0 || w->path.len > 0 ? "bytes" : "fds", w->count);
+		key_number(j, w->kind == WAIT_FOR_FUTURE ? "pool_threads" : w->type.len > 0 || w->path.len > 0 ? "bytes" : "fds",
+			w->count);
 	if (w->pid != 0)
 		key_number(j, "pid", w->pid);
 	key_text(j, "command", w->command);

@@ -91,18 +91,41 @@ static void print_name(struct out *o, const struct dump_thread *t)
 	}
 }
 
+/* A pool's threads that all wait for what only they could do. */
+static int is_pool(const struct report *r, size_t begin, size_t count)
+{
+	for (size_t i = begin; i < begin + count; i++) {
+		const struct msg_dump_wait *w = &r->dump->threads[r->deadlocks.members[i]].wait;
+
+		if (w->kind != WAIT_FOR_FUTURE || !(w->flags & WAIT_COUNT))
+			return 0;
+	}
+	return 1;
+}
+
+static void print_kind(struct out *o, const struct report *r, size_t begin, size_t count)
+{
+	if (is_pool(r, begin, count)) {
+		out_text(o, "a thread pool waits for itself: ");
+		if (count > 1)
+			out_number(o, count);
+		out_text(o, count == 1 ? "its only thread waits for what only it could run"
+				       : " threads, all that it has, wait for what only they could run");
+	} else if (count == 1) {
+		out_text(o, "a thread waits for itself");
+	} else {
+		out_number(o, count);
+		out_text(o, " threads wait for each other");
+	}
+}
+
 static void print_circle(struct out *o, const struct report *r, size_t circle)
 {
 	size_t begin = report_begin(r, circle), count = r->deadlocks.ends[circle] - begin;
 	enum report_sure sure = report_sureness(r, circle);
 
 	out_text(o, sure == REPORT_POSSIBLE ? "Possible deadlock: " : "Deadlock: ");
-	if (count == 1) {
-		out_text(o, "a thread waits for itself");
-	} else {
-		out_number(o, count);
-		out_text(o, " threads wait for each other");
-	}
+	print_kind(o, r, begin, count);
 	if (sure == REPORT_POSSIBLE)
 		out_text(o, ", until the time of a wait is up");
 	out_text(o, "\n");
@@ -207,7 +230,7 @@ static void print_lock(struct out *o, const struct dump *dump, const struct dump
 		out_text(o, "'");
 	}
 	if (t->holder != DUMP_NOBODY && w->kind != WAIT_FOR_JOIN) {
-		out_text(o, w->kind == WAIT_FOR_FUTURE ? " (run by " : " (held by ");
+		out_text(o, w->kind != WAIT_FOR_FUTURE ? " (held by " : w->flags & WAIT_COUNT ? " (queued behind " : " (run by ");
 		out_safe(o, waits_thread_name(&dump->threads[t->holder]), TEXT_LINE);
 		out_text(o, ")");
 	}

@@ -157,6 +157,23 @@ static void holder(struct out *o, const struct dump *dump, const struct dump_thr
 		out_text(o, " (inferred)");
 }
 
+/* ", queued in a pool of 4 threads": nobody runs it yet. */
+static void queued(struct out *o, const struct msg_dump_wait *w)
+{
+	out_text(o, ", queued in a pool ");
+	if (w->holder != 0 && w->count == 1) {
+		out_text(o, "whose only thread waits for a future in the same queue");
+	} else if (w->holder != 0) {
+		out_text(o, "all of whose ");
+		out_number(o, w->count);
+		out_text(o, " threads wait for futures in the same queue");
+	} else {
+		out_text(o, "of ");
+		out_number(o, w->count);
+		out_text(o, w->count == 1 ? " thread" : " threads");
+	}
+}
+
 /* " 'self._lock' (RLock at 0x7f12)" */
 static void object(struct out *o, const struct msg_dump_wait *w, int with_type)
 {
@@ -215,7 +232,10 @@ static int phrase(struct out *o, const struct dump *dump, const struct dump_thre
 	case WAIT_FOR_FUTURE:
 		out_text(o, "waiting for future");
 		object(o, w, 1);
-		holder(o, dump, t, ", run by ");
+		if (w->flags & WAIT_COUNT)
+			queued(o, w);
+		else
+			holder(o, dump, t, ", run by ");
 		return 1;
 	case WAIT_FOR_QUEUE:
 		out_text(o, t->head.state == STATE_IDLE ? "idle, waiting for work from queue" : "waiting for queue");

@@ -10,6 +10,7 @@
 
 #include "blocks.h"
 #include "msg.h"
+#include "pools.h"
 
 #define CACHE 64u /* of words that were waited on last; a power of two */
 
@@ -103,6 +104,7 @@ void locks_find(struct wait_list *l, const struct frames *f, const struct waits_
 			look_at(&k, i, cache);
 	for (uint32_t i = 0; i < l->count; i++)
 		locks_hold(&k, i);
+	pools_find(&k);
 out:
 	free(k.wanted);
 	free(k.holds);

@@ -68,7 +68,7 @@ static struct {
 #define HANDLE_WORD "_handle"
 #endif
 static const char *const words[WORDS] = {"_lock", "_flag", "_value", "_waiters", "_tstate_lock", HANDLE_WORD, "_ident", "owner",
-	"name", "future", "gen", "_semlock", "mutex", "_exit_callbacks"};
+	"name", "future", "gen", "_semlock", "mutex", "_exit_callbacks", "_max_workers"};
 
 static int call(PyObject *object, const char *method)
 {

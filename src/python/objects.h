@@ -27,6 +27,7 @@ enum objects_word {
 	WORD_SEMLOCK,	/* _semlock */
 	WORD_MUTEX,	/* mutex */
 	WORD_EXIT_CALLBACKS,	/* _exit_callbacks */
+	WORD_MAX_WORKERS,	/* _max_workers */
 	WORDS,
 };
 

@@ -458,6 +458,25 @@ def work(x, y):
             pass
 start("t0", work, a, b); start("t1", work, b, a)
 """, [names(2)], set(), "inferred"),
+    "a pool of one thread that waits for itself": ("""
+pool = cf.ThreadPoolExecutor(1, thread_name_prefix="t0")
+def inner(): return 1
+def outer(): return pool.submit(inner).result()
+done = pool.submit(outer)
+start("asker", lambda: done.result())
+start("another", lambda: pool.submit(inner).result())
+""", [{"t0_0"}], {"asker", "another"}, "known"),
+    "a pool of two threads that waits for itself": ("""
+pool, ready = cf.ThreadPoolExecutor(2, thread_name_prefix="t0"), threading.Barrier(2)
+def outer():
+    ready.wait()
+    pool.submit(int).result()
+for i in range(2): pool.submit(outer)
+""", [{"t0_0", "t0_1"}], set(), "known"),
+    "a pool that waits for itself until a time is up": ("""
+pool = cf.ThreadPoolExecutor(1, thread_name_prefix="t0")
+pool.submit(lambda: pool.submit(int).result(timeout=3600))
+""", [{"t0_0"}], set(), "possible"),
     "contextmanagers": ("""
 import contextlib
 locks, ready = [threading.Lock(), threading.Lock()], threading.Barrier(2)
@@ -532,6 +551,34 @@ start("t0", work); start("t1", taker)
 }
 
 
+NONE.update({
+    "a pool with a thread that is busy": """
+pool, ready = cf.ThreadPoolExecutor(2, thread_name_prefix="t0"), threading.Barrier(2)
+def outer():
+    ready.wait()
+    pool.submit(int).result()
+def busy():
+    ready.wait()
+    time.sleep(3600)
+pool.submit(outer); pool.submit(busy)
+""",
+    "a pool whose threads wait for another pool": """
+pool, other = cf.ThreadPoolExecutor(1, thread_name_prefix="t0"), cf.ThreadPoolExecutor(1, thread_name_prefix="t1")
+other.submit(time.sleep, 3600)
+pool.submit(lambda: other.submit(int).result())
+start("asker", lambda: pool.submit(int).result())
+""",
+    # It would start another thread as soon as anything is handed in.
+    "a pool that has not all its threads": """
+pool = cf.ThreadPoolExecutor(2, thread_name_prefix="t0")
+def outer():
+    pool._idle_semaphore.release()
+    pool.submit(int).result()
+pool.submit(outer)
+""",
+})
+
+
 def circles_of(answer):
     return sorted((sorted(m["name"] for m in d["members"]) for d in answer["deadlocks"]))
 
@@ -568,6 +615,15 @@ def test_what_is_no_deadlock_is_not_called_one(python, start, dump, name):
     for _ in range(5):
         answer = dump(program)
         assert answer["deadlocks"] == [] and answer["led_into"] == []
+
+
+def test_a_pool_that_waits_for_itself_is_called_so(one_python, start, dump, client):
+    program = start(one_python, HEAD + DEADLOCKS["a pool of two threads that waits for itself"][0] + TAIL)
+    wait_until(lambda: dump(program)["deadlocks"], "the deadlock is there")
+    text = client("--socket", program.socket, "--no-repl").out
+    assert "Deadlock: a thread pool waits for itself: 2 threads, all that it has, wait for what only they could run\n" in text
+    assert ", queued in a pool all of whose 2 threads wait for futures in the same queue" in text
+    assert {by_name(dump(program))[f"t0_{i}"]["waits_for"]["pool_threads"] for i in range(2)} == {2}
 
 
 CONTENDED = """
