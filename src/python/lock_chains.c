@@ -14,6 +14,7 @@
 #include "raw_code.h"
 
 #define TYPE_BYTES 64u
+#define SYNCHRONIZE "/multiprocessing/synchronize.py"
 
 static void set_object(struct locks *k, uint32_t i, uint8_t kind, uintptr_t object, uint32_t frame)
 {
@@ -177,12 +178,18 @@ static int is_multiprocessing(struct locks *k, uint32_t i, uintptr_t lock)
 {
 	struct wait *w = &k->l->items[i];
 	uint64_t owner;
-	int entered = locks_is(k, i, 0, "/multiprocessing/synchronize.py", "__enter__");
+	int waits = locks_is(k, i, 0, SYNCHRONIZE, "wait"), entered = waits || locks_is(k, i, 0, SYNCHRONIZE, "__enter__");
+	uint32_t n = 0;
 
 	if (objects_kind(&k->o, lock) != OBJECT_SEMLOCK)
 		return 0;
-	set_object(k, i, WAIT_FOR_LOCK, entered ? locks_self(k, i, 0) : lock, entered ? 1 : 0);
+	/* A condition's wait, and what waits by it: an event, a barrier. */
+	while (waits && (locks_is(k, i, n + 1, SYNCHRONIZE, "wait") || locks_is(k, i, n + 1, SYNCHRONIZE, "wait_for")))
+		n++;
+	set_object(k, i, WAIT_FOR_LOCK, entered ? locks_self(k, i, n) : lock, entered ? n + 1 : 0);
 	w->flags |= WAIT_PROVED;
+	if (waits)
+		return 1;
 	owner = objects_semlock_owner(&k->o, lock);
 	if (owner != 0)
 		set_holder(k, i, owner, WAIT_INFERRED);

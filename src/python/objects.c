@@ -46,11 +46,12 @@ union rlock_fields {
 };
 
 /* multiprocessing's, up to what is looked at. */
+#define SEMLOCK_RECURSIVE 0
 struct semlock_fields {
 	PyObject base;
 	void *handle;
 	unsigned long last_tid;
-	int count;
+	int count, most, kind;
 };
 
 static struct {
@@ -253,7 +254,8 @@ uint64_t objects_semlock_owner(struct objects *o, uintptr_t lock)
 {
 	struct semlock_fields f;
 
-	if (!raw_mem_read(o->mem, lock, &f, sizeof f) || f.count <= 0)
+	/* Of a semaphore that several may have, whoever was last says nothing. */
+	if (!raw_mem_read(o->mem, lock, &f, sizeof f) || f.count <= 0 || (f.kind != SEMLOCK_RECURSIVE && f.most != 1))
 		return 0;
 	return f.last_tid;
 }

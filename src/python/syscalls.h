@@ -21,7 +21,7 @@
 	{ SYS_clock_nanosleep, STATE_SLEEP, "nanosleep" },
 #endif
 #ifdef SYS_pause
-	{ SYS_pause, STATE_SLEEP, "pause" },
+	{ SYS_pause, STATE_C, "pause" },
 #endif
 #ifdef SYS_read
 	{ SYS_read, STATE_IO, "read" },
