@@ -312,8 +312,6 @@ static int contradiction(const struct options *o, struct diag *d)
 		text = "--locals goes with the stacks: it does not go with --no-stacks";
 	else if (o->raw && (!o->stacks || o->command != NULL))
 		text = "--raw goes with the stacks: it does not go with --no-stacks or -c";
-	else if (o->raw && o->locals)
-		text = "--raw reads no variables: it does not go with --locals";
 	else if (looks && (!o->stacks || o->command != NULL))
 		text = "--thread, --frames and --no-group go with the stacks: they do not go with --no-stacks or -c";
 	else if (looks && o->json)

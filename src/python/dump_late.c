@@ -138,7 +138,7 @@ static void put_note(char note[static NOTE_BYTES], const struct dump *d, const s
 		snprintf(note, NOTE_BYTES, "GIL not available for %s s%s; stacks read without it%s", waited, holder, moving);
 	else
 		snprintf(note, NOTE_BYTES, "stacks read without the GIL%s%s", holder, moving);
-	if (flags & DUMP_LOCALS)
+	if ((flags & DUMP_LOCALS) && !look->locals)
 		strncat(note, "; variables not read", NOTE_BYTES - strlen(note) - 1);
 	strncat(note, look->settled ? "; settled" : "", NOTE_BYTES - strlen(note) - 1);
 }
@@ -157,7 +157,7 @@ struct late {
 static int collect(struct dump *d, struct raw_look *look, const struct late *late)
 {
 	const struct msg_dump *request = &late->request;
-	int rc = raw_collect(&d->frames, &d->lines, look, request->flags, request->max_frames);
+	int rc = raw_collect(&d->frames, &d->lines, &d->locals, look, request->flags, request->max_frames);
 
 	d->begin = (struct msg_dump_begin){
 		.id = request->id,
@@ -232,7 +232,7 @@ static void run_late(struct gil_job *base)
 		if (rc == 0) {
 			put_note(note, &d, &look, late->request.flags);
 			d.begin.note = span_text(note);
-			dump_send(late->port, &d, 0);
+			dump_send(late->port, &d, look.locals);
 		} else {
 			answer_os(late, reason_of(rc));
 		}

@@ -26,6 +26,11 @@ static int make_room(struct locals *l)
 	return 1;
 }
 
+static int has_room(struct locals *l, size_t len)
+{
+	return l->text.used + (size_t)(l->count + 1) * LOCALS_COST + LOCALS_NAME_MAX + len <= LOCALS_BYTES_MAX && make_room(l);
+}
+
 /* 0 when there is no more room. */
 static int add(struct locals *l, uint32_t thread, uint32_t frame, PyObject *name, PyObject *value)
 {
@@ -33,11 +38,19 @@ static int add(struct locals *l, uint32_t thread, uint32_t frame, PyObject *name
 	char text[LOCALS_VALUE_MAX];
 	size_t len = locals_render(text, value);
 
-	if (l->text.used + (size_t)(l->count + 1) * LOCALS_COST + LOCALS_NAME_MAX + len >
-		LOCALS_BYTES_MAX)
-		return 0;
-	if (!make_room(l) || pytext_str(&l->text, name, LOCALS_NAME_MAX, &one.name) != 0 ||
+	if (!has_room(l, len) || pytext_str(&l->text, name, LOCALS_NAME_MAX, &one.name) != 0 ||
 		pytext_bytes(&l->text, text, len, &one.value) != 0)
+		return 0;
+	l->items[l->count++] = one;
+	return 1;
+}
+
+int locals_put(struct locals *l, uint32_t thread, uint32_t frame, struct span name, struct span value)
+{
+	struct locals_one one = {.thread = thread, .frame = frame};
+
+	if (!has_room(l, value.len) || pytext_bytes(&l->text, name.data, name.len, &one.name) != 0 ||
+		pytext_bytes(&l->text, value.data, value.len, &one.value) != 0)
 		return 0;
 	l->items[l->count++] = one;
 	return 1;
@@ -140,7 +153,7 @@ static int read_thread(struct locals *l, const struct frames_thread *t, uint32_t
 	return 1;
 }
 
-static void begin(struct locals *l)
+void locals_open(struct locals *l)
 {
 	memset(l, 0, sizeof *l);
 	pytext_init(&l->text, LOCALS_BYTES_MAX);
@@ -151,14 +164,14 @@ void locals_of_frame(struct locals *l, const compat_frame *fr)
 {
 	const PyCodeObject *code = compat_code(fr);
 
-	begin(l);
+	locals_open(l);
 	if (code != NULL && !read_frame(l, fr, code, 0, 0))
 		l->cut = 1;
 }
 
 void locals_collect(struct locals *l, const struct frames *f)
 {
-	begin(l);
+	locals_open(l);
 	for (uint32_t i = 0; i < f->thread_count; i++)
 		if (!read_thread(l, &f->threads[i], i)) {
 			l->cut = 1;

@@ -45,6 +45,12 @@ void locals_init(void);
 void locals_collect(struct locals *l, const struct frames *f);
 /* The same of one frame that stands still. */
 void locals_of_frame(struct locals *l, const compat_frame *fr);
+/*
+ * No GIL needed: for variables that were found otherwise (raw.c), thread by thread: first the one, then the other for each. 0: a limit was
+ * reached, no more are taken.
+ */
+void locals_open(struct locals *l);
+int locals_put(struct locals *l, uint32_t thread, uint32_t frame, struct span name, struct span value);
 void locals_free(struct locals *l);
 
 /* GIL held: the text of one value, as it goes into a dump; how many bytes. */

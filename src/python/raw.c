@@ -10,15 +10,22 @@
 #include <string.h>
 
 #include "error.h"
+#include "gil.h"
 #include "msg.h"
 #include "names.h"
 #include "raw_check.h"
+#include "raw_locals.h"
+#include "raw_locals_check.h"
 #include "raw_names.h"
 #include "raw_stacks.h"
 
+#define RAW_LOCALS_MS 100u /* so long variables are read */
+
 static struct {
 	struct raw_layout layout;
+	struct raw_value_layout values;
 	const char *trouble;
+	int locals; /* variables can be read */
 	int known;
 } raw = {.trouble = "it has not been tried out"};
 
@@ -35,6 +42,10 @@ void raw_init(void)
 		raw.trouble = "the system does not let the program read its own memory by a system call";
 	else
 		raw.trouble = raw_check(&own.mem, &raw.layout);
+	if (raw.trouble == NULL) {
+		raw_value_layout_init(&raw.values, &raw.layout);
+		raw.locals = raw_locals_check(&own.mem, &raw.layout, &raw.values);
+	}
 	raw_own_close(&own);
 }
 
@@ -145,6 +156,49 @@ static uint32_t line_of(const void *codes, uint32_t code, int32_t offset)
 	return raw_code_line(codes, &raw.layout, code, offset);
 }
 
+/* --- variables --- */
+
+/* Where they go. */
+struct taking {
+	struct locals *locals;
+	uint32_t thread, frame, found;
+};
+
+static int take_local(void *to, struct span name, struct span value)
+{
+	struct taking *t = to;
+
+	if (++t->found > LOCALS_PER_FRAME_MAX) {
+		t->locals->cut = 1;
+		return 1;
+	}
+	return gil_now_ns() <= t->locals->until_ns && locals_put(t->locals, t->thread, t->frame, name, value);
+}
+
+static void read_locals(struct locals *to, const struct frames *f, const struct raw_codes *codes, struct raw_mem *m)
+{
+	struct taking t = {.locals = to};
+	struct raw_pages pages;
+	struct raw_locals r;
+	int rc = 1;
+
+	raw_pages_open(&pages, m);
+	raw_locals_open(&r, &pages.mem, &raw.layout, &raw.values);
+	to->until_ns = gil_now_ns() + RAW_LOCALS_MS * 1000000u;
+	for (; rc >= 0 && t.thread < f->thread_count; t.thread++) {
+		const struct frames_thread *thread = &f->threads[t.thread];
+
+		raw_locals_thread(&r, (uintptr_t)thread->top);
+		for (t.frame = 0, rc = 1; rc > 0 && t.frame < thread->count; t.frame++) {
+			t.found = 0;
+			rc = raw_locals_frame(&r, raw_codes_item(codes, f->frames[thread->first + t.frame].code), take_local, &t);
+		}
+	}
+	to->cut |= rc < 0 || r.cut;
+	raw_locals_close(&r);
+	raw_pages_close(&pages);
+}
+
 /* --- all of it --- */
 
 static void tell_holder(struct raw_look *look, const struct frames *f, uint64_t ident, const struct raw_thread *holder)
@@ -189,7 +243,7 @@ static int arrange(struct frames *f, struct lines *lines, struct raw_look *look,
 	return lines_find_by(lines, f, line_of, &s->codes);
 }
 
-int raw_collect(struct frames *f, struct lines *lines, struct raw_look *look, uint8_t flags, uint32_t max_frames)
+int raw_collect(struct frames *f, struct lines *lines, struct locals *locals, struct raw_look *look, uint8_t flags, uint32_t max_frames)
 {
 	struct raw_stacks s = {.thread_count = 0};
 	struct raw_own own = {.fd = -1};
@@ -202,6 +256,11 @@ int raw_collect(struct frames *f, struct lines *lines, struct raw_look *look, ui
 		rc = raw_stacks_take(&s, &own.mem, &raw.layout, max_frames);
 	if (rc == 0)
 		rc = arrange(f, lines, look, &s, &own.mem, flags);
+	look->locals = rc == 0 && raw.locals && (flags & DUMP_LOCALS) != 0;
+	if (look->locals) {
+		locals_open(locals);
+		read_locals(locals, f, &s.codes, &own.mem);
+	}
 	raw_stacks_free(&s);
 	raw_own_close(&own);
 	return rc;

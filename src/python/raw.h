@@ -10,6 +10,7 @@
 
 #include "frames.h"
 #include "lines.h"
+#include "locals.h"
 
 /* What is to be said of stacks that were read without the GIL. */
 struct raw_look {
@@ -19,6 +20,7 @@ struct raw_look {
 	uint32_t holder_tid; /* of a thread state that is not shown too; 0: nobody, or not known */
 	int in_c;            /* it did not execute a single instruction of Python */
 	int collecting;      /* the garbage collector was at work */
+	int locals;          /* variables were asked for, and read */
 };
 
 /*
@@ -31,9 +33,10 @@ const char *raw_trouble(void);
 
 /*
  * Any thread, no GIL, never takes it. Fills in frames and lines, both of which the caller frees, as frames_collect and lines_find
- * would: there are no code objects in it, so no frames_release. `flags` are DUMP_* of msg.h. 0; PYSTUCK_ESYS when memory cannot be
+ * would: there are no code objects in it, so no frames_release. `flags` are DUMP_* of msg.h; with DUMP_LOCALS also fills in `locals`, as
+ * locals_collect would, which the caller frees too. 0; PYSTUCK_ESYS when memory cannot be
  * read; PYSTUCK_EAGAIN when the list of threads could not be followed; PYSTUCK_ENOMEM.
  */
-int raw_collect(struct frames *f, struct lines *lines, struct raw_look *look, uint8_t flags, uint32_t max_frames);
+int raw_collect(struct frames *f, struct lines *lines, struct locals *locals, struct raw_look *look, uint8_t flags, uint32_t max_frames);
 
 #endif

@@ -77,17 +77,9 @@ static int add(struct raw_codes *c, uintptr_t address)
 
 /* --- str --- */
 
-/* What the head of a str says. */
-struct str_view {
-	uintptr_t data;
-	size_t chars;
-	unsigned kind; /* bytes of a character: 1, 2, 4; 0: not to be read */
-	int ascii;
-};
-
-static struct str_view view_str(const struct raw_layout *l, uintptr_t str, const uint8_t *head)
+struct raw_str raw_str_view(const struct raw_layout *l, uintptr_t str, const uint8_t *head)
 {
-	struct str_view v = {.kind = 0};
+	struct raw_str v = {.kind = 0};
 	uint32_t state = (uint32_t)raw_mem_field32(head, l->str_state);
 	uintptr_t length = raw_mem_field(head, l->str_length);
 
@@ -103,7 +95,7 @@ static struct str_view view_str(const struct raw_layout *l, uintptr_t str, const
 	return v;
 }
 
-static uint32_t char_at(const uint8_t *data, unsigned kind, size_t i)
+uint32_t raw_str_char(const uint8_t *data, unsigned kind, size_t i)
 {
 	uint16_t two;
 	uint32_t four;
@@ -127,7 +119,7 @@ static size_t put_utf8(char *out, size_t most, const uint8_t *data, unsigned kin
 	size_t used = 0, n;
 
 	for (size_t i = 0; i < chars; i++) {
-		n = ucs_utf8(one, char_at(data, kind, i));
+		n = ucs_utf8(one, raw_str_char(data, kind, i));
 		if (n > most - used)
 			break;
 		memcpy(out + used, one, n);
@@ -139,11 +131,11 @@ static size_t put_utf8(char *out, size_t most, const uint8_t *data, unsigned kin
 size_t raw_str_read(struct raw_mem *m, const struct raw_layout *l, uintptr_t str, char *out, size_t most)
 {
 	uint8_t head[RAW_STR_MAX], data[RAW_FUNCTION_MAX * 4];
-	struct str_view v;
+	struct raw_str v;
 
 	if ((str & 7) != 0 || !raw_mem_read(m, str, head, l->str_bytes))
 		return 0;
-	v = view_str(l, str, head);
+	v = raw_str_view(l, str, head);
 	if (v.chars > RAW_FUNCTION_MAX)
 		v.chars = RAW_FUNCTION_MAX;
 	if (v.kind == 0 || v.chars == 0 || !raw_mem_read(m, v.data, data, v.chars * v.kind))
@@ -158,7 +150,7 @@ enum part { PART_FUNCTION, PART_FILE, PART_TABLE, PARTS };
 /* Where the copies of a block go. */
 struct block {
 	struct raw_piece pieces[BLOCK * PARTS];
-	struct str_view views[BLOCK * PARTS];
+	struct raw_str views[BLOCK * PARTS];
 	uint8_t codes[BLOCK][RAW_CODE_MAX];
 	uint8_t heads[BLOCK * PARTS][RAW_STR_MAX];
 	uint8_t data[]; /* the contents of the three parts of each */
@@ -228,17 +220,17 @@ static void read_heads(const struct raw_codes *c, struct block *b, struct raw_me
 	raw_mem_gather(m, b->pieces, count * PARTS);
 	for (uint32_t i = 0; i < count * PARTS; i++) {
 		const uint8_t *head = b->heads[i];
-		struct str_view *v = &b->views[i];
+		struct raw_str *v = &b->views[i];
 		size_t most = most_of(i % PARTS);
 
-		*v = (struct str_view){.kind = 0};
+		*v = (struct raw_str){.kind = 0};
 		if (!b->pieces[i].ok || b->pieces[i].to != head)
 			continue;
 		if (i % PARTS != PART_TABLE)
-			*v = view_str(l, b->pieces[i].from, head);
+			*v = raw_str_view(l, b->pieces[i].from, head);
 		else if (raw_mem_field(head, l->object_type) == l->type_str_bytes &&
 			 raw_mem_field(head, l->var_size) <= RAW_TABLE_MAX)
-			*v = (struct str_view){.data = b->pieces[i].from + l->bytes_data,
+			*v = (struct raw_str){.data = b->pieces[i].from + l->bytes_data,
 				.chars = raw_mem_field(head, l->var_size),
 				.kind = 1,
 				.ascii = 1};
@@ -265,7 +257,7 @@ static void read_data(struct block *b, struct raw_mem *m, uint32_t count)
 	uint8_t *at = b->data;
 
 	for (uint32_t i = 0; i < count * PARTS; i++) {
-		const struct str_view *v = &b->views[i];
+		const struct raw_str *v = &b->views[i];
 		size_t len = v->kind * v->chars;
 
 		if (len > 0)
@@ -278,7 +270,7 @@ static void read_data(struct block *b, struct raw_mem *m, uint32_t count)
 }
 
 /* Appends one part to the texts. */
-static int keep_text(struct raw_codes *c, const struct raw_piece *piece, const struct str_view *v, size_t most,
+static int keep_text(struct raw_codes *c, const struct raw_piece *piece, const struct raw_str *v, size_t most,
 	struct raw_text *text)
 {
 	size_t room = v->ascii ? v->chars : v->chars * UCS_UTF8_MAX;

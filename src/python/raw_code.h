@@ -70,6 +70,18 @@ struct raw_code *raw_codes_find(const struct raw_codes *c, uintptr_t address);
  */
 uint32_t raw_code_line(const struct raw_codes *c, const struct raw_layout *l, uint32_t item, int32_t offset);
 
+/* What the head of a str says: RAW_STR_MAX bytes at most, layout.str_bytes of them, copied from `address`. */
+struct raw_str {
+	uintptr_t data; /* address of its characters */
+	size_t chars;
+	unsigned kind; /* bytes of a character: 1, 2, 4; 0: not to be read */
+	int ascii;
+};
+
+struct raw_str raw_str_view(const struct raw_layout *l, uintptr_t address, const uint8_t *head);
+/* Character number i of copied ones. */
+uint32_t raw_str_char(const uint8_t *data, unsigned kind, size_t i);
+
 /*
  * A str, as at most `most` bytes of UTF-8, whole characters. How many bytes; 0 when it is empty or no str. For single ones:
  * raw_codes_read has a faster way for many.

@@ -75,6 +75,8 @@ static int read_keys(struct raw_dict *d, struct raw_mem *m, const struct raw_lay
 	d->size = l->keys_kind != RAW_NONE && head[l->keys_kind] != 0 ? ENTRY_UNICODE : ENTRY_GENERAL;
 	d->key = d->size - 2 * (uint32_t)sizeof(uintptr_t);
 	d->value = d->size - (uint32_t)sizeof(uintptr_t);
+	if (d->most != 0 && count > d->most)
+		count = d->most;
 	d->count = (uint32_t)count;
 	return count == 0 || (raw_array_grow(&d->entries, count * d->size, SIZE_MAX) == 0 &&
 				     raw_mem_read(m, keys + l->keys_table + before, d->entries.at, count * d->size));

@@ -16,6 +16,7 @@
 /* The entries of a dict, copied. {0} is none. */
 struct raw_dict {
 	struct raw_array entries;
+	uint32_t most; /* set by who reads: so many entries are copied at most; 0: all */
 	uint32_t count;
 	uint32_t key, value, size; /* offsets in an entry, and its length */
 	struct raw_array values;   /* of a dict that shares its keys with others: one for each entry */

@@ -57,7 +57,7 @@ def is_for_version(item):
 
 # Where the interpreter's version matters: what it has in memory, how it evaluates, forks and ends.
 OF_THE_INTERPRETER = {f"test_{name}.py" for name in (
-    "story dump raw locks waits kinds eval eval_guest answers complete multiline jobs lifecycle processes inject").split()}
+    "story dump raw raw_locals locks waits kinds eval eval_guest answers complete multiline jobs lifecycle processes inject").split()}
 
 
 def is_left_out(item):

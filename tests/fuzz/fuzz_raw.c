@@ -3,11 +3,13 @@
  * they end, stay within it, and what they say holds together. The layout is none of Python's: small, and the same in corpus_raw.py.
  * SOURCES: src/python/raw_own.c src/python/raw_pages.c src/python/raw_frames.c src/python/raw_code.c
  * SOURCES: src/python/raw_names.c src/python/raw_stacks.c src/python/linetable.c src/python/ucs.c
+ * SOURCES: src/python/raw_locals.c src/python/raw_value.c
  */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "../../src/python/raw_locals.h"
 #include "../../src/python/raw_names.h"
 #include "../../src/python/raw_stacks.h"
 
@@ -68,6 +70,31 @@ static const struct raw_layout plain = {
 	.word_threading = TYPE(9), .word_active = TYPE(10), .word_name = TYPE(11), .word_daemonic = TYPE(12),
 	.word_native_id = TYPE(13),
 };
+
+static const struct raw_value_layout plain_values = {
+	.float_value = 16, .list_items = 24, .tuple_items = 24, .dict_used = 32, .set_used = 16, .set_mask = 24, .set_table = 32,
+	.cell_value = 16,
+	.type_float = TYPE(14), .type_list = TYPE(15), .type_tuple = TYPE(16), .type_set = TYPE(17), .type_frozenset = TYPE(18),
+	.type_cell = TYPE(19), .type_function = TYPE(20), .type_c_function = TYPE(21), .object_false = TYPE(22),
+	.object_ellipsis = TYPE(23), .flag_type = 64,
+	.frame_slots = 32, .frame_namespace = 56,
+	.code_names = {64, RAW_NONE, RAW_NONE}, .code_kinds = 72, .kind_cell = 0x40, .flag_function = 1,
+};
+
+static struct raw_value_layout values_of(uint8_t kind)
+{
+	struct raw_value_layout v = plain_values;
+
+	if (kind % 6 != 0)
+		return v;
+	/* 3.10 */
+	v.frame_slots = 40;
+	v.code_names[1] = 80;
+	v.code_names[2] = 88;
+	v.code_kinds = RAW_NONE;
+	v.kind_cell = 1;
+	return v;
+}
 
 /* As the versions differ. */
 static struct raw_layout layout_of(uint8_t kind)
@@ -142,6 +169,33 @@ static void check_stacks(const struct raw_stacks *s, const struct raw_layout *l)
 	}
 }
 
+static int take_local(void *to, struct span name, struct span value)
+{
+	unsigned *left = to;
+
+	must(name.len > 0 && value.len > 0);
+	check_text(name, RAW_LOCALS_NAME);
+	check_text(value, RAW_VALUE_MAX);
+	return (*left)-- > 0;
+}
+
+static void read_locals(const struct raw_stacks *s, struct raw_mem *m, const struct raw_layout *l, const struct raw_value_layout *v)
+{
+	struct raw_locals r;
+	unsigned left = 200;
+
+	raw_locals_open(&r, m, l, v);
+	for (uint32_t i = 0; i < s->thread_count && left <= 200; i++) {
+		const struct raw_thread *t = raw_stacks_thread(s, i);
+
+		raw_locals_thread(&r, t->state);
+		for (uint32_t k = 0; k < t->count; k++)
+			if (raw_locals_frame(&r, raw_codes_item(&s->codes, raw_stacks_frames(s, t)[k].code), take_local, &left) <= 0)
+				break;
+	}
+	raw_locals_close(&r);
+}
+
 static void take_name(void *to, const struct raw_name *n)
 {
 	(void)to;
@@ -154,12 +208,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct image image;
 	struct raw_stacks s = {.thread_count = 0};
 	struct raw_pages pages;
+	struct raw_value_layout v;
 	struct raw_layout l;
 	int rc;
 
 	if (size < 2)
 		return 0;
 	l = layout_of(data[0]);
+	v = values_of(data[0]);
 	image.mem = (struct raw_mem){.read = read_image};
 	image.every = data[1];
 	image.reads = 0;
@@ -169,8 +225,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (rc == 0)
 		check_stacks(&s, &l);
 	must(image.every != 0 || rc != 0 || !s.settled || s.thread_count > 0);
-	raw_stacks_free(&s);
 	raw_pages_open(&pages, &image.mem);
+	if (rc == 0)
+		read_locals(&s, data[1] & 2 ? &pages.mem : &image.mem, &l, &v);
+	raw_stacks_free(&s);
 	(void)raw_names_read(data[1] & 1 ? &pages.mem : &image.mem, &l, take_name, NULL);
 	raw_pages_close(&pages);
 	return 0;
