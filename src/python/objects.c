@@ -329,9 +329,12 @@ static uintptr_t search_stack(struct objects *o, uintptr_t word, uintptr_t stack
 {
 	const size_t ends[] = {STACK_FIRST, STACK_WORDS};
 	uintptr_t words_there[STACK_WORDS], found;
+	struct raw_piece all = {stack, words_there, sizeof words_there, 0};
 	size_t first = 0;
 
-	if (!raw_mem_read(o->mem, stack, words_there, sizeof words_there))
+	/* Not through pages that are kept: nothing else is looked for there. */
+	raw_mem_gather(o->mem, &all, 1);
+	if (!all.ok)
 		return 0;
 	found = search_words(o, word, stack, words_there, o->found_at, o->found_at + 1u);
 	for (size_t i = 0; found == 0 && i < sizeof ends / sizeof *ends; first = ends[i++])

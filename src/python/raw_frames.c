@@ -6,7 +6,7 @@
 
 #include "error.h"
 
-#define CURSORS 64u          /* threads that are walked at the same time */
+#define CURSORS 24u          /* threads that are walked at the same time: what is read of them fits into a processor's cache */
 #define WINDOW_BYTES 16384u  /* of a thread's stack of frames that are read at once */
 #define PIECES 512u          /* thread states that are read again at once */
 #define WORD_MASK (sizeof(uintptr_t) - 1)

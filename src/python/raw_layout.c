@@ -43,6 +43,7 @@ static void lay_interpreter(struct raw_layout *l)
 	l->gil = (uintptr_t)compat_gil();
 	l->gil_locked = AT(struct _gil_runtime_state, locked);
 	l->gil_holder = AT(struct _gil_runtime_state, last_holder);
+	l->gil_switches = AT(struct _gil_runtime_state, switch_number);
 }
 
 static void raise_to(uint32_t *bytes, uint32_t end)

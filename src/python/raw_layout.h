@@ -31,7 +31,7 @@ struct raw_layout {
 
 	/* The GIL's own structure, at this address; `locked` is an int. */
 	uintptr_t gil;
-	uint32_t gil_locked, gil_holder;
+	uint32_t gil_locked, gil_holder, gil_switches;
 
 	/* A thread state. */
 	uint32_t state_bytes; /* so many are copied: they have all fields below */

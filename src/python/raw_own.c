@@ -83,7 +83,7 @@ static size_t whole_pieces(const struct raw_piece *pieces, size_t count, ssize_t
 	return i;
 }
 
-/* One that is longer than the window. */
+/* One alone, however long. */
 static void read_long(struct raw_own *o, struct raw_piece *piece)
 {
 	size_t done = 0, n;
@@ -133,9 +133,10 @@ static void gather_by_file(struct raw_mem *m, struct raw_piece *pieces, size_t c
 
 static int read_by_file(struct raw_mem *m, uintptr_t from, void *to, size_t len)
 {
+	struct raw_own *o = (struct raw_own *)m;
 	struct raw_piece piece = {.from = from, .to = to, .len = len};
 
-	gather_by_file(m, &piece, 1);
+	read_long(o, &piece);
 	return piece.ok;
 }
 

@@ -1,6 +1,7 @@
 /*
  * raw_stacks.c: passes until two agree. Between each two the code objects are copied: whatever two equal passes enclose did not
- * change, since a frame keeps its code object alive. How a pass is made is in raw_frames.c.
+ * change, since a frame keeps its code object alive. Where the GIL has not changed hands meanwhile one pass is enough for all threads
+ * but the one that has had it. How a pass is made is in raw_frames.c.
  */
 #include "raw_stacks.h"
 
@@ -178,17 +179,111 @@ static int put_agreed(struct raw_stacks *s, const struct raw_layout *l, const st
 	return rc;
 }
 
+/* --- who can have run --- */
+
+/* Whose turn it is, or was last. */
+struct turn {
+	uintptr_t holder;   /* a thread state */
+	uintptr_t switches; /* so often the GIL has gone from one thread state to another */
+};
+
+static struct turn turn_now(struct raw_mem *m, const struct raw_layout *l)
+{
+	struct turn t = {0, 0};
+
+	if (l->gil == 0 || !raw_mem_word(m, l->gil + l->gil_holder, &t.holder) ||
+		!raw_mem_word(m, l->gil + l->gil_switches, &t.switches))
+		t.switches = 0;
+	return t;
+}
+
+/* Frames change only with the GIL held: by nobody but this holder since the turn was read. */
+static int is_same_turn(const struct turn *t, struct raw_mem *m, const struct raw_layout *l)
+{
+	struct turn now = turn_now(m, l);
+
+	return t->switches != 0 && t->switches == now.switches && t->holder == now.holder;
+}
+
+/* The list and where stacks begin are what they were, but for the runner's. */
+static int is_same_list(const struct raw_pass *a, const struct raw_pass *b, uint32_t runner)
+{
+	for (uint32_t i = 0; i < a->thread_count; i++) {
+		const struct raw_seen *x = raw_pass_thread(a, i), *y = raw_pass_thread(b, i);
+
+		if (i != runner && (x->frame != y->frame || x->chunk != y->chunk || x->top != y->top || x->base != y->base))
+			return 0;
+	}
+	return 1;
+}
+
+/* All threads as one pass has them. `moved`: the runner was not seen twice the same; `still`: not even its innermost frame went on. */
+static int put_seen(struct raw_stacks *s, const struct raw_layout *l, const struct raw_pass *p, uint32_t runner, int moved, int still)
+{
+	int rc = raw_array_grow(&s->threads, ((size_t)p->thread_count + 1) * sizeof(struct raw_thread), SIZE_MAX);
+
+	if (rc == 0)
+		rc = raw_array_grow(&s->frames, sizeof(struct raw_frame), SIZE_MAX);
+	s->thread_count = s->frame_count = 0;
+	s->omitted_threads = p->omitted_threads;
+	s->settled = 1;
+	for (uint32_t i = 0; rc == 0 && i < p->thread_count; i++) {
+		struct raw_thread *t = raw_stacks_thread(s, i);
+		int right = 0;
+
+		s->thread_count = i + 1;
+		*t = (struct raw_thread){.moving = 1};
+		if (raw_pass_thread(p, i)->whole && !(i == runner && moved))
+			rc = put_thread(s, l, p, i, t, &right);
+		t->moving = !right;
+		t->still = right && (i != runner || still);
+		s->settled = s->settled && right;
+	}
+	return rc;
+}
+
+/* Whether the pass, whose code objects are at hand, is enough: *enough. passes[1] is used meanwhile. */
+static int take_once(struct raw_stacks *s, struct raw_mem *m, const struct raw_layout *l, uint32_t most, const struct turn *turn, int *enough)
+{
+	struct raw_pass *a = &s->passes[0], *b = &s->passes[1];
+	uint32_t runner = 0;
+	int rc = raw_pass_again(b, m, l, a, RAW_ALL), still = 1, same = 1;
+
+	*enough = 0;
+	while (runner < a->thread_count && raw_pass_thread(a, runner)->state != turn->holder)
+		runner++;
+	if (rc == 0 && !is_same_list(a, b, runner))
+		rc = PYSTUCK_EAGAIN;
+	if (rc == 0 && runner < a->thread_count) {
+		rc = raw_pass_again(b, m, l, a, runner);
+		if (rc == 0)
+			rc = raw_pass_walk(b, m, l, most);
+		same = rc == 0 && raw_pass_same(a, runner, b, 0, &still);
+	}
+	if (rc != 0 || !is_same_turn(turn, m, l))
+		return rc == PYSTUCK_EAGAIN ? 0 : rc;
+	*enough = 1;
+	return put_seen(s, l, a, runner, !same, still);
+}
+
 /* Which of the passes is the newest goes into *last. */
 static int take_whole(struct raw_stacks *s, struct raw_mem *m, const struct raw_layout *l, uint32_t most, uint64_t until, unsigned *last)
 {
 	struct raw_pass *p = s->passes;
+	struct turn turn = turn_now(m, l);
 	unsigned now = 0;
+	int enough = 0;
 	int rc = list(&p[0], m, l);
 
 	if (rc == 0)
 		rc = raw_pass_walk(&p[0], m, l, most);
-	for (unsigned i = 0; rc == 0 && i < WHOLE_TRIES && (i == 0 || now_ms() < until) && !s->settled; i++) {
-		rc = raw_codes_read(&s->codes, m, l, &p[now]);
+	if (rc == 0)
+		rc = raw_codes_read(&s->codes, m, l, &p[0]);
+	if (rc == 0 && is_same_turn(&turn, m, l))
+		rc = take_once(s, m, l, most, &turn, &enough);
+	for (unsigned i = 0; rc == 0 && !enough && i < WHOLE_TRIES && (i == 0 || now_ms() < until) && !s->settled; i++) {
+		if (i > 0)
+			rc = raw_codes_read(&s->codes, m, l, &p[now]);
 		now = !now;
 		if (rc == 0)
 			rc = pass_again(&p[now], &p[!now], m, l, most);

@@ -49,7 +49,7 @@ static int read_image(struct raw_mem *m, uintptr_t from, void *to, size_t len)
 static const struct raw_layout plain = {
 	.version = 0x030D, .main_ident = 1,
 	.interp = BASE, .interp_threads = 0, .interp_modules = 8, .interp_collecting = 16,
-	.gil = BASE + 24, .gil_locked = 0, .gil_holder = 8,
+	.gil = BASE + 24, .gil_locked = 0, .gil_holder = 8, .gil_switches = 16,
 	.state_bytes = 72, .state_prev = 0, .state_next = 8, .state_interp = 16, .state_ident = 24, .state_tid = 32,
 	.state_frame = 40, .record_frame = RAW_NONE, .state_base = RAW_NONE, .state_chunk = 48, .state_top = 56,
 	.frame_bytes = 32, .frame_code = 0, .frame_previous = 8, .frame_instruction = 16, .frame_owner = 24,

@@ -249,6 +249,14 @@ static PyObject *py_raw_measure(PyObject *self, PyObject *none)
 	return Py_BuildValue("(iKIKi)", rc, us, threads, since, look.settled);
 }
 
+/* How often the GIL has gone from one thread to another: what tells the reader without the GIL who can have run. */
+static PyObject *py_gil_switches(PyObject *self, PyObject *none)
+{
+	(void)self;
+	(void)none;
+	return PyLong_FromUnsignedLong(compat_gil()->switch_number);
+}
+
 /* Why stacks cannot be read without the GIL; None: they can. */
 static PyObject *py_raw_trouble(PyObject *self, PyObject *none)
 {
@@ -500,6 +508,7 @@ static PyMethodDef functions[] = {
 	{"measure", py_measure, METH_VARARGS, "measure(flags=0): (latency us, GIL held us, bytes)"},
 	{"os_dump", py_os_dump, METH_NOARGS, "the answer without the GIL"},
 	{"late_dump", py_late_dump, METH_NOARGS, "the answer of another thread while this one keeps the GIL"},
+	{"gil_switches", py_gil_switches, METH_NOARGS, "how often the GIL has gone to another thread"},
 	{"raw_trouble", py_raw_trouble, METH_NOARGS, "why there are no dumps without the GIL"},
 	{"raw_measure", py_raw_measure, METH_NOARGS, "(rc, us, threads, frames, settled)"},
 	{"late", py_late, METH_NOARGS, "a request whose claim fails"},

@@ -860,6 +860,21 @@ class Raw(unittest.TestCase):
                 expected = expected_stack(sys._current_frames()[thread.ident])
                 self.assertEqual([s[:3] for s in d.of(thread)["stack"]], expected)
 
+    def test_the_interpreter_counts_whenever_another_thread_gets_the_gil(self):
+        go, gone = threading.Semaphore(0), threading.Semaphore(0)
+        def other():
+            for _ in range(100):
+                go.acquire()
+                gone.release()
+        thread = threading.Thread(target=other)
+        thread.start()
+        for _ in range(100):
+            before = dumphost.gil_switches()
+            go.release()
+            gone.acquire()  # the other one has run, and then this one
+            self.assertGreaterEqual(dumphost.gil_switches(), before + 2)
+        thread.join()
+
     def test_names_of_all_widths_are_read(self):
         held = Held(by_function)
         for name in ("plain", "caf\u00e9", "\u4e2d\u6587", "\U0001d49c\U0001d4b7"):
