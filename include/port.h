@@ -36,6 +36,8 @@ int port_answer_framed(struct port *p, struct span frames);
  * so that many small writes become few packets. port_write waits for room; the caller must not hold the GIL.
  */
 int port_try_write(struct port *p, const struct msg *m);
+/* The same at half the mark: for what may be dropped, so that it never stands in the way of what may not. */
+int port_try_copy(struct port *p, const struct msg *m);
 int port_write(struct port *p, const struct msg *m);
 
 /*

@@ -19,6 +19,7 @@
 #include "log.h"
 #include "signals.h"
 #include "stacks.h"
+#include "tee.h"
 
 struct command {
 	const char *name;
@@ -45,6 +46,7 @@ static const char help[] =
 	"  %who, %reset              your names; forget them\n"
 	"  %run FILE, %edit [FILE]   run a file of this side; after an editor\n"
 	"  %history [N]              what was run here; %save FILE [3-5] writes it to a file\n"
+	"  %tee stdout [FILE]        what the program prints, copied here; %tee off; stderr alike\n"
 	"  %log FILE, %log off       all that is typed and shown, to a file of this side\n"
 	"  %set NAME VALUE           color, pager, history; for good in ~/.config/pystuck/rc\n"
 	"  %reconnect                a new session, also with what has taken the program's place\n"
@@ -254,6 +256,7 @@ static const struct command commands[] = {
 	{"%reconnect", run_reconnect},
 	{"%log", run_log},
 	{"%set", run_set},
+	{"%tee", tee_run},
 	{"%jobs", run_jobs},
 	{"%run", run_run},
 	{"%edit", run_edit},

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "settings.h"
 #include "text.h"
 
 #define LOCAL_MOST 1000 /* matches */
@@ -22,6 +21,9 @@ static const char *const commands[] = {"%atomic ", "%debug", "%down", "%edit ", 
 
 /* What may stand behind a command, beside files. */
 static const char *const log_words[] = {"off", NULL};
+static const char *const settings[] = {"color ", "history ", "pager ", NULL};
+static const char *const colors[] = {"auto", "always", "never", NULL};
+static const char *const tee_words[] = {"off", "stderr ", "stdout ", NULL};
 static const char *const job_words[] = {"stop ", NULL};
 
 static void add_words(struct complete *c, const char *const *words, struct span typed)
@@ -87,9 +89,15 @@ static int add_arguments(struct complete *c, struct span command, struct span ty
 		add_words(c, job_words, typed);
 	else if (is(command, "%set") && typed.len >= 6 && memcmp(typed.data, "color ", 6) == 0) {
 		c->from += 6;
-		add_words(c, settings_colors, (struct span){typed.data + 6, typed.len - 6});
+		add_words(c, colors, (struct span){typed.data + 6, typed.len - 6});
 	} else if (is(command, "%set"))
-		add_words(c, settings_names, typed);
+		add_words(c, settings, typed);
+	else if (is(command, "%tee") && typed.len >= 7 && memcmp(typed.data, "std", 3) == 0) {
+		c->from += 7;
+		add_words(c, log_words, (struct span){typed.data + 7, typed.len - 7});
+		add_files(c, (struct span){typed.data + 7, typed.len - 7});
+	} else if (is(command, "%tee"))
+		add_words(c, tee_words, typed);
 	else if (is(command, "%log")) {
 		add_words(c, log_words, typed);
 		add_files(c, typed);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "connect.h"
 #include "text.h"
@@ -18,6 +19,8 @@ struct job {
 	uint32_t id; /* 0: free */
 	unsigned number;
 	int64_t since;
+	int tee; /* 1, 2: no evaluation, but what the program prints to that stream */
+	int fd;  /* of a tee: the file that it goes to; -1: to the screen */
 	char source[JOBS_SOURCE * 2];
 	struct buf lines[2]; /* stdout, stderr: the beginning of a line */
 };
@@ -42,6 +45,10 @@ struct jobs *jobs_new(jobs_line *show, void *context)
 
 static void end(struct job *one)
 {
+	if (one->fd >= 0)
+		close(one->fd);
+	one->fd = -1;
+	one->tee = 0;
 	one->id = 0;
 	for (int i = 0; i < 2; i++)
 		buf_free(&one->lines[i]);
@@ -70,14 +77,15 @@ static struct job *of_id(struct jobs *j, uint32_t id)
 	return NULL;
 }
 
-unsigned jobs_add(struct jobs *j, uint32_t id, struct span source)
+/* A free one, with the beginning of its source; NULL: there is none. */
+static struct job *begin(struct jobs *j, uint32_t id, struct span source)
 {
 	struct job *one = of_id(j, 0);
 	struct span first = source;
 	const uint8_t *newline = source.len > 0 ? memchr(source.data, '\n', source.len) : NULL;
 
 	if (one == NULL)
-		return 0;
+		return NULL;
 	if (newline != NULL)
 		first.len = (size_t)(newline - source.data);
 	if (first.len > JOBS_SOURCE)
@@ -85,12 +93,34 @@ unsigned jobs_add(struct jobs *j, uint32_t id, struct span source)
 	one->id = id;
 	one->number = ++j->last;
 	one->since = connect_clock();
+	one->fd = -1;
+	one->tee = 0;
 	text_copy(one->source, sizeof one->source - 4, first, TEXT_LINE);
 	if (first.len < source.len)
 		strcat(one->source, "...");
 	for (int i = 0; i < 2; i++)
 		buf_init(&one->lines[i], JOBS_LINE_MAX + MSG_MAX);
-	return one->number;
+	return one;
+}
+
+unsigned jobs_add(struct jobs *j, uint32_t id, struct span source)
+{
+	const struct job *one = begin(j, id, source);
+
+	return one != NULL ? one->number : 0;
+}
+
+int jobs_tee(struct jobs *j, uint32_t id, int stream, int fd)
+{
+	struct job *one;
+
+	jobs_untee(j, stream);
+	one = begin(j, id, span_text(stream == 1 ? "%tee stdout" : "%tee stderr"));
+	if (one == NULL)
+		return PYSTUCK_ETOOBIG;
+	one->tee = stream;
+	one->fd = fd;
+	return 0;
 }
 
 static void show(const struct jobs *j, const struct job *one, int stream, const char *word, struct span text)
@@ -99,7 +129,10 @@ static void show(const struct jobs *j, const struct job *one, int stream, const 
 	struct buf line;
 
 	buf_init(&line, 4 * MSG_MAX);
-	snprintf(mark, sizeof mark, "[job %u] %s", one->number, word);
+	if (one->tee != 0)
+		snprintf(mark, sizeof mark, "[%s] ", one->tee == 1 ? "stdout" : "stderr");
+	else
+		snprintf(mark, sizeof mark, "[job %u] %s", one->number, word);
 	if (buf_put(&line, mark, strlen(mark)) == 0 && buf_put(&line, text.data, text.len) == 0)
 		j->show(j->context, stream, buf_span(&line));
 	buf_free(&line);
@@ -135,6 +168,33 @@ static void take_output(const struct jobs *j, struct job *one, const struct msg_
 	buf_consume(held, whole);
 }
 
+/* To the file of a tee: made safe, since somebody will look at it on a terminal. */
+static void write_tee(const struct job *one, struct span text)
+{
+	struct buf safe;
+	size_t done = 0;
+	ssize_t n = 1;
+
+	buf_init(&safe, 8 * MSG_MAX);
+	if (text_append(&safe, text, TEXT_BLOCK) == 0)
+		for (; done < buf_len(&safe) && n > 0; done += n > 0 ? (size_t)n : 0)
+			n = write(one->fd, buf_bytes(&safe) + done, buf_len(&safe) - done);
+	buf_free(&safe);
+}
+
+void jobs_untee(struct jobs *j, int stream)
+{
+	for (size_t i = 0; i < JOBS_MAX; i++) {
+		struct job *one = &j->table[i];
+
+		if (one->id == 0 || one->tee == 0 || (stream != JOBS_BOTH && one->tee != stream))
+			continue;
+		for (int s = 0; s < 2; s++)
+			show_lines(j, one, one->tee, "", buf_span(&one->lines[s]));
+		end(one);
+	}
+}
+
 static void take_result(const struct jobs *j, struct job *one, const struct msg_result *m)
 {
 	static const char *const words[] = {[RESULT_NONE] = "has ended", [RESULT_VALUE] = "has ended: ",
@@ -159,9 +219,12 @@ int jobs_take(struct jobs *j, const struct msg *m)
 					      : 0;
 	struct job *one = id != 0 ? of_id(j, id) : NULL;
 
-	if (one == NULL)
+	/* The end of the request for a tee is waited for by whoever made it. */
+	if (one == NULL || (one->tee != 0 && m->type != MSG_OUTPUT))
 		return 0;
-	if (m->type == MSG_OUTPUT)
+	if (m->type == MSG_OUTPUT && one->fd >= 0)
+		write_tee(one, m->output.text);
+	else if (m->type == MSG_OUTPUT)
 		take_output(j, one, &m->output);
 	if (m->type == MSG_RESULT)
 		take_result(j, one, &m->result);
@@ -196,7 +259,7 @@ void jobs_list(const struct jobs *j, struct out *o)
 uint32_t jobs_find(const struct jobs *j, unsigned number)
 {
 	for (size_t i = 0; i < JOBS_MAX; i++)
-		if (j->table[i].id != 0 && j->table[i].number == number)
+		if (j->table[i].id != 0 && j->table[i].tee == 0 && j->table[i].number == number)
 			return j->table[i].id;
 	return 0;
 }

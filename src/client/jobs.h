@@ -23,6 +23,13 @@ void jobs_forget(struct jobs *j); /* all of them: the connection is over */
 
 /* The evaluation `id` is one from here on. Its number, from 1; 0: there is no room. */
 unsigned jobs_add(struct jobs *j, uint32_t id, struct span source);
+/*
+ * What the program prints to this stream (1, 2) comes as output of the request `id` from here on: to the screen, each line
+ * marked, or made safe to `fd`, which is taken over; -1: none. 0 or PYSTUCK_ETOOBIG: there is no room.
+ */
+int jobs_tee(struct jobs *j, uint32_t id, int stream, int fd);
+#define JOBS_BOTH 0
+void jobs_untee(struct jobs *j, int stream);
 /* 1 when the message was of one of them. */
 int jobs_take(struct jobs *j, const struct msg *m);
 /* A line for each: number, how long it has been running, source. */

@@ -34,21 +34,32 @@ static int unsafe(const char *path, const struct stat *st, struct diag *d)
 	return 0;
 }
 
-int log_open(const char *path, struct diag *d)
+int log_file(const char *path, struct diag *d)
 {
 	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
 	struct stat st;
-	char *name;
 	int rc;
 
 	if (fd < 0)
 		return diag_set(d, PYSTUCK_ESYS, errno, "%s: %s", path,
 			errno == ELOOP ? "a symbolic link; name the file itself" : strerror(errno));
 	rc = fstat(fd, &st) == 0 ? unsafe(path, &st, d) : diag_set(d, PYSTUCK_ESYS, errno, "%s: %s", path, strerror(errno));
-	name = rc == 0 ? strdup(path) : NULL;
+	if (rc == 0)
+		return fd;
+	close(fd);
+	return rc;
+}
+
+int log_open(const char *path, struct diag *d)
+{
+	int fd = log_file(path, d);
+	char *name = fd >= 0 ? strdup(path) : NULL;
+
+	if (fd < 0)
+		return fd;
 	if (name == NULL) {
 		close(fd);
-		return rc != 0 ? rc : diag_set(d, PYSTUCK_ENOMEM, 0, "%s", error_text(PYSTUCK_ENOMEM));
+		return diag_set(d, PYSTUCK_ENOMEM, 0, "%s", error_text(PYSTUCK_ENOMEM));
 	}
 	log_close();
 	log_fd = fd;

@@ -7,6 +7,8 @@
 #include "buf.h"
 #include "error.h"
 
+/* Opens a file of this side for what comes from a program: made mode 0600, or one that nobody else may read. The fd, or an error. */
+int log_file(const char *path, struct diag *d);
 /* Goes on at the end of the file, which nobody else may read, or makes it, mode 0600. 0 or an error with a sentence. */
 int log_open(const char *path, struct diag *d);
 void log_close(void);

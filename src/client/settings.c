@@ -13,9 +13,6 @@
 #include "out.h"
 #include "pager.h"
 
-const char *const settings_names[] = {"color ", "history ", "pager ", NULL};
-const char *const settings_colors[] = {"auto", "always", "never", NULL};
-
 static int set_color(struct settings *s, const char *value, int at_start, struct diag *d)
 {
 	int color = strcmp(value, "always") == 0 ? 1 : strcmp(value, "never") == 0 ? 0 : s->color_auto;

@@ -17,8 +17,5 @@ struct settings {
  * last word. 0, or PYSTUCK_EINVAL with a sentence.
  */
 int settings_change(struct settings *s, const char *text, int at_start, struct diag *d);
-/* The names, and the words for a colour; the last one is NULL. For completion. */
-extern const char *const settings_names[];
-extern const char *const settings_colors[];
 
 #endif

@@ -15,6 +15,7 @@
 #include "complete.h"
 #include "error.h"
 #include "forkgate.h"
+#include "tee.h"
 #include "text.h"
 #include "threading.h"
 
@@ -362,6 +363,7 @@ static void drop_space(struct eval_worker *w, struct eval_session *s)
 	w->sink.port = NULL;
 	entered = stream_enter(&w->sink) == 0;
 	PyErr_Clear();
+	tee_stop(s->port, TEE_BOTH);
 	space_free(s->space);
 	s->space = NULL;
 	end_forked_child(w, &(struct run_result){.status = RESULT_NONE});

@@ -14,6 +14,7 @@
 #include "indent.h"
 #include "prompt_frame.h"
 #include "stream_type.h"
+#include "tee.h"
 
 #define WIDTH_LEAST 20
 #define WIDTH_MOST 1000
@@ -222,6 +223,26 @@ static int run_columns(const struct prompt *p, struct span arguments)
 	return 0;
 }
 
+/* "%tee stdout", "%tee stderr off", "%tee off": what the program prints from here on, as output of this request. */
+static int run_tee(const struct prompt *p, struct span arguments)
+{
+	struct stream_sink *sink = stream_sink_own();
+	struct span rest, stream = first_word(arguments, &rest);
+	int which = span_equals(stream, "stdout") ? 0 : span_equals(stream, "stderr") ? 1 : TEE_BOTH;
+	int off = which == TEE_BOTH ? span_equals(stream, "off") : span_equals(rest, "off");
+
+	(void)p;
+	if (sink == NULL || sink->port == NULL)
+		return 0;
+	if (off)
+		tee_stop(sink->port, which);
+	else if (which == TEE_BOTH || rest.len > 0)
+		return prompt_complain("%tee stdout, %tee stderr, each with off behind it, or %tee off; not ", arguments);
+	else
+		return tee_start(sink->port, sink->id, which);
+	return 0;
+}
+
 static int run_pinfo(const struct prompt *p, struct span arguments)
 {
 	return answer_question(p, arguments, 0);
@@ -240,6 +261,7 @@ static const struct command {
 	{"%whos", run_who},
 	{"%reset", run_reset},
 	{"%columns", run_columns},
+	{"%tee", run_tee},
 	{"%pinfo", run_pinfo},
 	{"%pinfo2", run_pinfo2},
 	{"%locals", prompt_frame_locals},

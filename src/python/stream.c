@@ -14,6 +14,7 @@
 
 #include "error.h"
 #include "stream_type.h"
+#include "tee.h"
 #include "text.h"
 
 #define CHUNK_BYTES (32u * 1024) /* of one MSG_OUTPUT at most */
@@ -22,7 +23,7 @@ static const char *const stream_names[STREAMS] = {"stdout", "stderr"};
 
 /* All under the GIL, but for the sink, which is its thread's. */
 static struct stream_switch *switches; /* all that were ever made */
-static int entered;                    /* evaluations that run now */
+static int entered;                    /* evaluations that run now, and copies that are wanted */
 static _Thread_local struct stream_sink *own;
 
 struct stream_sink *stream_sink_own(void)
@@ -128,7 +129,7 @@ int stream_init(void)
 	return stream_type_init();
 }
 
-int stream_enter(struct stream_sink *sink)
+int stream_hold(void)
 {
 	if (install(0) != 0)
 		return -1;
@@ -137,9 +138,16 @@ int stream_enter(struct stream_sink *sink)
 			take_out(0);
 		return -1;
 	}
+	entered++;
+	return 0;
+}
+
+int stream_enter(struct stream_sink *sink)
+{
+	if (stream_hold() != 0)
+		return -1;
 	sink->pid = getpid();
 	own = sink;
-	entered++;
 	return 0;
 }
 
@@ -154,17 +162,23 @@ static void restore_all(void)
 	release_idle();
 }
 
+void stream_release(void)
+{
+	if (--entered == 0)
+		restore_all();
+}
+
 void stream_leave(void)
 {
 	if (own == NULL)
 		return;
 	own = NULL;
-	if (--entered == 0)
-		restore_all();
+	stream_release();
 }
 
 void stream_forget(void)
 {
+	tee_forget();
 	entered = own != NULL;
 	if (entered == 0 && switches != NULL)
 		restore_all();

@@ -7,6 +7,8 @@
 
 #include "stream_type.h"
 
+#include "tee.h"
+
 static PyTypeObject *switch_type;
 
 int stream_is_switch(PyObject *o)
@@ -97,12 +99,38 @@ static int write_str(struct stream_sink *sink, PyObject *self, PyObject *text)
 	return stream_send_str(sink, as_switch(self)->which, text);
 }
 
+/* The program's own output: what has gone where it belongs is then copied to those who asked for it. */
+static PyObject *write_and_copy(PyObject *self, PyObject *text)
+{
+	PyObject *result = forward_one(self, "write", text);
+
+	if (result != NULL)
+		tee_copy(as_switch(self)->which, text);
+	return result;
+}
+
+static PyObject *write_lines_and_copy(PyObject *self, PyObject *lines)
+{
+	/* They may come from a generator, which gives them once. */
+	PyObject *list = tee_wants(as_switch(self)->which) ? PySequence_List(lines) : Py_NewRef(lines);
+	PyObject *result = list != NULL ? forward_one(self, "writelines", list) : NULL;
+
+	for (Py_ssize_t i = 0; result != NULL && PyList_CheckExact(list) && i < PyList_GET_SIZE(list); i++) {
+		PyObject *line = Py_NewRef(PyList_GET_ITEM(list, i));
+
+		tee_copy(as_switch(self)->which, line);
+		Py_DECREF(line);
+	}
+	Py_XDECREF(list);
+	return result;
+}
+
 static PyObject *switch_write(PyObject *self, PyObject *text)
 {
 	struct stream_sink *sink = stream_sink_own();
 
 	if (sink == NULL)
-		return forward_one(self, "write", text);
+		return write_and_copy(self, text);
 	if (write_str(sink, self, text) != 0)
 		return NULL;
 	return PyLong_FromSsize_t(PyUnicode_GetLength(text));
@@ -114,7 +142,7 @@ static PyObject *switch_writelines(PyObject *self, PyObject *lines)
 	PyObject *iterator, *line;
 
 	if (sink == NULL)
-		return forward_one(self, "writelines", lines);
+		return write_lines_and_copy(self, lines);
 	iterator = PyObject_GetIter(lines);
 	if (iterator == NULL)
 		return NULL;
@@ -284,6 +312,13 @@ static PyObject *target_attr(PyObject *self, PyObject *name)
 	return value;
 }
 
+/* Of other threads' attributes those that are ours while somebody wants copies. */
+static int is_copied(PyObject *name)
+{
+	return PyUnicode_Check(name) && (PyUnicode_CompareWithASCIIString(name, "write") == 0 ||
+						PyUnicode_CompareWithASCIIString(name, "writelines") == 0);
+}
+
 static PyObject *switch_getattro(PyObject *self, PyObject *name)
 {
 	PyObject *value;
@@ -298,6 +333,8 @@ static PyObject *switch_getattro(PyObject *self, PyObject *name)
 	/* print() where sys.stdout is missing: let it fail in write() as it does without us. */
 	if (as_switch(self)->missing && PyUnicode_Check(name) &&
 		PyUnicode_CompareWithASCIIString(name, "write") == 0)
+		return PyObject_GenericGetAttr(self, name);
+	if (tee_wants(as_switch(self)->which) && is_copied(name))
 		return PyObject_GenericGetAttr(self, name);
 	return target_attr(self, name);
 }

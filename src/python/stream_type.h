@@ -22,6 +22,10 @@ struct stream_switch {
 	struct stream_switch *next;
 };
 
+/* The switches stand there until stream_release, evaluations or not. 0, or -1 with an exception. */
+int stream_hold(void);
+void stream_release(void);
+
 int stream_type_init(void);                    /* 0, or -1 with an exception */
 struct stream_switch *stream_switch_new(void); /* never to be freed; NULL with an exception */
 int stream_is_switch(PyObject *o);

@@ -299,11 +299,11 @@ int port_answer_framed(struct port *p, struct span frames)
 }
 
 /* `lock` is held. */
-static int write_below_mark(struct port *p, const struct msg *m)
+static int write_below_mark(struct port *p, const struct msg *m, size_t mark)
 {
 	int rc;
 
-	if (!p->closed && !p->lost && load(p) >= PORT_HIGH_WATER)
+	if (!p->closed && !p->lost && load(p) >= mark)
 		return PYSTUCK_EAGAIN;
 	rc = append(p, m, (struct span){NULL, 0});
 	/* A blocked socket is being polled already. */
@@ -312,14 +312,24 @@ static int write_below_mark(struct port *p, const struct msg *m)
 	return rc;
 }
 
-int port_try_write(struct port *p, const struct msg *m)
+static int try_write(struct port *p, const struct msg *m, size_t mark)
 {
 	int rc;
 
 	pthread_mutex_lock(&p->lock);
-	rc = write_below_mark(p, m);
+	rc = write_below_mark(p, m, mark);
 	pthread_mutex_unlock(&p->lock);
 	return rc;
+}
+
+int port_try_write(struct port *p, const struct msg *m)
+{
+	return try_write(p, m, PORT_HIGH_WATER);
+}
+
+int port_try_copy(struct port *p, const struct msg *m)
+{
+	return try_write(p, m, PORT_HIGH_WATER / 2);
 }
 
 int port_write(struct port *p, const struct msg *m)
@@ -328,7 +338,7 @@ int port_write(struct port *p, const struct msg *m)
 
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
-		rc = write_below_mark(p, m);
+		rc = write_below_mark(p, m, PORT_HIGH_WATER);
 		if (rc != PYSTUCK_EAGAIN)
 			break;
 		/* Without a time-out: a client that does not read is cut off, and that ends the

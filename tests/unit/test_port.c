@@ -79,6 +79,24 @@ static void test_port_try_write_stops_at_the_high_water_mark(void **state)
 	assert_int_equal(write_kilobyte(0), 0);
 }
 
+/* So that what may be dropped leaves room for what may not. */
+static void test_port_copies_stop_at_half_the_mark(void **state)
+{
+	static uint8_t text[1024];
+	struct msg m = rig_output(0, (struct span){text, sizeof text});
+	size_t n = 0;
+
+	(void)state;
+	memset(text, 'x', sizeof text);
+	while (port_try_copy(port, &m) == 0)
+		n++;
+	assert_int_equal(port_try_copy(port, &m), PYSTUCK_EAGAIN);
+	assert_true(n >= PORT_HIGH_WATER / 2 / 1100 && n <= PORT_HIGH_WATER / 2 / 1024 + 1);
+	assert_int_equal(write_kilobyte(0), 0);
+	assert_int_equal(drain(), n + 1);
+	assert_int_equal(port_try_copy(port, &m), 0);
+}
+
 static void test_port_answers_go_over_the_mark_but_not_over_the_limit(void **state)
 {
 	struct msg m = rig_result(1);
@@ -354,6 +372,7 @@ int main(void)
 		T(test_port_try_write_only_queues_and_calls_the_net_thread_once),
 		T(test_port_output_stays_before_the_result),
 		T(test_port_try_write_stops_at_the_high_water_mark),
+		T(test_port_copies_stop_at_half_the_mark),
 		NARROW(test_port_answers_go_over_the_mark_but_not_over_the_limit),
 		NARROW(test_port_the_longest_answer_finds_room_whatever_else_is_queued),
 		NARROW(test_port_a_full_socket_is_left_to_the_net_thread),
