@@ -9,6 +9,9 @@
 #include <string.h>
 
 #include "compat.h"
+#if PY_VERSION_HEX >= 0x030E0000
+#include <internal/pycore_frame.h> /* 3.14: the states of a frame are in none of the others */
+#endif
 
 #define BATCH 512u    /* variables that are read together */
 #define OF_FRAME 64u  /* variables of a frame that are looked at */

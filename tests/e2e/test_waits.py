@@ -197,6 +197,79 @@ sys.stdin.read()
         assert "path" not in waits or waits["path"].startswith("pipe:")
 
 
+# All that it needs it has imported and opened while it was root.
+NOBODYS = """
+import ctypes, gc, linecache, os, pwd, sys, threading, time
+import pystuck
+pystuck.run_server()
+libc = ctypes.CDLL(None)
+here = os.path.dirname(os.path.abspath(__file__))
+r, w = os.pipe()
+a, b, ready = threading.Lock(), threading.RLock(), threading.Barrier(2)
+class Circle:
+    def __init__(self): self.itself = self
+    def __del__(self): time.sleep(100000)
+def work(mine, other):
+    with mine:
+        ready.wait()
+        with other: pass
+def wait(name, what, *args): threading.Thread(target=what, args=args, name=name, daemon=True).start()
+wait("reads", os.read, r, 1)
+wait("sleeps", time.sleep, 100000)
+wait("first", work, a, b)
+wait("second", work, b, a)
+def collect():
+    Circle()
+    gc.collect()
+wait("collects", collect)
+nobody = pwd.getpwnam("nobody")
+os.setgroups([]); os.setgid(nobody.pw_gid); os.setuid(nobody.pw_uid)
+libc.prctl(4, %d)
+assert os.getuid() == nobody.pw_uid and "CapEff:\\t0000000000000000" in open("/proc/thread-self/status").read()
+print("READY", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become nobody")
+def test_without_any_privilege_all_is_said_of_a_process_that_is_dumpable(python, start, dump):
+    program = start(python, NOBODYS % 1)
+
+    def threads():
+        return {t["name"]: t for t in dump(program)["threads"]}
+
+    wait_until(lambda: len(dump(program)["deadlocks"]) == 1, "the deadlock is seen", lambda: str(threads()))
+    wait_until(lambda: threads()["collects"]["state"] == "gc", "one collects", lambda: str(threads()))
+    now = threads()
+    assert now["reads"]["waits_for"]["path"].startswith("pipe:") and now["sleeps"]["state"] == "sleep"
+    assert now["first"]["waits_for"]["holder"]["name"] == "second" and now["second"]["waits_for"]["confidence"] == "inferred"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become nobody")
+@pytest.mark.parametrize("raw", [(), ("--raw",)], ids=["gil", "raw"])
+def test_without_any_privilege_and_not_dumpable_less_is_said_and_nothing_guessed(python, start, dump, raw):
+    """The kernel shows neither the calls of the threads nor their files: so no lock, no holder, no deadlock, no file is named."""
+    program = start(python, NOBODYS % 0)
+
+    def threads(answer):
+        return {t["name"]: t for t in answer["threads"] if t["name"] != "MainThread"}
+
+    stacks = {"reads": "run", "sleeps": "run", "first": "work", "second": "work", "collects": "__del__"}
+    wait_until(lambda: {n: t["frames"][-1]["function"].split(".")[-1] for n, t in threads(dump(program)).items()} == stacks, "all are there",
+               lambda: str(dump(program)["threads"]))
+    for _ in range(5):
+        answer = dump(program, *raw)
+        assert answer["deadlocks"] == [] and answer["led_into"] == []
+        assert {n: t["frames"][-1]["function"].split(".")[-1] for n, t in threads(answer).items()} == stacks
+        for name, thread in threads(answer).items():
+            waits = thread["waits_for"] or {}
+            assert not set(waits) & {"path", "fd", "address", "local", "peer", "pid", "name"}, (name, waits)
+            assert waits.get("holder") is None and waits.get("proved") in (None, False), (name, waits)
+        states = {name: thread["state"] for name, thread in threads(answer).items()}
+        assert states["reads"] in ("io", "c", "unknown") and states["first"] in ("lock", "c", "unknown"), states
+        assert states["sleeps"] in ("sleep", "c", "unknown") and states["collects"] in ("sleep", "gc", "c", "unknown"), states
+
+
 def test_how_long_a_thread_has_been_there_is_never_too_much_on_any_processor(python, start, dump):
     """The scheduler's clocks of two processors may be seconds apart."""
     cpus = sorted(os.sched_getaffinity(0))[:4]
