@@ -626,14 +626,16 @@ def test_a_pool_that_waits_for_itself_is_called_so(one_python, start, dump, clie
     assert {by_name(dump(program))[f"t0_{i}"]["waits_for"]["pool_threads"] for i in range(2)} == {2}
 
 
-CONTENDED = """
+# Always in one order, so that no circle is possible.
+CONTENDED = {
+    "with": """
 locks = [threading.Lock() for _ in range(3)] + [threading.RLock() for _ in range(3)]
 cond = threading.Condition()
 def work(seed):
     import random
     r = random.Random(seed)
     while True:
-        chosen = sorted(r.sample(range(6), 2))  # in one order: no circle is possible
+        chosen = sorted(r.sample(range(6), 2))
         with locks[chosen[0]]:
             with locks[chosen[1]]:
                 time.sleep(0.0002)
@@ -641,17 +643,64 @@ def work(seed):
             cond.notify()
             cond.wait(0.0001)
 for i in range(8): start("t%d" % i, work, i)
-"""
+""",
+    "contextlib, generators, collections": """
+import contextlib, gc
+gc.set_threshold(50)
+locks = [threading.Lock() for _ in range(4)]
+class Circle:
+    def __init__(self): self.itself = self
+    def __del__(self): time.sleep(0)
+@contextlib.contextmanager
+def locked(i):
+    with locks[i]: yield
+def rows(i):
+    with locks[i]: yield 1
+def stacked(first, second):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(locks[first])
+        stack.enter_context(locked(second))
+        time.sleep(0.0002)
+def nested(first, second):
+    with locked(first), locks[second]: time.sleep(0.0002)
+def generated(first, second):
+    kept = rows(first)
+    next(kept)
+    with locked(second): time.sleep(0.0002)
+    kept.close()
+def work(seed):
+    import random
+    r = random.Random(seed)
+    while True:
+        r.choice([stacked, nested, generated])(*sorted(r.sample(range(4), 2)))
+        Circle()
+for i in range(8): start("t%d" % i, work, i)
+""",
+    "a pool that always has a thread left": """
+pool, room = cf.ThreadPoolExecutor(4), threading.BoundedSemaphore(3)
+def leaf(): time.sleep(0.0002)
+def outer():
+    try: pool.submit(leaf).result()
+    finally: room.release()
+def work(i):
+    while True:
+        room.acquire()
+        pool.submit(outer).result()
+        pool.submit(leaf).result()
+for i in range(6): start("t%d" % i, work, i)
+""",
+}
 
 
-def test_contention_is_no_deadlock(python, start, dump):
+@pytest.mark.parametrize("name", CONTENDED)
+def test_contention_is_no_deadlock(python, start, dump, name):
     """50 dumps; PYSTUCK_CONTENDED says how many else (make false-alarms)."""
-    program = start(python, HEAD + CONTENDED + TAIL)
+    program = start(python, HEAD + CONTENDED[name] + TAIL)
     waiting = 0
     for _ in range(int(os.environ.get("PYSTUCK_CONTENDED", "50"))):
         answer = dump(program)
         assert answer["deadlocks"] == [] and answer["led_into"] == [], answer["deadlocks"]
-        waiting += sum((t["waits_for"] or {}).get("type") in ("Lock", "RLock") for t in answer["threads"])
+        waiting += sum((t["waits_for"] or {}).get("type") in ("Lock", "RLock", "Future") for t in answer["threads"])
     assert waiting > 0 and program.alive()
 
 
