@@ -88,7 +88,7 @@ PYROOM := $(wildcard src/python/*.c)
 EVAL ?= yes
 EVALUATING := $(patsubst %,src/python/%.c,eval eval_worker eval_interrupt eval_where run space cell indent stream stream_buffer \
 	stream_type tee modules look context signature complete bag pretty pretty_layout definition help prompt \
-	prompt_frame target view frame_vars execute atomic relay on_main doing)
+	prompt_frame target view frame_vars execute atomic relay on_main doing on_loop loops prompt_loop)
 ifeq ($(EVAL),no)
 PYLINK := $(filter-out $(EVALUATING),$(PYROOM))
 PYFLAGS := -DPYSTUCK_NO_EVAL
@@ -340,6 +340,9 @@ storm: modules			## 10,000 forks and 1,000 exits of each kind with clients at wo
 storm-raw: modules		## 10,000 dumps without the GIL of a program that never holds still, on every interpreter: no stack is wrong
 	@RAW_DUMPS=$${RAW_DUMPS:-10000} E2E_SECONDS=$${E2E_SECONDS:-86400} tools/run-e2e --build $(BUILD) \
 	--results $(BUILD)/results/storm-raw.xml $(PYTHONS) -- -k test_of_threads_that_never_hold_still
+leavings: modules		## 1,000 sessions with errors, interrupts and drops leave nothing behind, on every interpreter
+	@PYSTUCK_SESSIONS=$${PYSTUCK_SESSIONS:-1000} tools/run-e2e --build $(BUILD) --results $(RESULTS)/leavings.xml \
+	$(PYTHONS) -- -k test_many_sessions_leave
 bench: modules			## side by side with the peers
 	@bench/run
 check-frameworks: module $(BUILD)/pystuck	## gunicorn, uWSGI, celery, gevent, ... (pip), on every interpreter found
@@ -440,7 +443,7 @@ include mk/dist.mk
 	$(call pyobj,$(PYROOM)))
 .PHONY: false-alarms lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
 	systemd check-frameworks asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
-	fuzz-run compilers storm storm-raw bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
+	fuzz-run compilers storm storm-raw leavings bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.
 .SECONDARY: $(call obj,$(UNIT) $(FUZZ) tests/unit/faults.c)

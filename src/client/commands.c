@@ -32,6 +32,7 @@ static const char help[] =
 	"  modules.__main__.name     the program's own variables\n"
 	"  _, __, Out[n], In[n]      earlier values and inputs; a ; at the end silences\n"
 	"  name?, name??             what it is, with its source; help(name)\n"
+	"  await thing               on the program's own event loop; %loop lists and chooses\n"
 	"Commands:\n"
 	"  %stacks [OPTIONS] [THREAD] the stacks again: --locals, --raw, --frames N, --no-group\n"
 	"  %threads [THREAD]         a line or two for each thread\n"

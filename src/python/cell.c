@@ -37,7 +37,7 @@ void cell_clear(struct cell *c)
 static PyObject *compile_text(const char *text, PyObject *file, int start, int more_flags)
 {
 	PyCompilerFlags flags = {
-		.cf_flags = PyCF_SOURCE_IS_UTF8 | PyCF_IGNORE_COOKIE | more_flags,
+		.cf_flags = PyCF_SOURCE_IS_UTF8 | PyCF_IGNORE_COOKIE | PyCF_ALLOW_TOP_LEVEL_AWAIT | more_flags,
 		.cf_feature_version = PY_MINOR_VERSION,
 	};
 
@@ -150,7 +150,7 @@ static int is_compound(PyObject *node)
 /* The code of a tree. */
 static PyObject *compile_tree(PyObject *tree, PyObject *file, const char *mode)
 {
-	return PyObject_CallFunction(builtin_compile, "OOsii", tree, file, mode, 0, 1);
+	return PyObject_CallFunction(builtin_compile, "OOsii", tree, file, mode, PyCF_ALLOW_TOP_LEVEL_AWAIT, 1);
 }
 
 /* ast.Expression(body=expression). Its type is got by parsing: the module ast need not be imported

@@ -304,11 +304,10 @@ static int is_command(const struct bag *b, const char *const *names)
 
 static void add_of_command(struct bag *b)
 {
-	static const char *const of_threads[] = {"%stacks", "%threads", "%locals", "%frame", NULL};
+	static const char *const of_threads[] = {"%stacks", "%threads", "%locals", "%frame", "%loop", NULL};
 	static const char *const stacks[] = {"%stacks", NULL};
 	static const char *const options[] = {"--frames", "--locals", "--no-group", "--raw", NULL};
-
-	static const char *const with_off[] = {"%frame", NULL};
+	static const char *const with_off[] = {"%frame", "%loop", NULL};
 	static const char *const off[] = {"off", NULL};
 
 	if (is_command(b, stacks))

@@ -16,6 +16,7 @@
 #include "atomic.h"
 #include "error.h"
 #include "eval_private.h"
+#include "on_loop.h"
 #include "raised.h"
 #include "tids.h"
 #include "view.h"
@@ -47,7 +48,7 @@ int eval_init(PyObject *module)
 	(void)module;
 	if (done)
 		return 0;
-	if (stream_init() != 0 || view_init() != 0 || run_init() != 0 || eval_interrupt_init() != 0)
+	if (stream_init() != 0 || view_init() != 0 || on_loop_init() != 0 || run_init() != 0 || eval_interrupt_init() != 0)
 		return -1;
 	init_changed();
 	done = 1;

@@ -116,7 +116,11 @@ static void find(struct where *w, struct buf *out)
 
 	if (!w->worker->running || w->worker->running_id != w->id)
 		return;
-	frame = PyThreadState_GetFrame(relay != NULL && relay->runs_on != NULL ? relay->runs_on : w->worker->state);
+	if (relay != NULL && relay->runs_on == NULL) {
+		(void)buf_put(out, relay->place, strlen(relay->place));
+		return;
+	}
+	frame = PyThreadState_GetFrame(relay != NULL ? relay->runs_on : w->worker->state);
 	if (frame == NULL)
 		return;
 	code = PyFrame_GetCode(frame);

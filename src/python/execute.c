@@ -1,5 +1,5 @@
 /*
- * execute.c: %time, %atomic, and code without either. %main is on_main.c's.
+ * execute.c: %time, %atomic, and code without either. %main is on_main.c's, code that awaits on_loop.c's.
  */
 #include <Python.h>
 
@@ -12,6 +12,7 @@
 #include "compat_eval.h"
 #include "eval_self.h"
 #include "gil.h"
+#include "on_loop.h"
 #include "on_main.h"
 #include "view.h"
 
@@ -109,6 +110,12 @@ static PyObject *execute_atomic(PyObject *names, const struct cell *c, unsigned 
 
 static PyObject *execute_as(PyObject *names, const struct cell *c, const struct prompt_cell *how)
 {
+	if (on_loop_needed(c) && how->way != PROMPT_PLAIN) {
+		PyErr_SetString(PyExc_RuntimeError, "code that awaits runs on the event loop, as it comes: without %time, %atomic and %main");
+		return NULL;
+	}
+	if (on_loop_needed(c))
+		return on_loop(c, names, how->loop);
 	switch (how->way) {
 	case PROMPT_TIMED:
 		return execute_timed(names, c);

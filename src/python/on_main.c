@@ -95,6 +95,7 @@ static struct call *new_call(const struct cell *c, PyObject *names)
 	if (m == NULL)
 		return NULL;
 	relay_init(&m->relay);
+	m->relay.place = "the queue of the main thread, which has not come by yet";
 	m->references = 1;
 	m->pid = getpid();
 	m->cell = (struct cell){Py_XNewRef(c->body), Py_XNewRef(c->value)};

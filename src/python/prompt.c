@@ -13,6 +13,7 @@
 #include "help.h"
 #include "indent.h"
 #include "prompt_frame.h"
+#include "prompt_loop.h"
 #include "stream_type.h"
 #include "tee.h"
 
@@ -269,6 +270,7 @@ static const struct command {
 	{"%up", prompt_frame_up},
 	{"%down", prompt_frame_down},
 	{"%debug", prompt_frame_debug},
+	{"%loop", prompt_loop},
 };
 
 /* Commands that say how the Python behind them is to be run. */

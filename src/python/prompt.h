@@ -37,6 +37,7 @@ struct prompt_cell {
 	int quiet;          /* a semicolon ends it: its value is not wanted */
 	enum prompt_way way;
 	unsigned ms;
+	uint64_t loop; /* whose event loop code that awaits runs on: the thread's ident; 0: as on_loop.h has it */
 };
 
 #define PROMPT_WIDTH 80 /* as long as nobody has said */

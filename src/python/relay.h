@@ -20,6 +20,7 @@ enum relay_state {
 /* Both sides hold a part: who has it in memory of theirs frees it after the last of them. */
 struct relay {
 	enum relay_state state; /* GIL */
+	const char *place;      /* what is waited for, in words; static */
 	PyThreadState *runs_on; /* GIL: the thread that the code is on now, or NULL */
 	pthread_mutex_t lock;   /* held for moments, also with the GIL */
 	pthread_cond_t changed;

@@ -353,6 +353,7 @@ static int run_cell(struct space *s, const struct run_request *r, PyObject *sour
 		rc = prompt_take(&p, text, &how);
 		space_dicts_clear(&p.spaces);
 	}
+	how.loop = s->loop;
 	if (rc == 0 && prompt_frame_is_over(s))
 		rc = prompt_frame_over(s) == 0 ? 1 : -1;
 	if (rc != 0)

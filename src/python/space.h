@@ -18,6 +18,7 @@ struct space {
 	PyObject *last;  /* the source of the last cell, for `_i`; NULL before the first */
 	size_t width;    /* of the client's terminal */
 	PyObject *view;  /* of view.h: the frame that names mean; NULL: the session's own */
+	uint64_t loop;   /* of %loop: a thread's ident, or 0 */
 	PyObject *raised; /* the last exception at the prompt, with its traceback, for %debug; or NULL */
 	struct raised_sources sources;
 };

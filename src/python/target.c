@@ -136,7 +136,7 @@ int target_find(struct target *t, struct span text, const char *words)
 	return complain(words, t->thread->count > 0 ? range : "this thread runs no Python code now: ", text);
 }
 
-int target_again(struct target *t, uint64_t ident, const compat_frame *at)
+int target_of_thread(struct target *t, uint64_t ident)
 {
 	if (collect(t) != 0) {
 		PyErr_Clear();
@@ -145,7 +145,14 @@ int target_again(struct target *t, uint64_t ident, const compat_frame *at)
 	for (uint32_t i = 0; i < t->frames.thread_count; i++)
 		if (t->frames.threads[i].ident == ident)
 			t->thread = &t->frames.threads[i];
-	for (uint32_t i = 0; t->thread != NULL && i < t->thread->count; i++)
+	return t->thread != NULL;
+}
+
+int target_again(struct target *t, uint64_t ident, const compat_frame *at)
+{
+	if (!target_of_thread(t, ident))
+		return 0;
+	for (uint32_t i = 0; i < t->thread->count; i++)
 		if (t->frames.frames[t->thread->first + i].at == (uintptr_t)at) {
 			t->frame = t->thread->count - 1 - i;
 			return 1;

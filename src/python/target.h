@@ -20,7 +20,9 @@ struct target {
  * has been told why not; -1 with an exception. target_free in any case.
  */
 int target_find(struct target *t, struct span text, const char *words);
-/* The thread with this ident, and the frame with this address. 1 or 0. */
+/* The thread with this ident. 1 or 0. */
+int target_of_thread(struct target *t, uint64_t ident);
+/* The same, and the frame with this address. 1 or 0. */
 int target_again(struct target *t, uint64_t ident, const compat_frame *at);
 void target_free(struct target *t);
 

@@ -58,7 +58,8 @@ def test_values_and_output(program, ask, code, out):
     ("exec('def f(): f()'); f()", ["RecursionError"]),
     ("raise ValueError('a') from TypeError('b')", ["TypeError: b", "direct cause", "ValueError: a"]),
     ("modules['os'].path.join(5)", ["TypeError"]),
-    ("await something", ["SyntaxError"]),
+    ("def f(): await something", ["SyntaxError"]),
+    ("await something", ["RuntimeError: await takes an event loop"]),
 ])
 def test_tracebacks_have_source_and_the_program_goes_on(program, ask, code, words):
     answer = ask(program, code)
