@@ -255,12 +255,17 @@ def test_without_any_privilege_and_not_dumpable_less_is_said_and_nothing_guessed
         return {t["name"]: t for t in answer["threads"] if t["name"] != "MainThread"}
 
     stacks = {"reads": "run", "sleeps": "run", "first": "work", "second": "work", "collects": "__del__"}
-    wait_until(lambda: {n: t["frames"][-1]["function"].split(".")[-1] for n, t in threads(dump(program)).items()} == stacks, "all are there",
-               lambda: str(dump(program)["threads"]))
+    def innermost(answer):
+        return {name: t["frames"][-1]["function"].split(".")[-1] for name, t in threads(answer).items()}
+
+    def are_there():
+        answer = dump(program)
+        return innermost(answer) == stacks and not {t["state"] for t in threads(answer).values()} & {"cpu", "gil"}
+
+    wait_until(are_there, "all wait", lambda: str(dump(program)["threads"]))
     for _ in range(5):
         answer = dump(program, *raw)
-        assert answer["deadlocks"] == [] and answer["led_into"] == []
-        assert {n: t["frames"][-1]["function"].split(".")[-1] for n, t in threads(answer).items()} == stacks
+        assert answer["deadlocks"] == [] and answer["led_into"] == [] and innermost(answer) == stacks
         for name, thread in threads(answer).items():
             waits = thread["waits_for"] or {}
             assert not set(waits) & {"path", "fd", "address", "local", "peer", "pid", "name"}, (name, waits)
@@ -385,18 +390,15 @@ def test_nobody_is_said_to_collect_garbage_who_does_not(python, start, dump):
     program = start(python, COLLECTS.format(
         first="", second="dict(frees=lambda: no_collection(lambda: time.sleep(100000)), collects=lambda: by_del(spin), "
                          "computes=lambda: (spinning.wait(), spin()), waits=lock.acquire).items()"))
-    said = set()
     for _ in range(30):
         now = states(dump(program))
-        assert now["frees"] in ("sleep", "cpu", "gil") and now["waits"] in ("lock", "cpu", "gil") and now["computes"] != "gc", now
-        said.add(now["collects"])
-    assert said <= {"gc", "cpu", "gil", "c"}
+        assert "gc" not in {now[name] for name in ("MainThread", "frees", "computes", "waits")}, now
 
 
 def test_a_huge_heap_that_is_traversed_is_collected_by_who_has_the_gil(one_python, start, dump):
     """Without the GIL: the collector never lets go of it, and calls nothing. It traverses one very long list, again and again."""
     program = start(one_python, COLLECTS.format(
-        first="heap = [[] for _ in range(3_000_000)]",
+        first="heap = [[] for _ in range(1_000_000)]",
         second="dict(collects=lambda: [gc.collect() for _ in iter(int, 1)], waits=lock.acquire).items()"))
 
     def seen():
