@@ -102,19 +102,18 @@ static void follow_suspended(struct search *s, uintptr_t object)
 /* Each callback is (whether it is an __exit__, the bound method). */
 static void follow_callbacks(struct search *s, uintptr_t deque)
 {
-	struct {
-		PyVarObject base;
-		uintptr_t items[2];
-	} pair;
-	uintptr_t callback;
+	/* 3.14: a tuple keeps its hash in front of its items. */
+	const size_t second = offsetof(PyTupleObject, ob_item) + sizeof(uintptr_t);
+	uintptr_t callback, method;
+	PyVarObject tuple;
 	struct walk w;
 
 	if (!walk_begin(&w, s->o, deque) || w.left > (Py_ssize_t)CALLBACKS_MAX)
 		return;
 	while ((callback = walk_next(&w)) != 0)
-		if (raw_mem_read(s->o->mem, callback, &pair, sizeof pair) && pair.base.ob_base.ob_type == &PyTuple_Type &&
-			pair.base.ob_size == 2)
-			follow(s, objects_self(s->o, pair.items[1]));
+		if (raw_mem_read(s->o->mem, callback, &tuple, sizeof tuple) && tuple.ob_base.ob_type == &PyTuple_Type &&
+			tuple.ob_size == 2 && raw_mem_word(s->o->mem, callback + second, &method))
+			follow(s, objects_self(s->o, method));
 }
 
 static void follow(struct search *s, uintptr_t manager)
