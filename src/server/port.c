@@ -389,6 +389,11 @@ void port_close(struct port *p)
 	channel_free(ch);
 }
 
+int port_is_shared(const struct port *p)
+{
+	return atomic_load(&p->references) > 1;
+}
+
 void port_forget(struct port *p)
 {
 	/*

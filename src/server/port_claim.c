@@ -57,14 +57,16 @@ void port_veto(struct port *p, enum port_kind kind, uint32_t id, struct span tex
 	size_t len = text_whole(text, PORT_VETO_MAX);
 
 	pthread_mutex_lock(&p->lock);
-	if (!p->closed) {
-		v->said = 1;
-		v->id = id;
-		if (len > 0)
-			memcpy(v->text, text.data, len);
-		v->text[len] = '\0';
+	v->said = 1;
+	v->id = id;
+	if (len > 0)
+		memcpy(v->text, text.data, len);
+	v->text[len] = '\0';
+	/* Also when the client has left: the log is to have it. */
+	if (p->closed)
+		(void)wake_call(&p->wake);
+	else
 		port_call(p);
-	}
 	pthread_mutex_unlock(&p->lock);
 }
 

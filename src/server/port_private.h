@@ -30,6 +30,8 @@ void port_finish(struct port *p);
  * sending: microseconds.
  */
 void port_close(struct port *p);
+/* 1 when somebody else has a reference, too: a worker that is not done yet. */
+int port_is_shared(const struct port *p);
 /* In a forked child: closes the fd and frees what no thread of the parent was working on. */
 void port_forget(struct port *p);
 

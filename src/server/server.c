@@ -264,6 +264,11 @@ void *server_remove(struct server *s, uint32_t id)
 		session_goodbye(l->sessions[i], REASON_STOPPING, "the server is going away", now);
 		session_free(l->sessions[i]);
 	}
+	for (struct session *next; l->unfinished != NULL; l->unfinished = next) {
+		next = *session_next(l->unfinished);
+		(void)session_is_unfinished(l->unfinished, now);
+		session_free(l->unfinished);
+	}
 	turn_give(s->turn);
 	context = l->door.context;
 	audit_free(l->door.audit);
@@ -301,6 +306,10 @@ void server_forget(struct server *s)
 		listen_forget(&l->socket);
 		for (size_t j = 0; j < l->count; j++)
 			session_forget(l->sessions[j]);
+		for (struct session *next; l->unfinished != NULL; l->unfinished = next) {
+			next = *session_next(l->unfinished);
+			session_forget(l->unfinished);
+		}
 		keyring_forget(l->door.keys);
 		replays_free(l->door.replays);
 		free(l->sessions);

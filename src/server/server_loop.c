@@ -74,9 +74,33 @@ static int reserve_session(struct listener *l)
 	return 0;
 }
 
-static void drop(struct listener *l, size_t i)
+/* Closed ones that are not over for the log, which are no clients any more. */
+static void look_at_unfinished(struct listener *l, uint64_t now)
 {
-	session_free(l->sessions[i]);
+	struct session *s = l->unfinished, *next;
+
+	for (l->unfinished = NULL; s != NULL; s = next) {
+		next = *session_next(s);
+		if (session_is_unfinished(s, now)) {
+			*session_next(s) = l->unfinished;
+			l->unfinished = s;
+		} else {
+			session_free(s);
+		}
+	}
+}
+
+/* Out of the list of clients. */
+static void drop(struct listener *l, size_t i, uint64_t now)
+{
+	struct session *s = l->sessions[i];
+
+	if (session_state(s) == SESSION_CLOSED && session_is_unfinished(s, now)) {
+		*session_next(s) = l->unfinished;
+		l->unfinished = s;
+	} else {
+		session_free(s);
+	}
 	memmove(l->sessions + i, l->sessions + i + 1,
 		(l->count - i - 1) * sizeof(struct session *));
 	l->count--;
@@ -85,7 +109,7 @@ static void drop(struct listener *l, size_t i)
 static void push_out(struct listener *l, size_t i, uint64_t now)
 {
 	session_cut(l->sessions[i], "pushed out by newer connections", now);
-	drop(l, i);
+	drop(l, i, now);
 }
 
 /* How much speaks for somebody who is not in yet; -1: is in. */
@@ -310,7 +334,8 @@ static int run_sessions(struct server *s, size_t n, int all, uint64_t now)
 		audit_tick(l->door.audit, now);
 		for (size_t j = l->count; j > 0; j--)
 			if (session_state(l->sessions[j - 1]) == SESSION_CLOSED)
-				drop(l, j - 1);
+				drop(l, j - 1, now);
+		look_at_unfinished(l, now);
 	}
 	return leaving;
 }

@@ -24,6 +24,7 @@ struct listener {
 	struct session_door door;
 	struct session **sessions; /* oldest first */
 	size_t count, room;
+	struct session *unfinished; /* closed, but the program may yet say no to an evaluation: session_next */
 };
 
 struct server {

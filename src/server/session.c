@@ -121,9 +121,24 @@ void session_move(struct session *s, enum session_state to)
 		if (linger < s->deadline)
 			s->deadline = linger;
 	} else if (s->state == SESSION_CLOSED) {
+		s->unfinished = port_request(s->port, PORT_EVAL) != PORT_FREE || s->has_detached;
 		port_close(s->port);
 		s->channel = NULL;
 	}
+}
+
+int session_is_unfinished(struct session *s, uint64_t now)
+{
+	s->now = now;
+	/* Whoever is at work on an evaluation has a reference to the port. */
+	s->unfinished = s->unfinished && port_is_shared(s->port);
+	session_audit_veto(s);
+	return s->unfinished;
+}
+
+struct session **session_next(struct session *s)
+{
+	return &s->next;
 }
 
 static void lose(struct session *s, const char *why)

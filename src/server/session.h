@@ -62,6 +62,12 @@ struct session;
 struct session *session_new(struct session_door *door, int fd, uint64_t now);
 /* Closes first if need be. NULL is fine. */
 void session_free(struct session *s);
+/*
+ * Of a closed session: 1 as long as the program may still say no to an evaluation of it, which is logged when it comes: the client has
+ * left, and the log says already what was to be evaluated. To be asked again until it is 0, and then freed. The list is the caller's.
+ */
+int session_is_unfinished(struct session *s, uint64_t now);
+struct session **session_next(struct session *s);
 /* In a forked child: closes the fd, tells nobody. */
 void session_forget(struct session *s);
 

@@ -43,6 +43,8 @@ struct session {
 	uint64_t look_at; /* when the net thread looks whether it should, while it is led */
 	uint64_t asked;   /* requests to the evaluation thread so far */
 	uint64_t looked;  /* how many they were when it last looked */
+	int unfinished;   /* closed in the middle of an evaluation, to which the program may yet say no */
+	struct session *next; /* of a listener's unfinished ones */
 	int has_detached;
 	uint32_t detached_id; /* the last evaluation that was let go of */
 };

@@ -187,6 +187,38 @@ def test_a_veto_of_a_hook_is_logged_with_its_words(python, start, ask):
     event(program, "disconnect")
 
 
+def test_a_veto_that_comes_when_the_client_has_left_is_logged_too(python, start):
+    program = called(start, python)
+    hook = """
+def hook(event, args):
+    while event == "pystuck.eval":
+        try:  # the client's leaving interrupts it, too
+            open("asked", "w")
+            os.read(answer[0], 1)
+            raise PermissionError("not now")
+        except KeyboardInterrupt:
+            pass
+"""
+    program.say(f"import os; answer = os.pipe(); exec({hook!r})")
+    program.out.until("DONE")
+    program.say("sys.addaudithook(hook)")
+    program.out.until("DONE")
+    with Session(Plain(connect_to(program.socket))) as session:
+        session.send(Message("HELLO", magic=b"pystuck", version=1, client="0"))
+        session.wait("WELCOME")
+        session.send(session.make_eval("say('it ran')"))
+        event(program, "connect"), event(program, "open")
+        number = event(program, "eval")["session"]
+        wait_until((program.directory / "asked").exists, "the hook is asked")
+    assert event(program, "disconnect")["session"] == number
+    program.say("os.close(answer[1])")
+    got = event(program, "veto")
+    assert got["session"] == number and "PermissionError: not now" in got["reason"]
+    program.say("say('END')")
+    program.out.until("END")
+    assert not any("it ran" in line for line in program.out.seen if not line.startswith("EVENT"))
+
+
 def test_a_connection_that_a_hook_vetoes_is_logged_as_refused(one_python, start, client):
     program = called(start, one_python)
     program.say("sys.addaudithook(lambda event, args: 1/0 if event == 'pystuck.connect' else None)")

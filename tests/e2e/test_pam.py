@@ -37,6 +37,19 @@ sys.stdin.read()
 """
 
 
+# What the audit log has of those who are turned away, on standard output.
+LOG = """audit=lambda e: os.write(1, f"REFUSED {e['reason']}\\n".encode()) if e["action"] == "refuse" else None,"""
+
+
+def refused(program, ask, words):
+    """Who is turned away now hears why, and the log has the very same reason, in which these words are."""
+    answer = ask(program, "1+1")
+    reason = program.out.until("REFUSED (.*)")[1]
+    assert answer.status == 4 and answer.out == "", answer
+    assert words in reason and reason in answer.err, (words, reason, answer)
+    return reason
+
+
 class Pam:
     """A helper of its own, in a directory with the services that it goes by."""
 
@@ -145,6 +158,28 @@ def test_every_pam_code_but_success_is_denied_with_its_text(pam, serve, ask):
     assert "User account has expired (13)" in ask(program, "1+1").err
     pam.module("code", 0)
     assert ask(program, "1+1").out == "2\n"
+
+
+@needs_helper
+def test_the_reason_of_each_refusal_stands_in_the_log(pam, serve, ask):
+    codes, reasons = [*range(1, 32), 77], set()
+    # The log of one program has ten refusals a second, and then counts them.
+    for first in range(0, len(codes), 8):
+        program = serve(pam.program, LOG)
+        for code in codes[first:first + 8]:
+            pam.module("code", code)
+            reasons.add(refused(program, ask, "PAM says no: "))
+        program.stop()
+    assert len(reasons) >= 30, "each in its own words, but for codes that libpam itself takes for others"
+    program = serve(pam.program, LOG)
+    pam.module("kill")
+    refused(program, ask, "without an answer")
+    (pam.services / "pystuck").unlink()
+    refused(program, ask, "no service file")
+    pam.says("auth required pam_permit.so")
+    refused(program, ask, "no account line")
+    pam.program.unlink()
+    refused(program, ask, "cannot be started: No such file")
 
 
 @needs_helper
@@ -469,7 +504,7 @@ def test_only_the_one_whole_answer_success_lets_in(played, serve, ask):
 
 
 def test_a_silent_helper_denies_after_5_s_and_others_are_served_meanwhile(played, serve, ask):
-    program = serve(played.path)
+    program = serve(played.path, LOG)
 
     def meanwhile(asking):
         played.answer = None
@@ -483,6 +518,7 @@ def test_a_silent_helper_denies_after_5_s_and_others_are_served_meanwhile(played
     asking = Asking(ask, program)
     asking.until(meanwhile)
     assert asking.answer.status == 4 and "PAM said nothing for 5000 ms" in asking.answer.err, asking.answer
+    program.out.until("REFUSED PAM said nothing for 5000 ms")
     assert asking.took >= LIMIT
     assert ask(program, "1+1").out == "2\n"
 

@@ -269,6 +269,33 @@ static void test_session_audit_a_veto_is_told_also_when_the_client_has_left(void
 	no_more();
 }
 
+static void test_session_audit_a_veto_is_told_also_when_it_comes_after_the_end(void **state)
+{
+	struct port *worker;
+
+	(void)state;
+	fake.eval_mode = FAKE_HOLD;
+	welcome();
+	say(client, rig_eval(2));
+	turn();
+	at = count;
+	assert_int_equal(port_claim(fake.port, PORT_EVAL, 2), 0);
+	worker = port_ref(fake.port);
+	session_cut(session, "for a test", now);
+	next("disconnect", "1 evaluations");
+	assert_int_equal(session_is_unfinished(session, now), 1);
+	no_more();
+	port_veto(worker, PORT_EVAL, 2, span_text("not now"));
+	assert_int_equal(session_is_unfinished(session, now), 1);
+	next("veto", ": not now");
+	port_done(worker, PORT_EVAL, 2);
+	port_unref(worker);
+	port_unref(fake.port);
+	fake.port = NULL;
+	assert_int_equal(session_is_unfinished(session, now), 0);
+	no_more();
+}
+
 static void test_session_audit_a_reader_that_does_not_read_is_named_as_such(void **state)
 {
 	static uint8_t text[100000];
@@ -342,6 +369,7 @@ int main(void)
 		L(test_session_audit_tells_what_a_role_does_not_allow),
 		L(test_session_audit_tells_that_an_evaluation_was_late_or_vetoed),
 		L(test_session_audit_a_veto_is_told_also_when_the_client_has_left),
+		L(test_session_audit_a_veto_is_told_also_when_it_comes_after_the_end),
 		L(test_session_audit_a_reader_that_does_not_read_is_named_as_such),
 		L(test_session_audit_a_log_that_fails_stops_evaluations_only_where_that_is_wanted),
 		L(test_session_audit_numbers_of_sessions_are_never_used_twice),
