@@ -4,6 +4,7 @@ What is compared is measured in turns within one run, so that a change of the ma
 """
 import json
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -33,9 +34,9 @@ def summary_of_rounds(series):
 def check_output(bench, contestant, program):
     """A contestant that prints less than was asked for would be timed for nothing."""
     status, out = bench.output(contestant.command(program))
-    frames = out.count('File "') + out.count('File: "')  # manhole has a colon
+    frames = len(re.findall(contestant.frame, out))
     wanted = program.threads * program.frames
-    if contestant.kind != "none" and (status != 0 or frames < wanted):
+    if contestant.name != "/bin/true" and (status != 0 or frames < wanted):
         raise RuntimeError(f"{contestant.name}: status {status}, {frames} frames of {wanted}")
 
 
@@ -156,6 +157,71 @@ def time_stolen(bench, contestants, scale):
         largest = race.rounds(scale(rounds), one)
         result["%dx%d" % case] = {name: {"largest": largest[name], "total": summary(totals[name])}
                                   for name in race.names}
+        bench.stop_all()
+    return result
+
+
+# What a program can do itself: program.py times it. faulthandler ends after 100 threads, and 100 frames of each.
+CALLS = {"faulthandler.dump_traceback": "faulthandler", "traceback.format_stack of each thread": "traceback"}
+
+
+def call_times(bench, case, rounds):
+    """{name: {"whole": summary, "still": summary}}, ms, of the calls: the program stands still all the while."""
+    program = bench.program("none", *case)
+    taken = {name: [] for name in CALLS}
+    for number in range(rounds):
+        for name in harness.rotated(CALLS, number):
+            taken[name].append(int(program.ask(CALLS[name])) / 1e6)
+    bench.stop_all()
+    return {name: {"whole": summary(ms), "still": summary(ms)} for name, ms in taken.items()}
+
+
+def can_show(bench, contestant, case):
+    """Not every debugger works on every machine and with every Python."""
+    program = bench.program(contestant.kind, *case)
+    try:
+        check_output(bench, contestant, program)
+        return True
+    except (RuntimeError, OSError, subprocess.TimeoutExpired):
+        return False
+    finally:
+        bench.stop_all()
+
+
+def debugger_times(bench, contestants, debuggers, scale):
+    """6: {"4x10": {name: {"whole": summary, "still": summary}}}, ms; None for who shows nothing here. "still" is the largest gap that
+    a tight loop in the program sees."""
+    result = {}
+    ours = [c for c in contestants if c.name in ("/bin/true", "pystuck", "pystuck --raw")]
+    for case, rounds in zip(CASES, (30, 15, 6)):
+        label = "%dx%d" % case
+        able = [c for c in debuggers if can_show(bench, c, case)]
+        result[label] = {c.name: None for c in debuggers}
+        race = Race(bench, ours + able, case)
+        race.rounds(1, race.spawn)  # warms up
+        whole = race.rounds(scale(rounds), race.spawn)
+
+        def gap(name):
+            taken = []
+            gaps = race.programs[name].watch(lambda: taken.append(race.spawn(name)))
+            return None if taken[0] is None else max(gaps, default=0.0) * 1e3
+        still = race.rounds(scale(rounds), gap)
+        result[label].update({name: {"whole": whole[name], "still": still[name]} for name in race.names})
+        bench.stop_all()
+        result[label].update(call_times(bench, case, scale(rounds)))
+    return result
+
+
+def phases(bench, scale):
+    """7: {"100x30": {"usual" | "raw": {phase: [median us, least, median us on a processor, least]}}}"""
+    directory = bench.build / "bench"
+    subprocess.run([harness.HERE.parent / "tests" / "python" / "build", directory, bench.python, harness.HERE / "dumpphases.c"],
+                   env=dict(bench.env, CC=bench.cc), check=True, timeout=300)
+    result = {}
+    for case, rounds in zip(CASES[1:], (40, 15)):
+        process = bench.start([bench.python, harness.HERE / "phases.py", *map(str, case), scale(rounds)],
+                              dict(bench.env, PYTHONPATH=str(directory)))
+        result["%dx%d" % case] = json.loads(process.line())
         bench.stop_all()
     return result
 

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 REQUIREMENTS = ["pystuck==0.8.5", "manhole"]
+EVERYTHING = ["--no-repl", "--no-group"]  # of pystuck: every thread with its frames, as the peers show them
+DEBUGGERS = ["py-spy", "pystack"]  # which look from outside; each only where it can be installed
 
 
 def run(*command, **kwargs):
@@ -21,7 +23,7 @@ def install(python, directory):
     venv_python = directory / "bin" / "python"
     stamp = directory / "installed"
     version = run(python, "-c", "import sys; print(sys.version)", timeout=30).stdout
-    wanted = "\n".join([version, *REQUIREMENTS])
+    wanted = "\n".join([version, *REQUIREMENTS, *DEBUGGERS])
     if stamp.exists() and stamp.read_text() == wanted:
         return venv_python
     shutil.rmtree(directory, ignore_errors=True)
@@ -36,6 +38,8 @@ def install(python, directory):
     if made.returncode != 0:
         print(f"bench: the peers could not be installed, so they are not measured:\n{made.stdout}", file=sys.stderr)
         return None
+    for name in DEBUGGERS:
+        run(venv_python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", name, timeout=300)
     stamp.write_text(wanted)
     return venv_python
 
@@ -54,10 +58,11 @@ def gdb_command(pid):
 
 
 class Contestant:
-    """name: as printed; kind: of program.py; command(program): what a user types to see the stacks."""
+    """name: as printed; kind: of program.py; command(program): what a user types to see the stacks; frame: what stands once for
+    each frame in what that prints."""
 
-    def __init__(self, name, kind, command):
-        self.name, self.kind, self.command = name, kind, command
+    def __init__(self, name, kind, command, frame=r'File:? "'):  # manhole has a colon
+        self.name, self.kind, self.command, self.frame = name, kind, command, frame
 
 
 def contestants(build, venv_python):
@@ -65,7 +70,9 @@ def contestants(build, venv_python):
     found = [
         Contestant("/bin/true", "none", lambda program: ["/bin/true"]),
         Contestant("pystuck", "pystuck",
-                   lambda program: [build / "pystuck", "--socket", program.address, "--no-repl"]),
+                   lambda program: [build / "pystuck", "--socket", program.address, *EVERYTHING]),
+        Contestant("pystuck --raw", "pystuck",
+                   lambda program: [build / "pystuck", "--socket", program.address, *EVERYTHING, "--raw"]),
     ]
     if venv_python is not None:
         bin_dir = Path(venv_python).parent
@@ -77,6 +84,18 @@ def contestants(build, venv_python):
                        lambda program: [bin_dir / "manhole-cli", program.pid]),
         ]
     return found
+
+
+def debuggers(venv_python):
+    """Those that look into a process from outside, as far as they are there: they need no server in it."""
+    if venv_python is None:
+        return []
+    bin_dir = Path(venv_python).parent
+    found = [
+        Contestant("py-spy dump", "none", lambda program: [bin_dir / "py-spy", "dump", "--pid", program.pid], r"(?m)^    \S"),
+        Contestant("pystack remote", "none", lambda program: [bin_dir / "pystack", "remote", program.pid]),
+    ]
+    return [c for c in found if (bin_dir / c.name.split()[0]).exists()]
 
 
 def clean_environment(home):

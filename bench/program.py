@@ -11,7 +11,7 @@ answers go to standard output, one line each.
 """
 import sys
 import threading
-from time import perf_counter
+from time import perf_counter, perf_counter_ns
 
 
 def none(_address):
@@ -92,6 +92,21 @@ def park_threads(count, frames):
         there.acquire()
 
 
+def dump_by_faulthandler(nowhere):
+    import faulthandler
+    faulthandler.dump_traceback(nowhere, all_threads=True)
+
+
+def dump_by_traceback(nowhere):
+    import traceback
+    for ident, frame in sys._current_frames().items():
+        nowhere.write("Thread %d\n%s" % (ident, "".join(traceback.format_stack(frame))))
+    nowhere.flush()
+
+
+DUMPS = {"faulthandler": dump_by_faulthandler, "traceback": dump_by_traceback}
+
+
 class Spinner:
     """A thread that computes while the flag is up, and sleeps else."""
 
@@ -153,6 +168,11 @@ def main():
         elif command == "rest":  # the flag is down
             spinner.rested.wait()
             answers.write("resting\n")
+        elif command in DUMPS:
+            with open("/dev/null", "w") as nowhere:
+                began = perf_counter_ns()
+                DUMPS[command](nowhere)
+                answers.write("%d\n" % (perf_counter_ns() - began))
         elif command == "watch":
             answers.write("watching\n")
             answers.write(json.dumps(watch(flag)) + "\n")

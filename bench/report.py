@@ -84,6 +84,34 @@ def section_eval(r):
     return "### 5. `1+1`, a client kept open, Unix socket\n\n" + table(head, rows)
 
 
+def section_dump(r):
+    names = list(r["dump"]["4x10"])
+    rows = []
+    for name in ["/bin/true", "pystuck", "pystuck --raw"] + [n for n in names if n not in ("/bin/true", "pystuck", "pystuck --raw")]:
+        label = "/bin/true: nobody asks" if name == "/bin/true" else name
+        figures = [(r["dump"][case][name] or {}).get(what) for case in r["dump"] for what in ("whole", "still")]
+        rows.append([label] + ["does not work here" if s is None else spread(s) for s in figures])
+    head = ["ms"] + [f"{case}, {what}" for case in r["dump"] for what in ("in all", "stands still")]
+    return "### 6. Next to debuggers, and to what Python has itself\n\n" + table(head, rows)
+
+
+def section_phases(r):
+    rows = []
+    for case, ways in r["phases"].items():
+        for way, parts in ways.items():
+            rows += [[case, way, part, *map(number, (us[0], us[1], us[2], us[3]))] for part, us in parts.items()]
+    head = ["us", "how", "part", "median", "least", "median, on a processor", "least, on a processor"]
+    return "### 7. What a dump is made of\n\n" + table(head, rows)
+
+
+def phases_targets(r):
+    small, large = r["phases"]["100x30"]["usual"], r["phases"]["1000x50"]["raw"]
+    us = sum(figure[2] for part, figure in small.items() if part.startswith("waits"))
+    yield "what 100 threads wait for, on a processor", f"{number(us / 1e3)} ms", "under 5 ms", below(us, 5000)
+    us = large["stacks"][2]
+    yield "stacks without the GIL, 1000x50, on a processor", f"{number(us / 1e3)} ms", "under 10 ms", below(us, 10000)
+
+
 def below(value, limit):
     return "met" if value < limit else "not met"
 
@@ -134,9 +162,9 @@ def eval_targets(r):
 
 
 TARGETS = {"commands": command_targets, "gil": gil_targets, "startup": startup_targets, "idle": idle_targets,
-           "eval": eval_targets}
+           "eval": eval_targets, "phases": phases_targets}
 SECTIONS = {"commands": section_commands, "gil": section_gil, "startup": section_startup, "idle": section_idle,
-            "eval": section_eval}
+            "eval": section_eval, "dump": section_dump, "phases": section_phases}
 
 
 def targets(r):
