@@ -56,7 +56,8 @@ def test_no_fork_hangs_while_clients_connect_dump_and_evaluate(python, start):
 
     def evaluator():
         with call(program) as session:
-            assert session.eval("print('x' * 1000); sum(range(10000))").what == "RESULT"
+            answer = session.eval("print('x' * 1000); sum(range(10000))")
+            assert answer.what == "RESULT", answer
 
     def vanisher():
         with call(program) as session:
