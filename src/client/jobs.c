@@ -17,7 +17,7 @@
 
 struct job {
 	uint32_t id; /* 0: free */
-	unsigned number;
+	unsigned number; /* 0: a tee */
 	int64_t since;
 	int tee; /* 1, 2: no evaluation, but what the program prints to that stream */
 	int fd;  /* of a tee: the file that it goes to; -1: to the screen */
@@ -91,7 +91,7 @@ static struct job *begin(struct jobs *j, uint32_t id, struct span source)
 	if (first.len > JOBS_SOURCE)
 		first.len = text_whole(first, JOBS_SOURCE);
 	one->id = id;
-	one->number = ++j->last;
+	one->number = 0;
 	one->since = connect_clock();
 	one->fd = -1;
 	one->tee = 0;
@@ -105,9 +105,12 @@ static struct job *begin(struct jobs *j, uint32_t id, struct span source)
 
 unsigned jobs_add(struct jobs *j, uint32_t id, struct span source)
 {
-	const struct job *one = begin(j, id, source);
+	struct job *one = begin(j, id, source);
 
-	return one != NULL ? one->number : 0;
+	if (one == NULL)
+		return 0;
+	one->number = ++j->last;
+	return one->number;
 }
 
 int jobs_tee(struct jobs *j, uint32_t id, int stream, int fd)
@@ -235,23 +238,32 @@ int jobs_take(struct jobs *j, const struct msg *m)
 	return 1;
 }
 
+/* Those with this number; 1 when there was one. */
+static int list_numbered(const struct jobs *j, unsigned number, struct out *o)
+{
+	int any = 0;
+
+	for (size_t i = 0; i < JOBS_MAX; i++) {
+		const struct job *one = &j->table[i];
+		char line[64];
+
+		if (one->id == 0 || one->number != number)
+			continue;
+		any = 1;
+		snprintf(line, sizeof line, "[job %u] %5lld s  ", number, (long long)(connect_clock() - one->since) / 1000);
+		out_text(o, number > 0 ? line : one->tee == 1 ? "[stdout]  " : "[stderr]  ");
+		out_text(o, one->source);
+		out_text(o, "\n");
+	}
+	return any;
+}
+
 void jobs_list(const struct jobs *j, struct out *o)
 {
 	int any = 0;
 
-	for (unsigned number = 1; number <= j->last; number++)
-		for (size_t i = 0; i < JOBS_MAX; i++) {
-			const struct job *one = &j->table[i];
-			char line[64];
-
-			if (one->id == 0 || one->number != number)
-				continue;
-			any = 1;
-			snprintf(line, sizeof line, "[job %u] %5lld s  ", number, (long long)(connect_clock() - one->since) / 1000);
-			out_text(o, line);
-			out_text(o, one->source);
-			out_text(o, "\n");
-		}
+	for (unsigned number = 0; number <= j->last; number++)
+		any |= list_numbered(j, number, o);
 	if (!any)
 		out_text(o, "nothing runs in the background\n");
 }
@@ -259,7 +271,7 @@ void jobs_list(const struct jobs *j, struct out *o)
 uint32_t jobs_find(const struct jobs *j, unsigned number)
 {
 	for (size_t i = 0; i < JOBS_MAX; i++)
-		if (j->table[i].id != 0 && j->table[i].tee == 0 && j->table[i].number == number)
+		if (j->table[i].id != 0 && number > 0 && j->table[i].number == number)
 			return j->table[i].id;
 	return 0;
 }

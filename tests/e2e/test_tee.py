@@ -79,7 +79,7 @@ def test_what_the_program_prints_arrives_while_one_types(program, tmp_path):
         program.say("err not-here")
         program.err.until("not-here")
         assert repl.ask("print('mine')") == "mine"
-        assert "%tee stdout" in repl.ask("%jobs")
+        assert repl.ask("%jobs") == "[stdout]  %tee stdout"
         repl.ask("%tee off")
         assert is_as_it_was(program)
         says(program, "say", "unheard")

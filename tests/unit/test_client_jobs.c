@@ -125,7 +125,9 @@ static void test_jobs_a_tee_is_marked_and_outlives_its_request(void **state)
 	assert_int_equal(result(j, 7, RESULT_NONE, ""), 0);
 	assert_int_equal(output(j, 7, 1, "out\nrest"), 1);
 	assert_int_equal(output(j, 8, 2, "err\n"), 1);
-	assert_int_equal(jobs_find(j, 1), 0);
+	/* It has no number, and takes none away. */
+	assert_int_equal(jobs_find(j, 0), 0);
+	assert_int_equal(jobs_add(j, 9, span_text("f()")), 1);
 	jobs_untee(j, 1);
 	assert_string_equal(shown, "1|[stdout] out\n2|[stderr] err\n1|[stdout] rest\n");
 	assert_int_equal(output(j, 7, 1, "late\n"), 0);
