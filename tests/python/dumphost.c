@@ -232,6 +232,7 @@ static PyObject *py_raw_measure(PyObject *self, PyObject *none)
 {
 	struct frames f = {0};
 	struct lines l = {0};
+	struct locals locals = {0};
 	struct raw_look look;
 	uint64_t since, us;
 	unsigned threads;
@@ -240,12 +241,13 @@ static PyObject *py_raw_measure(PyObject *self, PyObject *none)
 	(void)self;
 	(void)none;
 	Py_BEGIN_ALLOW_THREADS since = gil_now_ns();
-	rc = raw_collect(&f, &l, &look, 0, 0);
+	rc = raw_collect(&f, &l, &locals, &look, 0, 0);
 	us = (gil_now_ns() - since) / 1000;
 	Py_END_ALLOW_THREADS threads = f.thread_count;
 	since = f.frame_count;
 	frames_free(&f);
 	lines_free(&l);
+	locals_free(&locals);
 	return Py_BuildValue("(iKIKi)", rc, us, threads, since, look.settled);
 }
 
