@@ -80,7 +80,10 @@ def test_exit_is_not_held_up_by_a_client_or_a_running_evaluation(python, start, 
         assert program.wait() == 0
         assert time.monotonic() - began < 3
         assert program.stderr() == ""
-        assert idle.wait() == 3 and busy.wait() == 3
+        for session in (idle, busy):
+            session.expect(r"%reconnect looks for it again")
+            session.send("\x04")
+            assert session.wait() == 3
 
 
 def test_stop_and_start_again_many_times(python, start, client):
