@@ -124,11 +124,15 @@ context = multiprocessing.get_context("fork")
 process_lock, process_semaphore, process_cond = context.Lock(), context.Semaphore(0), context.Condition()
 process_lock.acquire()
 process_queue, process_event = context.Queue(), context.Event()
-child = context.Process(target=time.sleep, args=(100000,), daemon=True)
+def end_with_parent(): ctypes.CDLL(None).prctl(1, 9)
+def asleep():
+    end_with_parent()
+    time.sleep(100000)
+child = context.Process(target=asleep, daemon=True)
 child.start()
-processes = context.Pool(1)
+processes = context.Pool(1, end_with_parent)
 popen = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-talker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100000)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+talker = subprocess.Popen([sys.executable, "-c", "import ctypes, time; ctypes.CDLL(None).prctl(1, 9); time.sleep(100000)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE)
 """, [
     Kind("multiprocessing.Lock", "with process_lock: pass",
