@@ -132,8 +132,9 @@ child = context.Process(target=asleep, daemon=True)
 child.start()
 processes = context.Pool(1, end_with_parent)
 popen = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-talker = subprocess.Popen([sys.executable, "-c", "import ctypes, time; ctypes.CDLL(None).prctl(1, 9); time.sleep(100000)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE)
+until, ours = os.pipe()
+talker = subprocess.Popen([sys.executable, "-c", "import os, sys; os.read(int(sys.argv[1]), 1)", str(until)], pass_fds=[until],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 """, [
     Kind("multiprocessing.Lock", "with process_lock: pass",
          on("waiting for lock", "Lock", "process_lock", r", held by MainThread \(inferred\)")),
