@@ -88,7 +88,7 @@ PYROOM := $(wildcard src/python/*.c)
 EVAL ?= yes
 EVALUATING := $(patsubst %,src/python/%.c,eval eval_worker eval_interrupt eval_where run space cell indent stream stream_buffer \
 	stream_type tee modules look context signature complete bag pretty pretty_layout definition help prompt \
-	prompt_frame target view frame_vars execute atomic relay on_main doing on_loop loops prompt_loop)
+	prompt_frame target view frame_vars execute atomic relay on_main doing on_loop stepper loops prompt_loop frame_mark)
 ifeq ($(EVAL),no)
 PYLINK := $(filter-out $(EVALUATING),$(PYROOM))
 PYFLAGS := -DPYSTUCK_NO_EVAL

@@ -39,6 +39,17 @@ PyObject *eval_interrupt_type(void)
 	return interrupt_type;
 }
 
+int eval_set_relay(struct relay *relay)
+{
+	struct eval_worker *w = eval_worker_self();
+
+	w->relay = relay;
+	/* One that has come already was sent to this thread: it is the relay's now. */
+	if (relay != NULL && w->interrupted)
+		compat_drop_async_exc(w->state, w->ident);
+	return relay != NULL && w->interrupted;
+}
+
 enum hit { HIT_NOTHING, HIT_MISSED, HIT_DONE };
 
 /* On the courier, GIL held, so that the evaluation cannot end between the question and the deed. */

@@ -30,15 +30,6 @@ struct eval_worker *eval_worker_self(void)
 	return self;
 }
 
-int eval_set_relay(struct relay *relay)
-{
-	self->relay = relay;
-	/* One that has come already was sent to this thread: it is the relay's now. */
-	if (relay != NULL && self->interrupted)
-		compat_drop_async_exc(self->state, self->ident);
-	return relay != NULL && self->interrupted;
-}
-
 /* --- one evaluation ------------------------------------------------------- */
 
 /* The code has forked, and this is the child: its thread is the whole process, and what it knows of

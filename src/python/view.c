@@ -1,11 +1,6 @@
 /*
  * view.c: a dict in whose place a frame's names are looked up. How they are read and assigned is in frame_vars.c, how a user
  * says which frame is meant in target.c.
- *
- * A frame of a running thread must be told from a later one in the same place, without a reference, which would keep what it
- * holds alive after its end. So a mark of ours is put where the frame lets go of it when it ends: in f_trace, which nobody
- * looks at but a debugger. The frame is the one that is meant as long as it has the mark. (A suspended generator's frame, which no
- * thread is in, keeps it after view_leave: it means nothing any more.)
  */
 #include <Python.h>
 
@@ -15,6 +10,7 @@
 #include <string.h>
 
 #include "compat_eval.h"
+#include "frame_mark.h"
 #include "frame_vars.h"
 #include "look.h"
 #include "prompt.h"
@@ -34,57 +30,12 @@ struct view {
 
 static PyTypeObject view_type;
 
-/* --- marks ---------------------------------------------------------------- */
-
-/* A debugger that comes to trace the thread calls what stands there. */
-static PyObject *mark_call(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-	(void)self, (void)args, (void)kwargs;
-	Py_RETURN_NONE;
-}
-
-static PyTypeObject mark_type = {
-	PyVarObject_HEAD_INIT(NULL, 0).tp_name = "pystuck.frame_mark",
-	.tp_basicsize = sizeof(PyObject),
-	.tp_flags = Py_TPFLAGS_DEFAULT,
-	.tp_call = mark_call,
-};
-
-static PyObject *trace_of(PyFrameObject *frame)
-{
-	PyObject *trace = PyObject_GetAttrString((PyObject *)frame, "f_trace");
-
-	if (trace == NULL)
-		PyErr_Clear();
-	return trace;
-}
-
-/* The frame's mark, one for all sessions that look at it; a new reference, NULL with an exception. */
-static PyObject *put_mark(PyFrameObject *frame)
-{
-	PyObject *mark = trace_of(frame);
-
-	if (mark != NULL && Py_IS_TYPE(mark, &mark_type))
-		return mark;
-	if (mark != Py_None) {
-		Py_XDECREF(mark);
-		PyErr_SetString(PyExc_RuntimeError, "a debugger has this frame");
-		return NULL;
-	}
-	Py_DECREF(mark);
-	mark = PyObject_New(PyObject, &mark_type);
-	if (mark != NULL && PyObject_SetAttrString((PyObject *)frame, "f_trace", mark) != 0)
-		Py_CLEAR(mark);
-	return mark;
-}
-
 /* --- the frame ------------------------------------------------------------ */
 
 /* A new reference; NULL: it has ended, or was left. */
 static PyFrameObject *frame_of(const struct view *v)
 {
 	PyFrameObject *frame;
-	PyObject *mark;
 
 	if (v->frames != NULL)
 		return (PyFrameObject *)Py_NewRef(PyTuple_GET_ITEM(PyList_GET_ITEM(v->frames, v->index), 0));
@@ -93,10 +44,8 @@ static PyFrameObject *frame_of(const struct view *v)
 	frame = target_live(v->ident, v->at, v->object);
 	if (frame == NULL)
 		return NULL;
-	mark = trace_of(frame);
-	if (mark != v->mark)
+	if (!frame_mark_has(frame, v->mark))
 		Py_CLEAR(frame);
-	Py_XDECREF(mark);
 	return frame;
 }
 
@@ -133,10 +82,8 @@ void view_leave(PyObject *view)
 	PyFrameObject *frame = v->mark != NULL ? frame_of(v) : NULL;
 	PyObject *raised = compat_take_raised();
 
-	/* The frame's reference and ours: no other session looks at it. */
-	if (frame != NULL && Py_REFCNT(v->mark) == 2 &&
-		PyObject_SetAttrString((PyObject *)frame, "f_trace", Py_None) != 0)
-		PyErr_Clear();
+	if (frame != NULL)
+		frame_mark_take(frame, v->mark);
 	Py_XDECREF(frame);
 	Py_CLEAR(v->mark);
 	Py_CLEAR(v->frames);
@@ -369,7 +316,7 @@ static PyTypeObject view_type = {
 int view_init(void)
 {
 	view_type.tp_base = &PyDict_Type;
-	return PyType_Ready(&mark_type) == 0 ? PyType_Ready(&view_type) : -1;
+	return frame_mark_init() == 0 ? PyType_Ready(&view_type) : -1;
 }
 
 /* Without a frame yet. NULL with an exception. */
@@ -409,7 +356,7 @@ PyObject *view_of_target(PyObject *own, const struct target *t)
 		v->ident = t->thread->ident;
 		v->at = target_at(t);
 		v->object = frame;
-		v->mark = put_mark(frame);
+		v->mark = frame_mark_put(frame);
 		if (v->mark == NULL)
 			Py_CLEAR(v);
 	}
