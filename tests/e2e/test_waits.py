@@ -272,7 +272,9 @@ def test_without_any_privilege_and_not_dumpable_less_is_said_and_nothing_guessed
             assert waits.get("holder") is None and waits.get("proved") in (None, False), (name, waits)
         states = {name: thread["state"] for name, thread in threads(answer).items()}
         assert states["reads"] in ("io", "c", "unknown") and states["first"] in ("lock", "c", "unknown"), states
-        assert states["sleeps"] in ("sleep", "c", "unknown") and states["collects"] in ("sleep", "gc", "c", "unknown"), states
+        # Up to 3.10 time.sleep() is select(2), and the place in the kernel alone does not tell that it is of no fd.
+        asleep = ("sleep", "c", "unknown", "io")
+        assert states["sleeps"] in asleep and states["collects"] in ("gc", *asleep), states
 
 
 def test_how_long_a_thread_has_been_there_is_never_too_much_on_any_processor(python, start, dump):
