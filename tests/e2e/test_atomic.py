@@ -46,7 +46,7 @@ def test_no_other_thread_runs_meanwhile(repl):
 
 
 def test_code_that_lets_go_of_the_gil_is_told(repl):
-    assert "not atomic: other Python threads ran" in repl.ask("%atomic before = m.count; time.sleep(0.02)")
+    assert "not atomic: other Python threads ran" in repl.ask("%atomic --ms 1000 before = m.count; time.sleep(0.02)")
     text = repl.ask("%atomic 1/0")
     assert "ZeroDivisionError" in text and "atomic: no other" in text
 

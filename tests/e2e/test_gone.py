@@ -4,6 +4,7 @@ import os
 import signal
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -107,6 +108,7 @@ ctypes.PyDLL(None).read(0, ctypes.create_string_buffer(1), 1)  # holds the GIL u
 """)
     program.say("")
     program.out.until("WEDGED")
+    wait_until(lambda: Path(f"/proc/{program.pid}/syscall").read_text().split()[1:2] == ["0x0"], "it reads, with the GIL")
     client = subprocess.Popen([CLIENT, "--socket", program.socket, "--timeout", "600", *arguments], stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
     wait_until(lambda: has_been_let_in(client), "the client is let in")
