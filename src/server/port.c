@@ -73,7 +73,17 @@ static void destroy(struct port *p)
 
 void port_unref(struct port *p)
 {
-	if (p == NULL || atomic_fetch_sub_explicit(&p->references, 1, memory_order_acq_rel) != 1)
+	struct ownfd wake;
+	unsigned left;
+
+	if (p == NULL)
+		return;
+	wake = p->wake; /* afterwards it may be gone */
+	left = atomic_fetch_sub_explicit(&p->references, 1, memory_order_acq_rel) - 1;
+	/* The session may have been closed, and kept for whoever was at work: it is over now. */
+	if (left == 1)
+		(void)wake_call(&wake);
+	if (left != 0)
 		return;
 	channel_free(p->channel);
 	destroy(p);

@@ -280,7 +280,7 @@ def rested(target, rest):
     with target.call() as session:  # a fork ends the courier, and the next request brings it back
         assert session.dump().end is not None
     wait_until(lambda: (target.fds, target.threads) == rest, f"fds and threads are again {rest}",
-               lambda: f"they are {(target.fds, target.threads)}: {target.thread_names()}")
+               lambda: f"they are {(target.fds, target.threads)}: {target.thread_names()}, {procfs.fds(target.program.pid)}")
 
 
 # ---- the long forms -----------------------------------------------------------------------------
