@@ -257,8 +257,8 @@ check:				## unit, inner and end-to-end tests, and one closing line that counts 
 	tools/count-tests $(RESULTS) $$broken
 unit: $(UNIT_BIN)		## the C tests (cmocka)
 	@$(RUN_UNIT) $(UNIT_BIN)
-inner:				## the dump code inside Python, on every interpreter found
-	@tools/run-python --results $(RESULTS)/$(STAGE)inner.counts $(PYTHONS)
+inner: modules			## the dump code inside Python, on every interpreter found
+	@BUILD=$(abspath $(BUILD)) tools/run-python --results $(RESULTS)/$(STAGE)inner.counts $(PYTHONS)
 e2e: modules $(PAM_TESTS) $(LOADERS)	## real programs and the real client (pytest), on every interpreter found
 	@$(RUN_E2E) $(PYTHONS) $(E2E_LAST)
 

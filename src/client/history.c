@@ -50,7 +50,7 @@ static int file_name(char path[static PATH_MAX])
 	 */
 	if (state != NULL && *state == '/')
 		n = snprintf(path, PATH_MAX, "%s/pystuck/history", state);
-	else if (home != NULL && *home == '/')
+	else if (home != NULL && *home == '/' && access(home, F_OK) == 0) /* who has none gets none */
 		n = snprintf(path, PATH_MAX, "%s/.local/state/pystuck/history", home);
 	return n > 0 && n < PATH_MAX ? 0 : -1;
 }

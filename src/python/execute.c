@@ -71,16 +71,20 @@ static PyObject *execute_timed(PyObject *names, const struct cell *c)
 
 static void say_atomic(int rang, int alone, uint64_t ns, unsigned ms)
 {
-	char text[200];
+	char text[400], broken[200] = "";
 
+	/* Then it may also have taken so long because one of them did not give the GIL back. */
+	if (!alone)
+		snprintf(broken, sizeof broken,
+			"not atomic: other Python threads ran during the %.3f ms, since the code let go of the GIL (input, output, a lock, a sleep)\n",
+			(double)ns / 1e6);
 	if (rang)
-		snprintf(text, sizeof text, "interrupted: it took longer than %u ms (%%atomic --ms N allows up to %d)\n", ms, PROMPT_ATOMIC_MS_MAX);
+		snprintf(text, sizeof text, "interrupted: it took longer than %u ms (%%atomic --ms N allows up to %d)\n%s", ms,
+			PROMPT_ATOMIC_MS_MAX, broken);
 	else if (alone)
 		snprintf(text, sizeof text, "atomic: no other Python thread ran for %.3f ms\n", (double)ns / 1e6);
 	else
-		snprintf(text, sizeof text,
-			"not atomic: other Python threads ran during the %.3f ms, since the code let go of the GIL (input, output, a lock, a sleep)\n",
-			(double)ns / 1e6);
+		snprintf(text, sizeof text, "%s", broken);
 	say_keeping(rang || !alone ? prompt_say_error : prompt_say, text);
 }
 

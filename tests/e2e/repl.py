@@ -15,7 +15,8 @@ from conftest import CLIENT, PATIENCE
 from screen import Screen
 
 PROMPT = re.compile(r"In \[(\d+)\]: $")
-SHORT = 24  # characters of a line that is drawn in one piece, whatever the width
+TAIL = 24  # characters at the end of a line, by which its echo is known
+MARGIN = 16  # columns for the prompt
 MORE = re.compile(r"\.\.\.: *$")
 # What readline and the client send to a terminal besides text: CSI and OSC sequences, carriage returns, bells.
 CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[=>]|\r|\x07")
@@ -111,9 +112,10 @@ class Repl:
     def ask(self, source, patience=PATIENCE):
         """Types one line, waits for the next prompt, and returns what was printed in between."""
         self.send(source + "\r")
-        # The prompt that stands there already may be drawn once more: the one to wait for comes behind the echo. (A long line is
-        # drawn in pieces.)
-        echo = re.escape(source) + "(?s:.*)" if len(source) < SHORT and source.isascii() and source.isprintable() else ""
+        # The prompt that stands there already may be drawn once more: the one to wait for comes behind the echo of what was typed
+        # and its line end. (A line that is wider than the terminal is drawn in pieces.)
+        plain = source.isascii() and source.isprintable() and len(source) + MARGIN < self.columns
+        echo = re.escape(source[-TAIL:]) + r" *\n(?s:.*)" if plain else ""
         _, text = self.expect(echo + PROMPT.pattern, patience)
         return PROMPT.sub("", text.split(source, 1)[-1]).strip()
 

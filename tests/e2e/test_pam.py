@@ -179,7 +179,7 @@ def test_the_reason_of_each_refusal_stands_in_the_log(pam, serve, ask):
     pam.says("auth required pam_permit.so")
     refused(program, ask, "no account line")
     pam.program.unlink()
-    refused(program, ask, "cannot be started: No such file")
+    refused(program, ask, "cannot be started")  # a long path leaves no room for more
 
 
 @needs_helper

@@ -205,7 +205,7 @@ for line in sys.stdin:
     summon(program, place / "app.sock")
     assert client("--socket", place / "app.sock", "-c", "1+1").out == "2\n"
     assert says(program, "server.error") == "None"
-    assert ("listen", "SIGUSR2: the server listens") in eval(says(program, "events"))
+    wait_until(lambda: ("listen", "SIGUSR2: the server listens") in eval(says(program, "events")), "the log has that, too")
     program.process.stdin.close()
     assert program.wait() == 0 and program.stderr() == ""
 
