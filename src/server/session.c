@@ -272,7 +272,7 @@ uint64_t session_deadline(const struct session *s)
 		return UINT64_MAX;
 	cut = cut_deadline(s);
 	/* On the way out nobody waits for a request any more. */
-	request = s->state == SESSION_OPEN ? port_deadline(s->port) : UINT64_MAX;
+	request = s->state != SESSION_CLOSING ? port_deadline(s->port) : UINT64_MAX;
 	if (s->led && s->look_at < cut)
 		cut = s->look_at;
 	return request < cut ? request : cut;

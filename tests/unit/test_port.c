@@ -236,6 +236,18 @@ static void test_port_never_touches_the_fd_after_close(void **state)
 	port_unref(kept);
 }
 
+/* A session that was kept for whoever was at work is over then, and the net thread sleeps. */
+static void test_port_whoever_lets_go_of_it_last_but_one_calls_the_net_thread(void **state)
+{
+	struct port *worker = port_ref(port), *another = port_ref(port);
+
+	(void)state;
+	port_unref(another);
+	assert_int_equal(wakes(), 0);
+	port_unref(worker);
+	assert_int_equal(wakes(), 1);
+}
+
 /* ---- claims ---------------------------------------------------------------------------------- */
 
 static void test_port_claim_is_given_once_and_to_the_right_request(void **state)
@@ -386,6 +398,7 @@ int main(void)
 		T(test_port_claims_fail_when_the_client_is_gone),
 		T(test_port_an_evaluation_is_ending_from_its_last_message_on),
 		T(test_port_does_not_call_the_net_thread_for_its_own_look_at_an_idle_port),
+		T(test_port_whoever_lets_go_of_it_last_but_one_calls_the_net_thread),
 		T(test_port_detach_frees_a_claimed_request_at_once),
 		T(test_port_detach_before_the_claim_lets_it_run_and_frees_it_then),
 	};

@@ -219,6 +219,20 @@ static void test_session_bye_ends_it(void **state)
 	assert_int_equal(session_state(session), SESSION_CLOSED);
 }
 
+static void test_session_a_request_has_no_deadline_any_more_after_the_end(void **state)
+{
+	(void)state;
+	welcome();
+	say(client, rig_complete(1, 0));
+	turn();
+	now += 500 * MS;
+	assert_true(session_deadline(session) < now + 1000 * MS);
+	say(client, rig_bye());
+	turn();
+	assert_int_equal(session_state(session), SESSION_CLOSING);
+	assert_true(session_deadline(session) == now + 1000 * MS);
+}
+
 static void test_session_a_client_that_does_not_close_after_the_end_is_closed(void **state)
 {
 	(void)state;
@@ -442,6 +456,7 @@ int main(void)
 		T(test_session_cut_in_a_message_ends_at_once_whatever_is_open),
 		T(test_session_cut_at_every_byte_nothing_half_is_acted_on),
 		T(test_session_byte_by_byte_is_the_same_as_at_once),
+		T(test_session_a_request_has_no_deadline_any_more_after_the_end),
 		T(test_session_goodbye_tells_an_open_client_why),
 		T(test_session_goodbye_tells_a_stranger_nothing),
 		T(test_session_forget_closes_the_fd_and_tells_nobody),
