@@ -223,6 +223,7 @@ static void test_session_a_request_has_no_deadline_any_more_after_the_end(void *
 {
 	(void)state;
 	welcome();
+	fake.eval_mode = FAKE_HOLD;
 	say(client, rig_complete(1, 0));
 	turn();
 	now += 500 * MS;
