@@ -65,7 +65,7 @@ def port_of(pid):
 def test_the_static_client_has_its_prompt_in_an_empty_root(empty_root, program, term):
     program(PYTHONS[0], socket=str(empty_root / "run" / "a.sock"))
     terminal = Terminal([shutil.which("chroot"), empty_root, "/pystuck", "--socket", "/run/a.sock", "--no-stacks"],
-                        {"TERM": term, "HOME": "/"})
+                        {"TERM": term, "HOME": "/", "NO_COLOR": "1"})
     terminal.until(b"In [0]: ")
     terminal.type(b"6 * 7\r")
     terminal.until(b"42\r\n")
