@@ -10,9 +10,10 @@
 #include <stdint.h>
 
 #include "frames.h"
+#include "pen.h"
 #include "pytext.h"
 
-#define LOCALS_VALUE_MAX 200u    /* bytes of one value's text */
+#define LOCALS_VALUE_MAX PEN_MAX /* bytes of one value's text */
 #define LOCALS_NAME_MAX 100u     /* bytes of a variable's name */
 #define LOCALS_PER_FRAME_MAX 50u /* variables of one frame */
 #define LOCALS_ITEMS_MAX 20      /* elements of a container that are looked at */

@@ -4,15 +4,12 @@
  */
 #include "raw_value.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "buf.h"
 #include "raw_code.h"
-#include "text.h"
-#include "ucs.h"
 
 #define CHARS_MAX RAW_VALUE_MAX /* of a str or bytes that are looked at: more are never shown */
 #define DIGIT_BITS 30u
@@ -23,52 +20,20 @@
 #define ENTRIES_MAX 4096u /* of a dict or set that are looked at: many may have been removed */
 #define ENTRIES_AT_ONCE 64u
 
-/* Where the text goes; what does not fit is cut off, and the end then says so. */
-struct pen {
+/* What is read, and where its text goes. */
+struct writer {
 	struct raw_value_reader *r;
-	char *out;
-	size_t used;
-	int full;
+	struct pen pen;
 };
 
-static void put_value(struct pen *p, uintptr_t object, int depth);
+static void put_value(struct writer *p, uintptr_t object, int depth);
 
-static void put(struct pen *p, const char *bytes, size_t n)
-{
-	if (p->full)
-		return;
-	if (n > RAW_VALUE_MAX - p->used) {
-		n = RAW_VALUE_MAX - p->used;
-		p->full = 1;
-	}
-	memcpy(p->out + p->used, bytes, n);
-	p->used += n;
-}
-
-static void put_text(struct pen *p, const char *text)
-{
-	put(p, text, strlen(text));
-}
-
-__attribute__((format(printf, 2, 3))) static void put_format(struct pen *p, const char *format, ...)
-{
-	char text[RAW_VALUE_MAX];
-	va_list ap;
-	int n;
-
-	va_start(ap, format);
-	n = vsnprintf(text, sizeof text, format, ap);
-	va_end(ap);
-	if (n > 0)
-		put(p, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
-}
-
-static int get(const struct pen *p, uintptr_t from, void *to, size_t len)
+static int get(const struct writer *p, uintptr_t from, void *to, size_t len)
 {
 	return raw_mem_read(p->r->mem, from, to, len);
 }
 
-static int get_word(const struct pen *p, uintptr_t from, uintptr_t *word)
+static int get_word(const struct writer *p, uintptr_t from, uintptr_t *word)
 {
 	return raw_mem_word(p->r->mem, from, word);
 }
@@ -76,7 +41,7 @@ static int get_word(const struct pen *p, uintptr_t from, uintptr_t *word)
 /* --- numbers --- */
 
 /* How many digits an int has, and whether it is negative. 0 when there is none. */
-static int int_size(const struct pen *p, uintptr_t object, uintptr_t *count, int *negative)
+static int int_size(const struct writer *p, uintptr_t object, uintptr_t *count, int *negative)
 {
 	const struct raw_layout *l = p->r->layout;
 	uintptr_t size;
@@ -95,7 +60,7 @@ static int int_size(const struct pen *p, uintptr_t object, uintptr_t *count, int
 }
 
 /* Writes the digits, which it uses up: the last of `count` is not 0. */
-static void put_decimal(struct pen *p, uint32_t *digits, size_t count, int negative)
+static void put_decimal(struct writer *p, uint32_t *digits, size_t count, int negative)
 {
 	char text[DIGITS_MAX * 10 + 16], *at = text + sizeof text;
 
@@ -112,11 +77,11 @@ static void put_decimal(struct pen *p, uint32_t *digits, size_t count, int negat
 		for (int i = 0; i < 9 && (count > 0 || rest > 0); i++, rest /= 10)
 			*--at = (char)('0' + rest % 10);
 	}
-	put_text(p, negative ? "-" : "");
-	put(p, at, (size_t)(text + sizeof text - at));
+	pen_text(&p->pen, negative ? "-" : "");
+	pen_put(&p->pen, at, (size_t)(text + sizeof text - at));
 }
 
-static void put_int(struct pen *p, uintptr_t object)
+static void put_int(struct writer *p, uintptr_t object)
 {
 	uint32_t digits[DIGITS_MAX] = {0}, last = 0;
 	uintptr_t count = 0, data = object + p->r->layout->int_digits;
@@ -124,23 +89,23 @@ static void put_int(struct pen *p, uintptr_t object)
 	int negative = 0, right = int_size(p, object, &count, &negative);
 
 	if (right && count == 0) {
-		put_text(p, "0");
+		pen_text(&p->pen, "0");
 		return;
 	}
 	if (!right || !get(p, data + (count - 1) * sizeof last, &last, sizeof last) || last == 0 || last >> DIGIT_BITS != 0) {
-		put_text(p, "<int>");
+		pen_text(&p->pen, "<int>");
 		return;
 	}
 	bits = (uint64_t)(count - 1) * DIGIT_BITS + (32u - (unsigned)__builtin_clz(last));
 	if (bits > RAW_VALUE_BITS || !get(p, data, digits, count * sizeof *digits)) {
-		put_format(p, "<int of %llu bits>", (unsigned long long)bits);
+		pen_format(&p->pen, "<int of %llu bits>", (unsigned long long)bits);
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
 		digits[i] &= (1u << DIGIT_BITS) - 1;
 	/* The world may be running. */
 	if (digits[count - 1] == 0)
-		put_text(p, "<int>");
+		pen_text(&p->pen, "<int>");
 	else
 		put_decimal(p, digits, count, negative);
 }
@@ -166,51 +131,36 @@ static size_t shortest(double v, char digits[static FLOAT_DIGITS + 1], int *expo
 }
 
 /* As repr() writes a float. */
-static void put_float(struct pen *p, double v)
+static void put_float(struct writer *p, double v)
 {
 	char digits[FLOAT_DIGITS + 1];
 	int exponent = 0;
 	size_t n;
 
 	if (__builtin_isnan(v) || __builtin_isinf(v)) {
-		put_text(p, __builtin_isnan(v) ? "nan" : v < 0 ? "-inf" : "inf");
+		pen_text(&p->pen, __builtin_isnan(v) ? "nan" : v < 0 ? "-inf" : "inf");
 		return;
 	}
-	put_text(p, __builtin_signbit(v) ? "-" : "");
+	pen_text(&p->pen, __builtin_signbit(v) ? "-" : "");
 	n = shortest(__builtin_fabs(v), digits, &exponent);
 	if (exponent < -4 || exponent >= 16) {
-		put(p, digits, 1);
-		put_text(p, n > 1 ? "." : "");
-		put(p, digits + 1, n - 1);
-		put_format(p, "e%c%02d", exponent < 0 ? '-' : '+', abs(exponent));
+		pen_put(&p->pen, digits, 1);
+		pen_text(&p->pen, n > 1 ? "." : "");
+		pen_put(&p->pen, digits + 1, n - 1);
+		pen_format(&p->pen, "e%c%02d", exponent < 0 ? '-' : '+', abs(exponent));
 		return;
 	}
 	for (int i = exponent < 0 ? exponent : 0; i < (int)n || i <= exponent + 1; i++) {
 		if (i == exponent + 1)
-			put_text(p, ".");
-		put(p, i >= 0 && i < (int)n ? digits + i : "0", 1);
+			pen_text(&p->pen, ".");
+		pen_put(&p->pen, i >= 0 && i < (int)n ? digits + i : "0", 1);
 	}
 }
 
 /* --- texts --- */
 
-/* One character between quotes; `raw` for a byte that is no character. */
-static void put_quoted(struct pen *p, uint32_t c, char quote, int raw)
-{
-	char text[UCS_UTF8_MAX];
-
-	if (c == '\n' || c == '\r' || c == '\t')
-		put_format(p, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
-	else if (c == '\\' || c == (uint32_t)quote)
-		put_format(p, "\\%c", (int)c);
-	else if (c < 0x20 || c == 0x7F || (raw && c > 0x7F))
-		put_format(p, "\\x%02x", (unsigned)c);
-	else
-		put(p, text, ucs_utf8(text, c));
-}
-
 /* Characters of `kind` bytes each in the quotes that Python would choose, which looks no further than can be shown. */
-static void put_chars(struct pen *p, const uint8_t *data, unsigned kind, size_t chars, int raw)
+static void put_chars(struct writer *p, const uint8_t *data, unsigned kind, size_t chars, int raw)
 {
 	int single = 0, twice = 0;
 	char quote;
@@ -222,13 +172,13 @@ static void put_chars(struct pen *p, const uint8_t *data, unsigned kind, size_t 
 		twice |= c == '"';
 	}
 	quote = single && !twice ? '"' : '\'';
-	put(p, &quote, 1);
-	for (size_t i = 0; i < chars && !p->full; i++)
-		put_quoted(p, raw_str_char(data, kind, i), quote, raw);
-	put(p, &quote, 1);
+	pen_put(&p->pen, &quote, 1);
+	for (size_t i = 0; i < chars && !p->pen.full; i++)
+		pen_quoted(&p->pen, raw_str_char(data, kind, i), quote, raw);
+	pen_put(&p->pen, &quote, 1);
 }
 
-static void put_str(struct pen *p, uintptr_t object)
+static void put_str(struct writer *p, uintptr_t object)
 {
 	const struct raw_layout *l = p->r->layout;
 	uint8_t head[RAW_STR_MAX], data[CHARS_MAX * 4];
@@ -239,12 +189,12 @@ static void put_str(struct pen *p, uintptr_t object)
 	if (s.chars > CHARS_MAX)
 		s.chars = CHARS_MAX;
 	if (s.kind == 0 || !get(p, s.data, data, s.chars * s.kind))
-		put_text(p, "<str>");
+		pen_text(&p->pen, "<str>");
 	else
 		put_chars(p, data, s.kind, s.chars, 0);
 }
 
-static void put_bytes(struct pen *p, uintptr_t object)
+static void put_bytes(struct writer *p, uintptr_t object)
 {
 	const struct raw_layout *l = p->r->layout;
 	uint8_t data[CHARS_MAX];
@@ -252,52 +202,52 @@ static void put_bytes(struct pen *p, uintptr_t object)
 
 	if (!get_word(p, object + l->var_size, &count) || count > PTRDIFF_MAX ||
 		!get(p, object + l->bytes_data, data, count < CHARS_MAX ? count : CHARS_MAX)) {
-		put_text(p, "<bytes>");
+		pen_text(&p->pen, "<bytes>");
 		return;
 	}
-	put_text(p, "b");
+	pen_text(&p->pen, "b");
 	put_chars(p, data, 1, count < CHARS_MAX ? count : CHARS_MAX, 1);
 }
 
 /* --- containers --- */
 
 /* Between elements. 0: no more of them. */
-static int put_comma(struct pen *p, uintptr_t i)
+static int put_comma(struct writer *p, uintptr_t i)
 {
 	if (i > 0)
-		put_text(p, ", ");
+		pen_text(&p->pen, ", ");
 	if (i == RAW_VALUE_ITEMS)
-		put_text(p, "...");
-	return !p->full && i < RAW_VALUE_ITEMS;
+		pen_text(&p->pen, "...");
+	return !p->pen.full && i < RAW_VALUE_ITEMS;
 }
 
-static void put_sequence(struct pen *p, uintptr_t object, int list, int depth)
+static void put_sequence(struct writer *p, uintptr_t object, int list, int depth)
 {
 	uintptr_t items[RAW_VALUE_ITEMS] = {0}, count = 0, at = object + p->r->values->tuple_items;
 	int right = get_word(p, object + p->r->layout->var_size, &count) && count <= PTRDIFF_MAX &&
 		    (!list || get_word(p, object + p->r->values->list_items, &at));
 	size_t n = count < RAW_VALUE_ITEMS ? count : RAW_VALUE_ITEMS;
 
-	put_text(p, list ? "[" : "(");
+	pen_text(&p->pen, list ? "[" : "(");
 	if (!right || (count > 0 && depth >= RAW_VALUE_DEPTH) || !get(p, at, items, n * sizeof *items))
-		put_text(p, "...");
+		pen_text(&p->pen, "...");
 	else
 		for (uintptr_t i = 0; i < count && put_comma(p, i); i++)
 			put_value(p, items[i], depth + 1);
-	put_text(p, !list && count == 1 && depth < RAW_VALUE_DEPTH ? "," : "");
-	put_text(p, list ? "]" : ")");
+	pen_text(&p->pen, !list && count == 1 && depth < RAW_VALUE_DEPTH ? "," : "");
+	pen_text(&p->pen, list ? "]" : ")");
 }
 
-static void put_dict(struct pen *p, uintptr_t object, int depth)
+static void put_dict(struct writer *p, uintptr_t object, int depth)
 {
 	struct raw_dict *d = &p->r->dicts[depth];
 	uintptr_t used = 0, shown = 0;
 
-	put_text(p, "{");
+	pen_text(&p->pen, "{");
 	d->most = ENTRIES_MAX;
 	if (!get_word(p, object + p->r->values->dict_used, &used) || (used > 0 && depth >= RAW_VALUE_DEPTH) ||
 		!raw_dict_read(d, p->r->mem, p->r->layout, object)) {
-		put_text(p, "...}");
+		pen_text(&p->pen, "...}");
 		return;
 	}
 	for (uint32_t i = 0; i < d->count && shown < used; i++) {
@@ -308,12 +258,12 @@ static void put_dict(struct pen *p, uintptr_t object, int depth)
 		if (!put_comma(p, shown++))
 			break;
 		put_value(p, key, depth + 1);
-		put_text(p, ": ");
+		pen_text(&p->pen, ": ");
 		put_value(p, value, depth + 1);
 	}
 	if (shown < used && shown <= RAW_VALUE_ITEMS)
-		put_text(p, shown > 0 ? ", ..." : "...");
-	put_text(p, "}");
+		pen_text(&p->pen, shown > 0 ? ", ..." : "...");
+	pen_text(&p->pen, "}");
 }
 
 /* An entry of a set: a key and its hash, which is -1 where one was removed. */
@@ -321,7 +271,7 @@ struct entry {
 	uintptr_t key, hash;
 };
 
-static void put_entries(struct pen *p, uintptr_t table, uintptr_t mask, uintptr_t used, int depth)
+static void put_entries(struct writer *p, uintptr_t table, uintptr_t mask, uintptr_t used, int depth)
 {
 	struct entry entries[ENTRIES_AT_ONCE] = {{0, 0}};
 	uintptr_t shown = 0;
@@ -337,31 +287,31 @@ static void put_entries(struct pen *p, uintptr_t table, uintptr_t mask, uintptr_
 			put_value(p, e->key, depth + 1);
 	}
 	if (shown < used && shown <= RAW_VALUE_ITEMS)
-		put_text(p, shown > 0 ? ", ..." : "...");
+		pen_text(&p->pen, shown > 0 ? ", ..." : "...");
 }
 
-static void put_set(struct pen *p, uintptr_t object, int frozen, int depth)
+static void put_set(struct writer *p, uintptr_t object, int frozen, int depth)
 {
 	const struct raw_value_layout *v = p->r->values;
 	uintptr_t used = 0, mask = 0, table = 0;
 
 	if (!get_word(p, object + v->set_used, &used) || !get_word(p, object + v->set_mask, &mask) ||
 		!get_word(p, object + v->set_table, &table)) {
-		put_text(p, "<set>");
+		pen_text(&p->pen, "<set>");
 		return;
 	}
 	if (used == 0) {
-		put_text(p, frozen ? "frozenset()" : "set()");
+		pen_text(&p->pen, frozen ? "frozenset()" : "set()");
 		return;
 	}
-	put_text(p, frozen ? "frozenset({" : "{");
+	pen_text(&p->pen, frozen ? "frozenset({" : "{");
 	put_entries(p, table, mask, used, depth);
-	put_text(p, frozen ? "})" : "}");
+	pen_text(&p->pen, frozen ? "})" : "}");
 }
 
 /* --- any value --- */
 
-static void put_object(struct pen *p, uintptr_t object, uintptr_t type)
+static void put_object(struct writer *p, uintptr_t object, uintptr_t type)
 {
 	char name[NAME_BYTES];
 	size_t n = raw_type_name(p->r->mem, p->r->layout, type, name, sizeof name);
@@ -369,24 +319,24 @@ static void put_object(struct pen *p, uintptr_t object, uintptr_t type)
 	for (size_t i = 0; i < n; i++)
 		if (name[i] < ' ' || name[i] > '~')
 			name[i] = '?';
-	put_text(p, "<");
-	put(p, n > 0 ? name : "?", n > 0 ? n : 1);
-	put_format(p, " object at 0x%llx>", (unsigned long long)object);
+	pen_text(&p->pen, "<");
+	pen_put(&p->pen, n > 0 ? name : "?", n > 0 ? n : 1);
+	pen_format(&p->pen, " object at 0x%llx>", (unsigned long long)object);
 }
 
 /* 1 when it was told without looking for others. */
-static int put_plain(struct pen *p, uintptr_t object, uintptr_t type)
+static int put_plain(struct writer *p, uintptr_t object, uintptr_t type)
 {
 	const struct raw_value_layout *v = p->r->values;
 	const struct raw_layout *l = p->r->layout;
 	double number;
 
 	if (object == l->object_none)
-		put_text(p, "None");
+		pen_text(&p->pen, "None");
 	else if (object == l->object_true || object == v->object_false)
-		put_text(p, object == l->object_true ? "True" : "False");
+		pen_text(&p->pen, object == l->object_true ? "True" : "False");
 	else if (object == v->object_ellipsis)
-		put_text(p, "Ellipsis");
+		pen_text(&p->pen, "Ellipsis");
 	else if (type == l->type_int)
 		put_int(p, object);
 	else if (type == v->type_float && get(p, object + v->float_value, &number, sizeof number))
@@ -401,15 +351,15 @@ static int put_plain(struct pen *p, uintptr_t object, uintptr_t type)
 }
 
 /* Calls itself for the elements of containers, RAW_VALUE_DEPTH deep, whatever they hold. */
-static void put_value(struct pen *p, uintptr_t object, int depth)
+static void put_value(struct writer *p, uintptr_t object, int depth)
 {
 	const struct raw_value_layout *v = p->r->values;
 	uintptr_t type;
 
 	if (object == 0)
-		put_text(p, "<NULL>"); /* a tuple or list that is still being filled */
+		pen_text(&p->pen, "<NULL>"); /* a tuple or list that is still being filled */
 	else if ((object & 7) != 0 || !get_word(p, object + p->r->layout->object_type, &type))
-		put_text(p, "<?>");
+		pen_text(&p->pen, "<?>");
 	else if (put_plain(p, object, type))
 		return;
 	else if (type == v->type_list || type == v->type_tuple)
@@ -435,12 +385,8 @@ void raw_value_close(struct raw_value_reader *r)
 
 size_t raw_value_text(struct raw_value_reader *r, uintptr_t object, char out[static RAW_VALUE_MAX])
 {
-	struct pen p = {.r = r, .out = out};
+	struct writer p = {.r = r};
 
 	put_value(&p, object, 0);
-	if (!p.full)
-		return p.used;
-	p.used = text_whole((struct span){(const uint8_t *)out, p.used}, RAW_VALUE_MAX - 3);
-	memcpy(out + p.used, "...", 3);
-	return p.used + 3;
+	return pen_end(&p.pen, out);
 }

@@ -9,11 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pen.h"
 #include "raw_layout.h"
 #include "raw_mem.h"
 #include "raw_names.h"
 
-#define RAW_VALUE_MAX 200u /* bytes of one value's text */
+#define RAW_VALUE_MAX PEN_MAX /* bytes of one value's text */
 #define RAW_VALUE_ITEMS 20u /* elements of a container that are looked at */
 #define RAW_VALUE_DEPTH 2   /* containers within containers */
 #define RAW_VALUE_BITS 512u /* larger ints are told by their size */

@@ -6,25 +6,15 @@
  */
 #include "locals.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "compat.h"
-#include "text.h"
 #include "ucs.h"
 
 static struct {
 	PyTypeObject *lock, *rlock;
 	PyObject *module_word, *name_word;
 } known;
-
-/* Where the text goes; what does not fit is cut off, and the end then says so. */
-struct pen {
-	char *out;
-	size_t used;
-	int full;
-};
 
 /*
  * _thread's own type of this name; NULL when something else stands there (gevent replaces them by
@@ -61,66 +51,7 @@ void locals_init(void)
 	PyErr_Clear();
 }
 
-/* --- the pen --- */
-
-static void put(struct pen *p, const char *bytes, size_t n)
-{
-	if (p->full)
-		return;
-	if (n > LOCALS_VALUE_MAX - p->used) {
-		n = LOCALS_VALUE_MAX - p->used;
-		p->full = 1;
-	}
-	memcpy(p->out + p->used, bytes, n);
-	p->used += n;
-}
-
-static void put_text(struct pen *p, const char *text)
-{
-	put(p, text, strlen(text));
-}
-
-__attribute__((format(printf, 2, 3))) static void put_format(struct pen *p, const char *format, ...)
-{
-	char text[LOCALS_VALUE_MAX];
-	va_list ap;
-	int n;
-
-	va_start(ap, format);
-	n = vsnprintf(text, sizeof text, format, ap);
-	va_end(ap);
-	if (n > 0)
-		put(p, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
-}
-
-/* One character of a str or bytes between quotes; `raw` for a byte that is no character. */
-static void put_quoted(struct pen *p, Py_UCS4 c, char quote, int raw)
-{
-	char text[UCS_UTF8_MAX];
-
-	switch (c) {
-	case '\n':
-		put_text(p, "\\n");
-		return;
-	case '\r':
-		put_text(p, "\\r");
-		return;
-	case '\t':
-		put_text(p, "\\t");
-		return;
-	case '\\':
-		put_text(p, "\\\\");
-		return;
-	default:
-		break;
-	}
-	if (c == (Py_UCS4)quote)
-		put_format(p, "\\%c", quote);
-	else if (c < 0x20 || c == 0x7F || (raw && c > 0x7F))
-		put_format(p, "\\x%02x", (unsigned)c);
-	else
-		put(p, text, ucs_utf8(text, c));
-}
+/* --- text --- */
 
 /*
  * As Python chooses it: single quotes, unless that saves escapes. Looks no further than can be
@@ -147,28 +78,28 @@ static void put_str(struct pen *p, PyObject *v)
 	char quote;
 
 	if (!pytext_readable(v)) {
-		put_text(p, "<str>");
+		pen_text(p, "<str>");
 		return;
 	}
 	kind = (int)PyUnicode_KIND(v);
 	data = PyUnicode_DATA(v);
 	n = PyUnicode_GET_LENGTH(v);
 	quote = choose_quote(kind, data, n);
-	put(p, &quote, 1);
+	pen_put(p, &quote, 1);
 	for (Py_ssize_t i = 0; i < n && !p->full; i++)
-		put_quoted(p, PyUnicode_READ(kind, data, i), quote, 0);
-	put(p, &quote, 1);
+		pen_quoted(p, PyUnicode_READ(kind, data, i), quote, 0);
+	pen_put(p, &quote, 1);
 }
 
 static void put_bytes(struct pen *p, const char *bytes, Py_ssize_t n)
 {
 	char quote = choose_quote(PyUnicode_1BYTE_KIND, bytes, n);
 
-	put_text(p, "b");
-	put(p, &quote, 1);
+	pen_text(p, "b");
+	pen_put(p, &quote, 1);
 	for (Py_ssize_t i = 0; i < n && !p->full; i++)
-		put_quoted(p, (uint8_t)bytes[i], quote, 1);
-	put(p, &quote, 1);
+		pen_quoted(p, (uint8_t)bytes[i], quote, 1);
+	pen_put(p, &quote, 1);
 }
 
 /* The characters of a str as they are. */
@@ -177,11 +108,11 @@ static void put_name(struct pen *p, PyObject *v)
 	char text[UCS_UTF8_MAX];
 
 	if (v == NULL || !pytext_readable(v)) {
-		put_text(p, "?");
+		pen_text(p, "?");
 		return;
 	}
 	for (Py_ssize_t i = 0; i < PyUnicode_GET_LENGTH(v) && !p->full; i++)
-		put(p, text, ucs_utf8(text, PyUnicode_READ_CHAR(v, i)));
+		pen_put(p, text, ucs_utf8(text, PyUnicode_READ_CHAR(v, i)));
 }
 
 /* --- what has no text of its own --- */
@@ -195,7 +126,7 @@ static void put_type(struct pen *p, PyTypeObject *type)
 	PyObject *module;
 
 	if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
-		put_text(p, type->tp_name);
+		pen_text(p, type->tp_name);
 		return;
 	}
 	module = type->tp_dict != NULL && known.module_word != NULL
@@ -203,16 +134,16 @@ static void put_type(struct pen *p, PyTypeObject *type)
 			 : NULL;
 	if (module != NULL && PyUnicode_CheckExact(module) && pytext_readable(module)) {
 		put_name(p, module);
-		put_text(p, ".");
+		pen_text(p, ".");
 	}
 	put_name(p, ((PyHeapTypeObject *)type)->ht_qualname);
 }
 
 static void put_object(struct pen *p, PyObject *v)
 {
-	put_text(p, "<");
+	pen_text(p, "<");
 	put_type(p, Py_TYPE(v));
-	put_format(p, " object at %p>", (void *)v);
+	pen_format(p, " object at %p>", (void *)v);
 }
 
 static void put_module(struct pen *p, PyObject *v)
@@ -221,9 +152,9 @@ static void put_module(struct pen *p, PyObject *v)
 	PyObject *name =
 		known.name_word != NULL ? PyDict_GetItemWithError(names, known.name_word) : NULL;
 
-	put_text(p, "<module '");
+	pen_text(p, "<module '");
 	put_name(p, name);
-	put_text(p, "'>");
+	pen_text(p, "'>");
 }
 
 /* By the type's own C function, where it is known to run no other code. */
@@ -245,7 +176,7 @@ static void put_int(struct pen *p, PyObject *v)
 	if (bits <= LOCALS_INT_BITS_MAX)
 		put_by(p, &PyLong_Type, v);
 	else
-		put_format(p, "<int of %llu bits>", (unsigned long long)bits);
+		pen_format(p, "<int of %llu bits>", (unsigned long long)bits);
 	PyErr_Clear();
 }
 
@@ -258,24 +189,24 @@ static void put_sequence(struct pen *p, PyObject *v, int depth)
 	int list = PyList_CheckExact(v);
 	Py_ssize_t n = list ? PyList_GET_SIZE(v) : PyTuple_GET_SIZE(v);
 
-	put_text(p, list ? "[" : "(");
+	pen_text(p, list ? "[" : "(");
 	if (depth >= LOCALS_DEPTH_MAX && n > 0) {
-		put_text(p, "...");
+		pen_text(p, "...");
 	} else {
 		for (Py_ssize_t i = 0; i < n && !p->full; i++) {
 			if (i > 0)
-				put_text(p, ", ");
+				pen_text(p, ", ");
 			if (i == LOCALS_ITEMS_MAX) {
-				put_text(p, "...");
+				pen_text(p, "...");
 				break;
 			}
 			put_value(p, list ? PyList_GET_ITEM(v, i) : PyTuple_GET_ITEM(v, i),
 				depth + 1);
 		}
 		if (!list && n == 1)
-			put_text(p, ",");
+			pen_text(p, ",");
 	}
-	put_text(p, list ? "]" : ")");
+	pen_text(p, list ? "]" : ")");
 }
 
 static void put_dict(struct pen *p, PyObject *v, int depth)
@@ -283,23 +214,23 @@ static void put_dict(struct pen *p, PyObject *v, int depth)
 	PyObject *key, *value;
 	Py_ssize_t at = 0;
 
-	put_text(p, "{");
+	pen_text(p, "{");
 	if (depth >= LOCALS_DEPTH_MAX && PyDict_GET_SIZE(v) > 0) {
-		put_text(p, "...}");
+		pen_text(p, "...}");
 		return;
 	}
 	for (int i = 0; !p->full && PyDict_Next(v, &at, &key, &value); i++) {
 		if (i > 0)
-			put_text(p, ", ");
+			pen_text(p, ", ");
 		if (i == LOCALS_ITEMS_MAX) {
-			put_text(p, "...");
+			pen_text(p, "...");
 			break;
 		}
 		put_value(p, key, depth + 1);
-		put_text(p, ": ");
+		pen_text(p, ": ");
 		put_value(p, value, depth + 1);
 	}
-	put_text(p, "}");
+	pen_text(p, "}");
 }
 
 static void put_set(struct pen *p, PyObject *v, int depth)
@@ -309,20 +240,20 @@ static void put_set(struct pen *p, PyObject *v, int depth)
 	Py_ssize_t at = 0;
 
 	if (PySet_GET_SIZE(v) == 0) {
-		put_text(p, frozen ? "frozenset()" : "set()");
+		pen_text(p, frozen ? "frozenset()" : "set()");
 		return;
 	}
-	put_text(p, frozen ? "frozenset({" : "{");
+	pen_text(p, frozen ? "frozenset({" : "{");
 	for (int i = 0; !p->full && compat_set_next(v, &at, &key); i++) {
 		if (i > 0)
-			put_text(p, ", ");
+			pen_text(p, ", ");
 		if (i == LOCALS_ITEMS_MAX || depth >= LOCALS_DEPTH_MAX) {
-			put_text(p, "...");
+			pen_text(p, "...");
 			break;
 		}
 		put_value(p, key, depth + 1);
 	}
-	put_text(p, frozen ? "})" : "}");
+	pen_text(p, frozen ? "})" : "}");
 }
 
 /* 1 when v was of a type that is told without looking into it. */
@@ -331,11 +262,11 @@ static int put_plain(struct pen *p, PyObject *v)
 	PyTypeObject *type = Py_TYPE(v);
 
 	if (v == Py_None)
-		put_text(p, "None");
+		pen_text(p, "None");
 	else if (v == Py_Ellipsis)
-		put_text(p, "Ellipsis");
+		pen_text(p, "Ellipsis");
 	else if (type == &PyBool_Type)
-		put_text(p, v == Py_True ? "True" : "False");
+		pen_text(p, v == Py_True ? "True" : "False");
 	else if (type == &PyLong_Type)
 		put_int(p, v);
 	else if (type == &PyFloat_Type || type == &PyComplex_Type)
@@ -358,7 +289,7 @@ static void put_value(struct pen *p, PyObject *v, int depth)
 	PyTypeObject *type;
 
 	if (v == NULL) {
-		put_text(p, "<NULL>"); /* a tuple or list that is still being filled */
+		pen_text(p, "<NULL>"); /* a tuple or list that is still being filled */
 		return;
 	}
 	type = Py_TYPE(v);
@@ -371,15 +302,15 @@ static void put_value(struct pen *p, PyObject *v, int depth)
 	} else if (type == &PySet_Type || type == &PyFrozenSet_Type) {
 		put_set(p, v, depth);
 	} else if (type == &PyFunction_Type) {
-		put_text(p, "<function ");
+		pen_text(p, "<function ");
 		put_name(p, ((PyFunctionObject *)v)->func_qualname);
-		put_format(p, " at %p>", (void *)v);
+		pen_format(p, " at %p>", (void *)v);
 	} else if (type == &PyModule_Type) {
 		put_module(p, v);
 	} else if (PyType_Check(v)) {
-		put_text(p, "<class '");
+		pen_text(p, "<class '");
 		put_type(p, (PyTypeObject *)v);
-		put_text(p, "'>");
+		pen_text(p, "'>");
 	} else {
 		put_object(p, v);
 	}
@@ -387,14 +318,8 @@ static void put_value(struct pen *p, PyObject *v, int depth)
 
 size_t locals_render(char out[static LOCALS_VALUE_MAX], PyObject *value)
 {
-	struct pen p = {.out = out};
-	struct span text;
+	struct pen p = {0};
 
 	put_value(&p, value, 0);
-	if (!p.full)
-		return p.used;
-	text = (struct span){(const uint8_t *)out, p.used};
-	p.used = text_whole(text, LOCALS_VALUE_MAX - 3);
-	memcpy(out + p.used, "...", 3);
-	return p.used + 3;
+	return pen_end(&p, out);
 }
