@@ -105,6 +105,10 @@ void eval_session_free(struct eval_session *s);
 void eval_where_worker(struct eval_worker *w);
 /* A request that is not carried out. Not locked. */
 void eval_refuse(struct port *port, uint32_t id, int reason, const char *text);
+/* The answers. Neither locked nor with the GIL. */
+void eval_answer(struct port *port, uint32_t id, const struct run_result *result, uint64_t duration_us);
+struct complete;
+void eval_answer_complete(struct port *port, uint32_t id, const struct complete *c);
 
 /* GIL held. 0, or -1 with a Python exception set. */
 int eval_interrupt_init(void);

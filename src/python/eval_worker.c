@@ -13,10 +13,8 @@
 
 #include "compat_eval.h"
 #include "complete.h"
-#include "error.h"
 #include "forkgate.h"
 #include "tee.h"
-#include "text.h"
 #include "threading.h"
 
 #define WORKER_NAME "pystuck-eval"
@@ -135,54 +133,6 @@ static void run_request(
 	threading_forget_us();
 }
 
-/* --- its answer ----------------------------------------------------------- */
-
-void eval_refuse(struct port *port, uint32_t id, int reason, const char *text)
-{
-	struct msg m = {.type = MSG_ERROR,
-		.error = {.id = id, .reason = (uint8_t)reason, .text = span_text(text)}};
-
-	port_answer(port, &m);
-}
-
-static void answer_raised(struct port *port, uint32_t id, const struct run_result *result)
-{
-	struct msg m = {.type = MSG_RAISED,
-		.raised = {.id = id,
-			.type = span_text(result->type),
-			.message = span_text(result->message != NULL ? result->message : "")}};
-
-	(void)port_answer(port, &m);
-}
-
-static void answer(
-	struct port *port, uint32_t id, const struct run_result *result, uint64_t duration_us)
-{
-	struct span text = {(const uint8_t *)result->text, result->len};
-	struct msg m;
-	int rc;
-
-	if (result->vetoed) {
-		text.len = text_whole(text, MSG_SENTENCE_MAX);
-		port_veto(port, PORT_EVAL, id, text);
-		m = (struct msg){.type = MSG_ERROR,
-			.error = {.id = id, .reason = REASON_VETO, .text = text}};
-	} else {
-		if (result->type != NULL)
-			answer_raised(port, id, result);
-		m = (struct msg){.type = MSG_RESULT,
-			.result = {.id = id,
-				.status = (uint8_t)result->status,
-				.duration_us = duration_us,
-				.total = result->total,
-				.text = text}};
-	}
-	rc = port_answer(port, &m);
-	if (rc != 0 && rc != PYSTUCK_ECLOSED)
-		eval_refuse(port, id, REASON_LIMIT,
-			"it was evaluated, but there is no memory for the answer");
-}
-
 /* 1 when somebody still waits for the answer. From here on the thread counts as idle. */
 static int finish(struct eval_worker *w)
 {
@@ -234,21 +184,6 @@ static void run_complete(struct eval_worker *w, const struct eval_request *r, st
 	threading_forget_us();
 }
 
-static void answer_complete(struct port *port, uint32_t id, const struct complete *c)
-{
-	struct msg m = {.type = MSG_MATCHES,
-		.matches = {.id = id,
-			.flags = c->flags,
-			.from = c->from,
-			.total = c->total,
-			.signature = buf_span(&c->signature),
-			.matches = buf_span(&c->matches)}};
-	int rc = port_answer(port, &m);
-
-	if (rc != 0 && rc != PYSTUCK_ECLOSED)
-		eval_refuse(port, id, REASON_LIMIT, "no memory for the answer");
-}
-
 static void complete(struct eval_worker *w, const struct eval_request *r)
 {
 	struct port *port = w->session->port;
@@ -265,7 +200,7 @@ static void complete(struct eval_worker *w, const struct eval_request *r)
 	run_complete(w, r, &c);
 	PyEval_SaveThread();
 	if (finish(w)) {
-		answer_complete(port, r->id, &c);
+		eval_answer_complete(port, r->id, &c);
 		port_done(port, PORT_EVAL, r->id);
 	}
 	complete_free(&c);
@@ -287,7 +222,7 @@ static void evaluate(struct eval_worker *w, const struct eval_request *r)
 	run_request(w, r, &result);
 	PyEval_SaveThread();
 	if (finish(w)) {
-		answer(port, r->id, &result, (gil_now_ns() - began) / 1000);
+		eval_answer(port, r->id, &result, (gil_now_ns() - began) / 1000);
 		port_done(port, PORT_EVAL, r->id);
 	}
 	run_result_clear(&result);
