@@ -69,6 +69,20 @@ static void set_slot(PyFrameObject *frame, const PyCodeObject *code, Py_ssize_t 
 
 #endif
 
+/* Whether the function has a variable of this name. */
+static int has_variable(PyFrameObject *frame, const PyCodeObject *code, PyObject *name)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+	int has = PySequence_Contains(code->co_localsplusnames, name) == 1;
+
+	(void)frame;
+	PyErr_Clear();
+	return has;
+#else
+	return slot_of(frame, code, name) >= 0;
+#endif
+}
+
 static int is_function(PyFrameObject *frame)
 {
 	PyCodeObject *code = PyFrame_GetCode(frame);
@@ -109,13 +123,6 @@ static PyObject *copy_of(PyFrameObject *frame)
 	return copy;
 }
 
-#if PY_VERSION_HEX >= 0x030D0000
-
-PyObject *frame_vars_get(PyFrameObject *frame, PyObject *name)
-{
-	return get_item(frame, name);
-}
-
 int frame_vars_has(PyFrameObject *frame, PyObject *name)
 {
 	PyCodeObject *code;
@@ -128,10 +135,16 @@ int frame_vars_has(PyFrameObject *frame, PyObject *name)
 		return value != NULL;
 	}
 	code = PyFrame_GetCode(frame);
-	has = PySequence_Contains(code->co_localsplusnames, name) == 1;
-	PyErr_Clear();
+	has = has_variable(frame, code, name);
 	Py_DECREF(code);
 	return has;
+}
+
+#if PY_VERSION_HEX >= 0x030D0000
+
+PyObject *frame_vars_get(PyFrameObject *frame, PyObject *name)
+{
+	return get_item(frame, name);
 }
 
 int frame_vars_set(PyFrameObject *frame, PyObject *name, PyObject *value)
@@ -163,23 +176,6 @@ PyObject *frame_vars_get(PyFrameObject *frame, PyObject *name)
 	}
 	Py_DECREF(code);
 	return value;
-}
-
-int frame_vars_has(PyFrameObject *frame, PyObject *name)
-{
-	PyCodeObject *code;
-	PyObject *value;
-	int has;
-
-	if (!is_function(frame)) {
-		value = get_item(frame, name);
-		Py_XDECREF(value);
-		return value != NULL;
-	}
-	code = PyFrame_GetCode(frame);
-	has = slot_of(frame, code, name) >= 0;
-	Py_DECREF(code);
-	return has;
 }
 
 int frame_vars_set(PyFrameObject *frame, PyObject *name, PyObject *value)
