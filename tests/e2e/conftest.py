@@ -247,6 +247,12 @@ def start(tmp_path):
         program.stop()
 
 
+@pytest.fixture
+def program(request, python, start):
+    """The program that the test's file calls PROGRAM."""
+    return start(python, request.module.PROGRAM)
+
+
 def start_forked(start, python, serve):
     """A program that runs `serve` and forks, and its child, which does nothing more: (the Program, the child's pid)."""
     program = start(python, f"""

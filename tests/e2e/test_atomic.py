@@ -27,11 +27,6 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def program(python, start):
-    return start(python, PROGRAM)
-
-
-@pytest.fixture
 def repl(program, tmp_path):
     with Repl("--socket", program.socket, "--no-stacks", home=tmp_path) as session:
         session.ask("m = modules.__main__; import os, sys, time")

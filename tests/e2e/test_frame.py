@@ -55,11 +55,6 @@ threading.Event().wait()
 
 
 @pytest.fixture
-def program(python, start):
-    return start(python, PROGRAM)
-
-
-@pytest.fixture
 def repl(program, tmp_path):
     with Repl("--socket", program.socket, "--no-stacks", home=tmp_path) as session:
         session.ask("m = modules.__main__")

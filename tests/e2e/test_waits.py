@@ -2,12 +2,12 @@
 
 import os
 import re
-import socket
 import time
 
 import pytest
 
 from conftest import wait_until
+from kinds import has_ipv6
 
 PROGRAM = """
 import fcntl, os, select, socket, subprocess, sys, threading, time
@@ -77,15 +77,6 @@ WAITS = {
     "wait for a child": ("lambda: os.waitpid(holder.pid, 0)", r"waiting for child process pid \d+ \(\S+\)", "child", {"kind": "child"}),
     "wait for any child": ("lambda: os.waitid(os.P_ALL, 0, os.WEXITED)", "waiting for a child process", "child", {"kind": "child"}),
 }
-
-
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6) as s:
-            s.bind(("::1", 0))
-        return True
-    except OSError:
-        return False
 
 
 if not has_ipv6():
