@@ -1,26 +1,20 @@
 /*
- * answer.c: encodes a dump. Codes and source lines are sent once, before the first thread that
- * needs them. What is in the dump has been decided elsewhere; only what does not fit is left out
- * here.
+ * answer.c: encodes a dump. What is in the dump has been decided elsewhere; only what does not fit is left out
+ * here. Stacks: stack_encoder.c.
  */
 #include "answer.h"
 
-#include <stdlib.h>
-
 #include "channel.h"
 #include "error.h"
+#include "stack_encoder.h"
 
-#define NOT_SENT UINT32_MAX
 #define END_BYTES 64u /* MSG_DUMP_END with its frame, and some */
 
 struct encoder {
 	struct buf *out;
 	const struct answer *a;
-	uint32_t *wire_codes; /* for each code the number under which it was sent, or NOT_SENT */
-	uint32_t next_code;
-	uint8_t *source_sent; /* for each spot */
-	uint8_t *frames;      /* one thread's, encoded */
-	uint32_t next_local;  /* of a->locals: they lie in the order of the threads */
+	struct stack_encoder stacks;
+	uint32_t next_local; /* of a->locals: they lie in the order of the threads */
 };
 
 /* A native thread that was not in Python and has ended since. */
@@ -29,54 +23,6 @@ static int is_gone(const struct answer *a, uint32_t thread)
 	const struct frames_thread *t = &a->frames->threads[thread];
 
 	return t->count + t->omitted == 0 && (t->tid == 0 || !a->views[thread].exists);
-}
-
-static int send_code(struct encoder *e, uint32_t code)
-{
-	const struct frames *f = e->a->frames;
-	struct msg m = {.type = MSG_DUMP_CODE,
-		.dump_code = {
-			.code = e->next_code,
-			.file = pytext_span(&f->text, f->codes[code].file),
-			.function = pytext_span(&f->text, f->codes[code].function),
-		}};
-
-	e->wire_codes[code] = e->next_code++;
-	return channel_frame(e->out, &m);
-}
-
-static int send_source(struct encoder *e, const struct lines_spot *spot)
-{
-	struct msg m = {.type = MSG_DUMP_SOURCE,
-		.dump_source = {
-			.code = e->wire_codes[spot->code],
-			.line = spot->line,
-			.text = pytext_span(&e->a->lines->text, spot->source),
-		}};
-
-	e->source_sent[spot->twin] = 1;
-	return channel_frame(e->out, &m);
-}
-
-/* The thread's frames, outermost first, and before them what they refer to. */
-static int put_frames(struct encoder *e, const struct frames_thread *t)
-{
-	for (uint32_t i = 0; i < t->count; i++) {
-		const struct frames_frame *frame =
-			&e->a->frames->frames[t->first + t->count - 1 - i];
-		const struct lines_spot *spot = &e->a->lines->spots[frame->offset];
-		int rc = 0;
-
-		if (e->wire_codes[frame->code] == NOT_SENT)
-			rc = send_code(e, frame->code);
-		if (rc == 0 && spot->source.len > 0 && !e->source_sent[spot->twin])
-			rc = send_source(e, spot);
-		if (rc != 0)
-			return rc;
-		be32_put(e->frames + (size_t)i * FRAME_BYTES, e->wire_codes[frame->code]);
-		be32_put(e->frames + (size_t)i * FRAME_BYTES + 4, spot->line);
-	}
-	return 0;
 }
 
 static int put_locals(struct encoder *e, uint32_t thread)
@@ -145,7 +91,8 @@ static int put_thread(struct encoder *e, uint32_t thread)
 {
 	const struct frames_thread *t = &e->a->frames->threads[thread];
 	const struct waits_view *view = &e->a->views[thread];
-	int rc = put_frames(e, t);
+	struct span frames = {NULL, 0};
+	int rc = stack_encoder_put(&e->stacks, t, &frames);
 
 	if (rc == 0) {
 		struct msg m = {.type = MSG_DUMP_THREAD,
@@ -159,7 +106,7 @@ static int put_thread(struct encoder *e, uint32_t thread)
 				.os_name = span_text(view->name),
 				.detail = span_text(view->detail),
 				.omitted_frames = t->omitted,
-				.frames = {e->frames, (size_t)t->count * FRAME_BYTES},
+				.frames = frames,
 			}};
 
 		rc = channel_frame(e->out, &m);
@@ -201,11 +148,8 @@ static int encode(struct encoder *e, uint32_t threads, uint32_t left_out, uint32
 	int rc;
 
 	buf_clear(e->out);
-	for (uint32_t i = 0; i < f->code_count; i++)
-		e->wire_codes[i] = NOT_SENT;
-	for (uint32_t i = 0; i < e->a->lines->spot_count; i++)
-		e->source_sent[i] = 0;
-	e->next_code = e->next_local = 0;
+	stack_encoder_again(&e->stacks);
+	e->next_local = 0;
 	*done = 0;
 	rc = put_begin(e, threads);
 	for (uint32_t i = 0; rc == 0 && *done < threads && i < f->thread_count; i++) {
@@ -233,30 +177,18 @@ static size_t estimate(const struct answer *a)
 	return bytes < ANSWER_BYTES_MAX ? bytes : ANSWER_BYTES_MAX;
 }
 
-static uint32_t longest_stack(const struct frames *f)
-{
-	uint32_t longest = 1;
-
-	for (uint32_t i = 0; i < f->thread_count; i++)
-		if (f->threads[i].count > longest)
-			longest = f->threads[i].count;
-	return longest;
-}
-
 int answer_encode(struct buf *out, const struct answer *a)
 {
 	const struct frames *f = a->frames;
 	struct encoder e = {.out = out, .a = a};
 	uint32_t threads = 0, done = 0;
 	uint8_t *room = NULL;
-	int rc = PYSTUCK_ENOMEM;
+	int rc;
 
 	buf_init(out, ANSWER_BYTES_MAX);
 	(void)buf_reserve(out, estimate(a), &room);
-	e.wire_codes = malloc((f->code_count > 0 ? f->code_count : 1) * sizeof *e.wire_codes);
-	e.source_sent = malloc(a->lines->spot_count > 0 ? a->lines->spot_count : 1);
-	e.frames = malloc((size_t)longest_stack(f) * FRAME_BYTES);
-	if (e.wire_codes == NULL || e.source_sent == NULL || e.frames == NULL)
+	rc = stack_encoder_open(&e.stacks, out, f, a->lines);
+	if (rc != 0)
 		goto out;
 	for (uint32_t i = 0; i < f->thread_count; i++)
 		threads += !is_gone(a, i);
@@ -265,8 +197,6 @@ int answer_encode(struct buf *out, const struct answer *a)
 	if (rc == PYSTUCK_ETOOBIG)
 		rc = encode(&e, done, threads - done, &done);
 out:
-	free(e.wire_codes);
-	free(e.source_sent);
-	free(e.frames);
+	stack_encoder_close(&e.stacks);
 	return rc;
 }

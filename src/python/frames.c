@@ -269,6 +269,19 @@ static void walk_thread(
 		f->cut = 1;
 }
 
+int frames_add(struct frames *f, compat_frame *top, uint32_t max_frames)
+{
+	uint32_t most = max_frames > 0 && max_frames < FRAMES_PER_THREAD_MAX ? max_frames : FRAMES_PER_THREAD_MAX;
+	struct file_cache cache = {0};
+	int rc = grow_threads(f, f->thread_count + 1);
+
+	if (rc != 0)
+		return rc;
+	f->threads[f->thread_count] = (struct frames_thread){.top = top};
+	walk_thread(f, &f->threads[f->thread_count++], most, &cache);
+	return 0;
+}
+
 /* --- thread states --- */
 
 static int list_threads(struct frames *f, const PyThreadState *holder, uint64_t *holder_ident)

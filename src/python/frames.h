@@ -80,6 +80,11 @@ void frames_init(struct frames *f);
 int frames_collect(
 	struct frames *f, uint8_t flags, uint32_t max_frames, const PyThreadState *holder);
 /*
+ * GIL held, after frames_init, any number of times: one more stack, which is no thread's: of who stands still elsewhere. It is the
+ * last one of f->threads then. 0, PYSTUCK_ENOMEM, PYSTUCK_ETOOBIG.
+ */
+int frames_add(struct frames *f, compat_frame *top, uint32_t max_frames);
+/*
  * The same order, and the same threads left out, for threads that were found otherwise (raw.c): the newest first, `top` not NULL
  * where there are frames. No GIL needed. First the one; then names are filled in; then the other, which needs the kernel's ids.
  */
