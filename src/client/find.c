@@ -15,7 +15,6 @@
 
 #define FIND_CHOICE 32 /* bytes of what the user types */
 #define FIND_WHAT 64
-#define FIND_TRUSTED "/run/"
 
 static int no_memory(struct diag *d)
 {
@@ -46,27 +45,6 @@ static void drop_silent(struct servers *s)
 	for (size_t i = 0; i < s->count; i++)
 		if (s->at[i].answered)
 			s->at[kept++] = s->at[i];
-	s->count = kept;
-}
-
-/*
- * A server that nobody named is taken only if it is the user's own, root's, or at a place that the
- * administrator made: anybody can make a socket with our name in /tmp. Root may look at
- * everybody's.
- */
-static void drop_strangers(struct servers *s)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < s->count; i++) {
-		const struct server *one = &s->at[i];
-
-		if (one->uid == geteuid() || one->uid == 0 || geteuid() == 0 ||
-			strncmp(one->addr.path, FIND_TRUSTED, sizeof FIND_TRUSTED - 1) == 0)
-			s->at[kept++] = *one;
-		else
-			close(one->fd);
-	}
 	s->count = kept;
 }
 
@@ -127,7 +105,7 @@ int find_one(struct addr *a, int *fd, int may_ask, struct diag *d)
 	*fd = -1;
 	if (rc != 0)
 		goto out;
-	drop_strangers(&s);
+	servers_drop_strangers(&s);
 	if (s.count == 0)
 		rc = diag_set(d, PYSTUCK_ENOENT, 0,
 			"no server of yours on this machine (pystuck --list shows those of others; "

@@ -368,28 +368,35 @@ static void dump_head(struct json *j, const struct msg_welcome *w, const struct 
 	end(j, "}");
 }
 
-int json_dump(
-	struct out *o, const struct msg_welcome *w, const struct dump *dump, int locals, int pretty)
+int json_dump_members(struct json *j, const struct msg_welcome *w, const struct dump *dump, int locals)
 {
-	struct json j = {.o = o, .pretty = pretty, .first = 1};
 	struct frames f = {.dump = dump, .locals = locals};
 
 	buf_init(&f.cache, JSON_CACHE_MAX);
 	f.pieces = calloc(dump->place_count + 1, sizeof *f.pieces);
 	if (f.pieces == NULL)
 		return PYSTUCK_ENOMEM;
-	begin(&j, "{");
-	dump_head(&j, w, &dump->begin);
-	f.error = report(&j, dump);
-	key(&j, "threads");
-	begin(&j, "[");
+	dump_head(j, w, &dump->begin);
+	f.error = report(j, dump);
+	key(j, "threads");
+	begin(j, "[");
 	for (size_t i = 0; i < dump->thread_count && f.error == 0; i++)
-		thread(&j, &f, &dump->threads[i]);
-	end(&j, "]");
-	key_number(&j, "omitted_threads", dump->end.omitted_threads);
-	end(&j, "}");
-	out_text(o, "\n");
+		thread(j, &f, &dump->threads[i]);
+	end(j, "]");
+	key_number(j, "omitted_threads", dump->end.omitted_threads);
 	buf_free(&f.cache);
 	free(f.pieces);
-	return f.error != 0 ? f.error : o->error;
+	return f.error;
+}
+
+int json_dump(
+	struct out *o, const struct msg_welcome *w, const struct dump *dump, int locals, int pretty)
+{
+	struct json j = {.o = o, .pretty = pretty, .first = 1};
+
+	begin(&j, "{");
+	int rc = json_dump_members(&j, w, dump, locals);
+	end(&j, "}");
+	out_text(o, "\n");
+	return rc != 0 ? rc : o->error;
 }

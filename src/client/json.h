@@ -17,6 +17,10 @@
 int json_dump(struct out *o, const struct msg_welcome *w, const struct dump *dump, int locals,
 	int pretty);
 
+struct family;
+/* The tree of processes; `all`: of the machine, in an object of its own; else the first is the root of it. 0 or an error. */
+int json_family(struct out *o, const struct family *f, int all, int locals, int pretty);
+
 struct json_result {
 	const char *status;   /* "none", "value", "raised", "interrupted", "exit", "timeout" */
 	int has_value;

@@ -1,6 +1,6 @@
 /*
  * json_private.h: how values, lists and objects are written, for json.c, which has the dump, and
- * json_result.c, which has the outcome of an evaluation. For these files only.
+ * json_result.c, which has the outcome of an evaluation, and json_family.c, which has several processes. For these files only.
  */
 #ifndef PYSTUCK_CLIENT_JSON_PRIVATE_H
 #define PYSTUCK_CLIENT_JSON_PRIVATE_H
@@ -13,6 +13,9 @@ struct json {
 	unsigned depth;
 	int first; /* nothing has been written yet in this object or array */
 };
+
+/* The members of a dump, of an object that has begun. 0 or an error. */
+int json_dump_members(struct json *j, const struct msg_welcome *w, const struct dump *dump, int locals);
 
 /* Where the next element begins: comma, line, indentation. */
 static inline void element(struct json *j)

@@ -14,6 +14,7 @@
 #include "connect.h"
 #include "dump.h"
 #include "eval.h"
+#include "family_show.h"
 #include "find.h"
 #include "json.h"
 #include "keyfile.h"
@@ -239,12 +240,37 @@ static int open_prompt(struct client *cl, int status)
 	return status;
 }
 
+/* The program that is meant and its children, or all programs. */
+static int show_several(struct client *cl)
+{
+	const struct family_show s = {.out = &cl->out, .o = cl->o, .color = cl->color, .out_is_terminal = cl->out_is_terminal,
+		.flags = stacks_flags(cl->o)};
+	struct connection *root = NULL;
+	struct diag d = {0};
+	int rc = 0;
+
+	if (cl->o->children) {
+		rc = reach_open(&root, cl->o, cl->in_is_terminal && isatty(STDERR_FILENO), &d);
+		if (rc == 0)
+			rc = connect_hello(root, &d);
+		if (rc == 0)
+			rc = connect_welcome(root, connect_clock() + cl->o->timeout_ms, &d);
+	}
+	if (rc != 0) {
+		connect_close(root);
+		return status_fail(&d, cl->o->timeout_ms);
+	}
+	return family_show(&s, root);
+}
+
 static int converse(struct client *cl)
 {
 	const struct options *o = cl->o;
 	struct diag d = {0};
 	int status = STATUS_DONE;
 
+	if (o->children || o->all)
+		return show_several(cl);
 	if (reach_open(&cl->c, o, cl->in_is_terminal && isatty(STDERR_FILENO), &d) != 0 || greet(cl, &d) != 0)
 		return status_fail(&d, o->timeout_ms);
 	if (o->command != NULL)

@@ -32,6 +32,8 @@ enum {
 	OPT_NO_RC,
 	OPT_LOCALS,
 	OPT_RAW,
+	OPT_CHILDREN,
+	OPT_ALL,
 	OPT_THREAD,
 	OPT_FRAMES,
 	OPT_NO_GROUP,
@@ -58,6 +60,8 @@ static const struct option long_options[] = {
 	{"no-ipython", no_argument, NULL, OPT_NO_REPL},
 	{"locals", no_argument, NULL, OPT_LOCALS},
 	{"raw", no_argument, NULL, OPT_RAW},
+	{"children", no_argument, NULL, OPT_CHILDREN},
+	{"all", no_argument, NULL, OPT_ALL},
 	{"thread", required_argument, NULL, OPT_THREAD},
 	{"frames", required_argument, NULL, OPT_FRAMES},
 	{"no-group", no_argument, NULL, OPT_NO_GROUP},
@@ -81,6 +85,7 @@ static const char help[] =
 	"  --unit NAME         the server of this unit of systemd (app: app.service)\n"
 	"  host [port]         over TCP (default port: 6666)\n"
 	"  --list              list the servers on this machine that you may reach\n"
+	"  --all               all of your servers on this machine, as a tree of processes\n"
 	"What to do (default: print the stacks, then a prompt or a script from stdin)\n"
 	"  -c, --command CODE  evaluate CODE, print its value, and nothing else\n"
 	"  --no-stacks         don't print the stacks\n"
@@ -89,6 +94,7 @@ static const char help[] =
 	"  --frames N          only the innermost N frames of each thread\n"
 	"  --locals            print the variables of each frame too\n"
 	"  --no-group          print threads with the same stack one by one\n"
+	"  --children          the stacks of its child processes too\n"
 	"  --raw               read the stacks without the GIL; the program goes on\n"
 	"  --json              print the stacks, or what came of -c or a script, as JSON\n"
 	"Keys, for TCP\n"
@@ -103,10 +109,8 @@ static const char help[] =
 	"  --color WHEN        auto (default), always, never; $NO_COLOR is honoured\n"
 	"  -V, --version       print the version; -h, --help: print this text\n"
 	"Examples\n"
-	"  pystuck --pid 4242 --no-repl          where is it stuck?\n"
 	"  pystuck -c \"modules['app'].queue.qsize()\"\n"
 	"  pystuck --json | jq '.threads[].state'\n"
-	"  pystuck db7.example.net 6666 --key ~/db7.key\n"
 	"Exit status: 0 done, 1 the evaluated code raised, 2 wrong usage,\n"
 	"  3 nobody there or connection lost, 4 refused, 5 degraded or cut short\n";
 
@@ -224,6 +228,12 @@ static int take(struct options *o, int opt, const char *arg, struct diag *d)
 	case OPT_RAW:
 		o->raw = 1;
 		return 0;
+	case OPT_CHILDREN:
+		o->children = 1;
+		return 0;
+	case OPT_ALL:
+		o->all = 1;
+		return 0;
 	case OPT_THREAD:
 		return add_thread(o, arg, d);
 	case OPT_FRAMES:
@@ -287,6 +297,18 @@ static int parse_positionals(struct options *o, int argc, char **argv, struct di
 	return 0;
 }
 
+/* What goes with --children and --all. NULL: what was said makes sense. */
+static const char *wrong_with_several(const struct options *o, int places)
+{
+	if (o->all && (places > 0 || o->children))
+		return "--all is every server of this machine: leave out the address and --children";
+	if (o->children && o->host != NULL)
+		return "--children looks at processes of this machine: it does not go with a host";
+	if ((o->all || o->children) && (!o->stacks || o->command != NULL || o->keygen != NULL || o->action == OPTIONS_LIST))
+		return "--children and --all print stacks: they do not go with --no-stacks, -c, --list or --keygen";
+	return NULL;
+}
+
 static int contradiction(const struct options *o, struct diag *d)
 {
 	int looks = o->thread_count > 0 || o->frames > 0 || o->no_group;
@@ -318,6 +340,8 @@ static int contradiction(const struct options *o, struct diag *d)
 		text = "--json has all threads and frames: --thread, --frames and --no-group do not go with it";
 	else if (o->locals && o->command != NULL)
 		text = "-c prints no stacks: it does not go with --locals";
+	if (text == NULL)
+		text = wrong_with_several(o, places);
 	return text != NULL ? diag_set(d, PYSTUCK_EINVAL, 0, "%s", text) : 0;
 }
 
@@ -352,7 +376,7 @@ int options_parse(struct options *o, int argc, char **argv, struct diag *d)
 	if (o->command != NULL)
 		o->stacks = 0;
 	/* As JSON either the stacks are printed, or the outcome of a script. */
-	if (o->command != NULL || (o->json && o->stacks))
+	if (o->command != NULL || (o->json && o->stacks) || o->children || o->all)
 		o->repl = 0;
 	return 0;
 }

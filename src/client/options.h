@@ -42,6 +42,8 @@ struct options {
 	int repl;            /* 1 unless --no-repl, --json or -c */
 	int locals;
 	int raw;
+	int children; /* with the processes that descend from it */
+	int all;      /* every process of this machine that has a server */
 	const char *threads[OPTIONS_THREADS_MAX]; /* --thread, as often as it is given */
 	size_t thread_count;
 	uint32_t frames; /* 0: all */

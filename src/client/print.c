@@ -452,8 +452,9 @@ size_t print_unmeant(const struct dump *dump, const struct view_options *vo)
 	return unmeant;
 }
 
-void print_caveats(const struct dump *dump)
+void print_caveats_of(const struct dump *dump, const char *whose)
 {
+	const char *colon = *whose != '\0' ? ": " : "";
 	char note[300];
 
 	text_copy(note, sizeof note, dump->begin.note, TEXT_LINE);
@@ -464,9 +465,14 @@ void print_caveats(const struct dump *dump)
 		snprintf(note, sizeof note, "the GIL could not be had in %llu ms",
 			(unsigned long long)dump->begin.gil_wait_us / 1000);
 	if (dump->begin.how == DUMP_HOW_OS)
-		out_notice("%s; this is what the operating system knows of the threads", note);
+		out_notice("%s%s%s; this is what the operating system knows of the threads", whose, colon, note);
 	else if (dump->begin.how == DUMP_HOW_RAW && !dump->begin.settled)
-		out_notice("%s; not settled: threads were running, and this is not one moment", note);
+		out_notice("%s%s%s; not settled: threads were running, and this is not one moment", whose, colon, note);
 	else
-		out_notice("%s", note);
+		out_notice("%s%s%s", whose, colon, note);
+}
+
+void print_caveats(const struct dump *dump)
+{
+	print_caveats_of(dump, "");
 }

@@ -24,5 +24,7 @@ int print_threads(struct out *o, const struct dump *dump, const struct print_opt
 size_t print_unmeant(const struct dump *dump, const struct view_options *vo);
 /* What must be said before a dump that is not exact, on standard error; nothing when it is. */
 void print_caveats(const struct dump *dump);
+/* The same, of one of several: "process 12"; "": as above. */
+void print_caveats_of(const struct dump *dump, const char *whose);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * procs.c: reads /proc/PID/cgroup for the units of systemd and the line NSpid of /proc/PID/status
- * for the numbers that a process has in containers. No question goes to systemd itself: its files
+ * for the numbers that a process has in containers, /proc/PID/stat for who descends from whom. No question goes to systemd itself: its files
  * tell every user, and need no bus.
  */
 #include "procs.h"
@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define PROCS_PATH 64
+#define PROCS_STAT 512 /* bytes: far behind the name, which is short */
 #define PROCS_DEPTH 32 /* pid namespaces below each other: the kernel's own limit */
 #define PROCS_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@"
 
@@ -235,6 +236,56 @@ int procs_of_unit(struct procs *p, const char *name)
 
 	snprintf(s.name, sizeof s.name, "%s", name);
 	return each_process(add_if_in_unit, &s);
+}
+
+/* --- who descends from whom --- */
+
+/* "PID (NAME) STATE PPID ...", where the name may be anything. */
+pid_t procs_parent(pid_t pid)
+{
+	char file[PROCS_PATH], line[PROCS_STAT];
+	long parent = 0;
+
+	snprintf(file, sizeof file, "/proc/%ld/stat", (long)pid);
+	FILE *f = fopen(file, "re");
+	if (f == NULL)
+		return 0;
+	size_t len = fread(line, 1, sizeof line - 1, f);
+	fclose(f);
+	line[len] = '\0';
+	const char *end = strrchr(line, ')');
+	if (end == NULL || strlen(end) < sizeof ") S " - 1)
+		return 0;
+	parent = strtol(end + sizeof ") S " - 1, NULL, 10);
+	return parent > 0 ? (pid_t)parent : 0;
+}
+
+struct kinship {
+	struct procs children, parents; /* side by side */
+};
+
+static int add_kin(void *context, pid_t pid)
+{
+	struct kinship *k = context;
+	int rc = procs_add(&k->children, pid);
+
+	return rc != 0 ? rc : procs_add(&k->parents, procs_parent(pid));
+}
+
+int procs_family(struct procs *p, pid_t root)
+{
+	struct kinship k = {.children = {.at = NULL}};
+	int rc = procs_add(p, root);
+
+	if (rc == 0)
+		rc = each_process(add_kin, &k);
+	for (size_t next = p->count - 1; rc == 0 && next < p->count; next++)
+		for (size_t i = 0; rc == 0 && i < k.children.count; i++)
+			if (k.parents.at[i] == p->at[next] && !procs_has(p, k.children.at[i]))
+				rc = procs_add(p, k.children.at[i]);
+	procs_free(&k.children);
+	procs_free(&k.parents);
+	return rc;
 }
 
 /* --- numbers in containers --- */

@@ -49,6 +49,11 @@ void procs_unit_of(char unit[static PROCS_UNIT], pid_t pid);
  * PYSTUCK_ENOMEM. */
 int procs_of_unit(struct procs *p, const char *name);
 
+/* The process that made it, or that has it now; 0 when it can't be known. */
+pid_t procs_parent(pid_t pid);
+/* A process and all that descend from it, parents first. 0 or PYSTUCK_ENOMEM. */
+int procs_family(struct procs *p, pid_t root);
+
 /*
  * A server that is process `listener` here says that it is process `told`: which one is that here?
  * The numbers differ in a container. 0 when it can't be known.

@@ -18,7 +18,7 @@
 
 #define SERVERS_ANSWER_MS 500 /* the server's thread answers at once, whatever the program does */
 #define SERVERS_COMMAND 20    /* columns that a command line has at least */
-#define SERVERS_NUMBER 64
+#define SERVERS_TRUSTED "/run/"
 
 void servers_free(struct servers *s)
 {
@@ -102,7 +102,7 @@ static void fill_cells(struct server *s)
 }
 
 /* HELLO to all of them, then one wait for each with a common deadline. */
-void servers_ask(struct servers *s)
+void servers_greet(struct servers *s)
 {
 	int64_t deadline;
 	struct diag d;
@@ -111,6 +111,8 @@ void servers_ask(struct servers *s)
 		struct server *one = &s->at[i];
 		int fd = one->fd;
 
+		if (one->answered)
+			continue;
 		one->fd = -1;
 		if (connect_open(&one->c, fd, &one->addr, NULL, 0, &d) != 0 ||
 			connect_hello(one->c, &d) != 0 || connect_flush(one->c, &d) != 0) {
@@ -122,15 +124,31 @@ void servers_ask(struct servers *s)
 	for (size_t i = 0; i < s->count; i++) {
 		struct server *one = &s->at[i];
 
-		int rc = one->c != NULL ? connect_welcome(one->c, deadline, &d) : PYSTUCK_ECLOSED;
+		int rc = one->answered ? 0 : PYSTUCK_ECLOSED;
 
+		if (!one->answered && one->c != NULL)
+			rc = connect_welcome(one->c, deadline, &d);
 		one->answered = rc == 0;
 		one->refused = rc == PYSTUCK_EPERM;
 		one->foreign = rc == PYSTUCK_EFORMAT;
 		fill_cells(one);
-		connect_close(one->c);
-		one->c = NULL;
 	}
+}
+
+void servers_ask(struct servers *s)
+{
+	servers_greet(s);
+	for (size_t i = 0; i < s->count; i++) {
+		connect_close(s->at[i].c);
+		s->at[i].c = NULL;
+	}
+}
+
+static void leave_out(struct server *s)
+{
+	connect_close(s->c);
+	if (s->fd >= 0)
+		close(s->fd);
 }
 
 void servers_drop_foreign(struct servers *s)
@@ -143,6 +161,24 @@ void servers_drop_foreign(struct servers *s)
 		if (one->answered || one->refused ||
 			(!one->foreign && places_is_usual(one->addr.path)))
 			s->at[kept++] = *one;
+		else
+			leave_out(&s->at[i]);
+	}
+	s->count = kept;
+}
+
+void servers_drop_strangers(struct servers *s)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->count; i++) {
+		const struct server *one = &s->at[i];
+
+		if (one->uid == geteuid() || one->uid == 0 || geteuid() == 0 ||
+			strncmp(one->addr.path, SERVERS_TRUSTED, sizeof SERVERS_TRUSTED - 1) == 0)
+			s->at[kept++] = *one;
+		else
+			leave_out(&s->at[i]);
 	}
 	s->count = kept;
 }

@@ -47,13 +47,24 @@ void servers_free(struct servers *s);
  * PYSTUCK_ENOMEM with a sentence.
  */
 int servers_dial(struct servers *s, const struct places *places, struct diag *d);
-/* Asks all of them who they are, fills their cells, and closes the connections. */
+/*
+ * Asks all of them who they are and fills their cells; connections to those that answered stay
+ * open. Who has answered already is not asked again.
+ */
+void servers_greet(struct servers *s);
+/* The same, and closes the connections. */
 void servers_ask(struct servers *s);
 /*
  * Leaves out whoever is no server of pystuck: what answered with something else, and what did not
  * answer and is not where servers are (places_is_usual).
  */
 void servers_drop_foreign(struct servers *s);
+/*
+ * A server that nobody named is taken only if it is the user's own, root's, or at a place that the
+ * administrator made: anybody can make a socket with our name in /tmp. Root may look at
+ * everybody's.
+ */
+void servers_drop_strangers(struct servers *s);
 /*
  * The table; `numbered` puts a number for the choice before each line. On a terminal command lines
  * are cut to what its width leaves them.

@@ -130,6 +130,14 @@ static void test_options_that_contradict_each_other_are_refused(void **state)
 	assert_int_equal(parse(&o, &d, "--locals", "--no-stacks", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--locals", "-c", "1", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--json", "-c", "1", "--no-stacks", NULL), 0);
+	assert_int_equal(parse(&o, &d, "--children", "host", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--children", "-c", "1", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--children", "--no-stacks", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--all", "--pid", "1", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--all", "--children", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--all", "--list", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--children", "--locals", "--unit", "app", NULL), 0);
+	assert_true(o.children && o.stacks && !o.repl);
 }
 
 static void test_options_mistakes_name_the_word_and_the_help(void **state)
