@@ -85,7 +85,7 @@ static const char help[] =
 	"  --unit NAME         the server of this unit of systemd (app: app.service)\n"
 	"  host [port]         over TCP (default port: 6666)\n"
 	"  --list              list the servers on this machine that you may reach\n"
-	"  --all               all of your servers on this machine, as a tree of processes\n"
+	"  --all               all servers on this machine, as a tree of processes\n"
 	"What to do (default: print the stacks, then a prompt or a script from stdin)\n"
 	"  -c, --command CODE  evaluate CODE, print its value, and nothing else\n"
 	"  --no-stacks         don't print the stacks\n"
