@@ -1,5 +1,5 @@
 /*
- * stream.c: the switch objects that stand in sys.stdout and sys.stderr while evaluations run, and
+ * stream.c: the switch objects that stand in sys.stdout, sys.stderr and sys.stdin while evaluations run, and
  * sending what an evaluation prints. What a switch looks like from Python is in stream_type.c.
  *
  * print() of CPython up to 3.13 borrows its reference to sys.stdout, so a switch must never be
@@ -19,11 +19,12 @@
 
 #define CHUNK_BYTES (32u * 1024) /* of one MSG_OUTPUT at most */
 
-static const char *const stream_names[STREAMS] = {"stdout", "stderr"};
+static const char *const stream_names[STREAMS] = {"stdout", "stderr", "stdin"};
 
 /* All under the GIL, but for the sink, which is its thread's. */
 static struct stream_switch *switches; /* all that were ever made */
 static int entered;                    /* evaluations that run now, and copies that are wanted */
+static int evaluating;                 /* evaluations that run now */
 static _Thread_local struct stream_sink *own;
 
 struct stream_sink *stream_sink_own(void)
@@ -31,7 +32,7 @@ struct stream_sink *stream_sink_own(void)
 	return own != NULL && own->pid == getpid() ? own : NULL;
 }
 
-/* The object in sys.stdout or sys.stderr, borrowed; NULL: missing. */
+/* The object in sys.stdout, sys.stderr or sys.stdin, borrowed; NULL: missing. */
 static PyObject *current(int which)
 {
 	return PySys_GetObject(stream_names[which]);
@@ -81,10 +82,9 @@ static struct stream_switch *find_switch(int which, PyObject *original)
 	for (s = switches; s != NULL; s = s->next)
 		if (s->which == which && !s->installed && s->original == NULL && Py_REFCNT(s) == 1)
 			return s;
-	s = stream_switch_new();
+	s = stream_switch_new(which);
 	if (s == NULL)
 		return NULL;
-	s->which = which;
 	s->next = switches;
 	switches = s;
 	return s;
@@ -146,6 +146,11 @@ int stream_enter(struct stream_sink *sink)
 {
 	if (stream_hold() != 0)
 		return -1;
+	if (install(STREAM_INPUT) != 0) {
+		stream_release();
+		return -1;
+	}
+	evaluating++;
 	sink->pid = getpid();
 	own = sink;
 	return 0;
@@ -173,13 +178,16 @@ void stream_leave(void)
 	if (own == NULL)
 		return;
 	own = NULL;
+	/* Copies of output want nothing there. */
+	if (--evaluating == 0)
+		take_out(STREAM_INPUT);
 	stream_release();
 }
 
 void stream_forget(void)
 {
 	tee_forget();
-	entered = own != NULL;
+	entered = evaluating = own != NULL;
 	if (entered == 0 && switches != NULL)
 		restore_all();
 }

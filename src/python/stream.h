@@ -2,7 +2,8 @@
  * stream.h: output by thread. sys.stdout and sys.stderr are one per process; while an evaluation
  * runs, a switch stands there which sends what the evaluating thread prints to its client and hands
  * everything else through to the program's own stream. What threads print that were started by
- * evaluated code is the program's output.
+ * evaluated code is the program's output. In sys.stdin stands one that has nothing for the evaluating
+ * thread: what somebody types into the program is not for code that is evaluated beside it.
  */
 #ifndef PYSTUCK_PYTHON_STREAM_H
 #define PYSTUCK_PYTHON_STREAM_H

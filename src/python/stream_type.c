@@ -1,7 +1,7 @@
 /*
  * stream_type.c: how the switch behaves. For the evaluating thread it is a small text stream of its
  * own; for every other thread each attribute and operation is the program's stream's. Where it
- * stands and where output goes is decided in stream.c.
+ * stands and where output goes is decided in stream.c; what is particular to input is in stream_input.c.
  */
 #include <Python.h>
 
@@ -9,21 +9,21 @@
 
 #include "tee.h"
 
-static PyTypeObject *switch_type;
+static PyTypeObject *output_type, *input_type;
 
 int stream_is_switch(PyObject *o)
 {
-	return Py_IS_TYPE(o, switch_type);
+	return Py_IS_TYPE(o, output_type) || Py_IS_TYPE(o, input_type);
 }
 
-struct stream_switch *stream_switch_new(void)
+struct stream_switch *stream_switch_new(int which)
 {
-	struct stream_switch *s = PyObject_New(struct stream_switch, switch_type);
+	struct stream_switch *s = PyObject_New(struct stream_switch, which == STREAM_INPUT ? input_type : output_type);
 
 	if (s == NULL)
 		return NULL;
 	s->original = NULL;
-	s->which = 0;
+	s->which = which;
 	s->missing = 0;
 	s->installed = 0;
 	s->next = NULL;
@@ -40,8 +40,7 @@ PyObject *stream_target_or_raise(struct stream_switch *s)
 	PyObject *stream = stream_target(s);
 
 	if (stream == NULL)
-		PyErr_Format(
-			PyExc_RuntimeError, "lost sys.%s", s->which == 0 ? "stdout" : "stderr");
+		PyErr_Format(PyExc_RuntimeError, "lost sys.%s", s->which == 0 ? "stdout" : s->which == 1 ? "stderr" : "stdin");
 	return stream;
 }
 
@@ -52,7 +51,7 @@ static PyObject *target(PyObject *self)
 
 /* Calls the method of the program's stream: somebody on another thread has got hold of one of ours.
  */
-static PyObject *forward(PyObject *self, const char *name, PyObject *args, PyObject *kwargs)
+PyObject *stream_forward(PyObject *self, const char *name, PyObject *args, PyObject *kwargs)
 {
 	PyObject *stream = target(self);
 	PyObject *method = stream != NULL ? PyObject_GetAttrString(stream, name) : NULL;
@@ -69,7 +68,7 @@ static PyObject *forward(PyObject *self, const char *name, PyObject *args, PyObj
 static PyObject *forward_one(PyObject *self, const char *name, PyObject *arg)
 {
 	PyObject *args = PyTuple_Pack(1, arg);
-	PyObject *result = args != NULL ? forward(self, name, args, NULL) : NULL;
+	PyObject *result = args != NULL ? stream_forward(self, name, args, NULL) : NULL;
 
 	Py_XDECREF(args);
 	return result;
@@ -162,7 +161,7 @@ static PyObject *switch_writelines(PyObject *self, PyObject *lines)
 /* What the evaluating thread gets; for the others the program's stream answers. */
 static PyObject *mine_or_theirs(PyObject *self, const char *name, PyObject *mine)
 {
-	return stream_sink_own() != NULL ? Py_NewRef(mine) : forward(self, name, NULL, NULL);
+	return stream_sink_own() != NULL ? Py_NewRef(mine) : stream_forward(self, name, NULL, NULL);
 }
 
 static PyObject *switch_flush(PyObject *self, PyObject *unused)
@@ -182,14 +181,14 @@ static PyObject *switch_detach(PyObject *self, PyObject *unused)
 {
 	(void)unused;
 	return stream_sink_own() != NULL ? stream_unsupported("detach")
-					 : forward(self, "detach", NULL, NULL);
+					 : stream_forward(self, "detach", NULL, NULL);
 }
 
 static PyObject *switch_fileno(PyObject *self, PyObject *unused)
 {
 	(void)unused;
 	return stream_sink_own() != NULL ? stream_unsupported("fileno")
-					 : forward(self, "fileno", NULL, NULL);
+					 : stream_forward(self, "fileno", NULL, NULL);
 }
 
 static PyObject *switch_isatty(PyObject *self, PyObject *unused)
@@ -219,7 +218,7 @@ static PyObject *switch_seekable(PyObject *self, PyObject *unused)
 static PyObject *switch_reconfigure(PyObject *self, PyObject *args, PyObject *kwargs)
 {
 	if (stream_sink_own() == NULL)
-		return forward(self, "reconfigure", args, kwargs);
+		return stream_forward(self, "reconfigure", args, kwargs);
 	Py_RETURN_NONE;
 }
 
@@ -227,14 +226,14 @@ static PyObject *switch_enter(PyObject *self, PyObject *unused)
 {
 	(void)unused;
 	if (stream_sink_own() == NULL)
-		return forward(self, "__enter__", NULL, NULL);
+		return stream_forward(self, "__enter__", NULL, NULL);
 	return Py_NewRef(self);
 }
 
 static PyObject *switch_exit(PyObject *self, PyObject *args)
 {
 	if (stream_sink_own() == NULL)
-		return forward(self, "__exit__", args, NULL);
+		return stream_forward(self, "__exit__", args, NULL);
 	Py_RETURN_NONE;
 }
 
@@ -354,7 +353,9 @@ static PyObject *switch_repr(PyObject *self)
 	PyObject *text;
 
 	if (stream_sink_own() != NULL)
-		text = PyUnicode_FromFormat("<pystuck output to this session, instead of %R>",
+		text = PyUnicode_FromFormat(as_switch(self)->which == STREAM_INPUT
+						    ? "<no input for this session, instead of %R>"
+						    : "<pystuck output to this session, instead of %R>",
 			stream != NULL ? stream : Py_None);
 	else
 		text = PyObject_Repr(stream != NULL ? stream : Py_None);
@@ -405,29 +406,43 @@ static Py_hash_t switch_hash(PyObject *self)
 	return hash;
 }
 
-static PyType_Slot switch_slots[] = {
-	{Py_tp_methods, switch_methods},
-	{Py_tp_getset, switch_getset},
-	{Py_tp_getattro, switch_getattro},
-	{Py_tp_setattro, switch_setattro},
-	{Py_tp_repr, switch_repr},
-	{Py_tp_iter, switch_iter},
-	{Py_nb_bool, switch_bool},
-	{Py_tp_richcompare, switch_richcompare},
-	{Py_tp_hash, switch_hash},
-	{0, NULL},
+static const struct stream_kind output_kind = {
+	.name = "pystuck.Output",
+	.methods = switch_methods,
+	.getset = switch_getset,
+	.iter = switch_iter,
 };
 
-static PyType_Spec switch_spec = {
-	.name = "pystuck.Output",
-	.basicsize = sizeof(struct stream_switch),
-	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-	.slots = switch_slots,
-};
+static PyTypeObject *make_type(const struct stream_kind *kind)
+{
+	PyType_Slot slots[] = {
+		{Py_tp_methods, kind->methods},
+		{Py_tp_getset, kind->getset},
+		{Py_tp_getattro, switch_getattro},
+		{Py_tp_setattro, switch_setattro},
+		{Py_tp_repr, switch_repr},
+		{Py_nb_bool, switch_bool},
+		{Py_tp_richcompare, switch_richcompare},
+		{Py_tp_hash, switch_hash},
+		{Py_tp_iter, kind->iter},
+		{kind->next != NULL ? Py_tp_iternext : 0, kind->next},
+		{0, NULL},
+	};
+	PyType_Spec spec = {
+		.name = kind->name,
+		.basicsize = sizeof(struct stream_switch),
+		.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+		.slots = slots,
+	};
+
+	return (PyTypeObject *)PyType_FromSpec(&spec);
+}
 
 int stream_type_init(void)
 {
-	if (switch_type == NULL)
-		switch_type = (PyTypeObject *)PyType_FromSpec(&switch_spec);
-	return switch_type != NULL ? stream_buffer_init() : -1;
+	if (output_type == NULL)
+		output_type = make_type(&output_kind);
+	if (input_type == NULL && output_type != NULL)
+		input_type = make_type(&stream_input_kind);
+	return input_type != NULL ? stream_buffer_init() : -1;
 }

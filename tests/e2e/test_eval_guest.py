@@ -155,6 +155,39 @@ for line in sys.stdin:
     assert now() == "real"
 
 
+READS = """
+import sys, pystuck
+pystuck.run_server()
+real = sys.stdin
+print("READY", flush=True)
+for line in real:
+    if line == "other\\n": sys.stdin = None
+    print("READ", line.strip(), sys.stdin is real, sys.stdin, flush=True)
+"""
+
+
+def test_the_programs_input_is_not_for_evaluations(python, start, ask):
+    """Its main thread is in the middle of reading it, and what comes there is its own."""
+    program = start(python, READS)
+    answer = ask(program, "input('name? ')")
+    assert answer.status == 1 and answer.out == "name? ", answer
+    assert answer.err.rstrip().endswith("EOFError: there is no input for what is evaluated here: sys.stdin is the program's own")
+    assert answer.err.count("File ") == 1, answer
+    ways = ("read", "readline", "readlines", "__next__", "buffer.read", "buffer.readline")
+    answer = ask(program, "import sys\nfor way in %r:\n    try: eval('sys.stdin.' + way)()\n    except EOFError: print(way)\n"
+                 "try: list(sys.stdin)\nexcept EOFError: print('list')\nsys.stdin.encoding" % (ways,))
+    assert answer.out.split() == [*ways, "list", "'utf-8'"], answer
+    # Neither of the program's other threads', nor of those that an evaluation starts.
+    assert "no input" in ask(program, "sys = modules.sys; sys.stdin").out
+    assert ask(program, "import threading; got = []; t = threading.Thread(target=lambda: got.append(repr(modules.sys.stdin)))\n"
+               "t.start(); t.join(); 'TextIOWrapper' in got[0] and 'no input' not in got[0]").out == "True\n"
+    for line in ("one", "other", "two"):
+        program.say(line)
+        there = program.out.until(rf"READ {line} (\w+) (.*)")
+        assert there[1] == str(line == "one") and "no input" not in there[2]
+        assert "EOFError" in ask(program, "input()").err
+
+
 def test_output_of_a_thread_started_by_the_evaluation_is_the_programs(program, ask):
     answer = ask(program, "import threading\nt = threading.Thread(target=print, args=('from the thread',), "
                  "kwargs={'flush': True})\nt.start()\nt.join()\nprint('mine')")
