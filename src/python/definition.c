@@ -29,6 +29,29 @@ static PyObject *module_file(PyObject *module)
 	return file;
 }
 
+static int is_frozen(PyObject *name)
+{
+	struct buf text;
+	int is;
+
+	buf_init(&text, 4096);
+	is = look_text(&text, name) == 0 && buf_len(&text) > 8 && memcmp(buf_bytes(&text), "<frozen ", 8) == 0;
+	buf_free(&text);
+	return is;
+}
+
+/* Of a function. The standard library's frozen modules (3.11 on) say "<frozen posixpath>", and have a file all the same. */
+static PyObject *code_file(PyObject *function)
+{
+	PyObject *name = ((PyCodeObject *)PyFunction_GetCode(function))->co_filename, *file = NULL;
+
+	if (is_frozen(name))
+		file = look_name(PyFunction_GetGlobals(function), span_text("__file__"));
+	if (file != NULL && !PyUnicode_CheckExact(file))
+		Py_CLEAR(file);
+	return file != NULL ? file : Py_NewRef(name);
+}
+
 static PyObject *class_file(PyTypeObject *type)
 {
 	PyObject *dict = compat_type_dict(type), *name = NULL, *module = NULL, *file;
@@ -58,10 +81,8 @@ struct definition definition_find(PyObject *object)
 		d.file = module_file(module);
 		d.line = 1;
 	} else if (PyFunction_Check(object)) {
-		PyCodeObject *code = (PyCodeObject *)PyFunction_GetCode(object);
-
-		d.file = Py_NewRef(code->co_filename);
-		d.line = code->co_firstlineno;
+		d.file = code_file(object);
+		d.line = ((PyCodeObject *)PyFunction_GetCode(object))->co_firstlineno;
 	} else {
 		PyTypeObject *type = PyType_Check(object) ? (PyTypeObject *)object : Py_TYPE(object);
 

@@ -134,6 +134,11 @@ def test_a_question_mark_tells_what_something_is(repl, program):
     assert repl.ask("x = 1  # why?") == ""
 
 
+def test_the_source_of_a_frozen_module_is_shown(repl):
+    text = repl.ask("modules['os'].path.join??")
+    assert re.search(r"^File: +/.*posixpath\.py:\d+$", text, re.M) and "\ndef join(a, *p):\n" in text, text
+
+
 def test_a_question_mark_runs_nothing_of_the_program(repl, tmp_path):
     for source in ("m.hostile?", "m.hostile??", "m.Hostile??", "m.hostile.prop?", "m.hostile.nothing?", "m.hostile.method??",
                    "m.hostile['key']?", "m.vars_with_keys['secret_one']?", "m.slots?"):
