@@ -16,6 +16,7 @@
 #include <bsd/stdlib.h>
 
 #include "batch.h"
+#include "lend.h"
 #include "log.h"
 #include "signals.h"
 #include "stacks.h"
@@ -101,7 +102,7 @@ static int run_run(const struct commands_context *x, const char *arguments, stru
 }
 
 /* The user's editor on a file; 1 when it has ended well. */
-static int edit(const char *path)
+static int edit(const struct commands_context *x, const char *path)
 {
 	const char *editor = getenv("VISUAL");
 	int status = 0;
@@ -122,8 +123,7 @@ static int edit(const char *path)
 	}
 	if (pid < 0)
 		return 0;
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	status = lend_until_ended(pid, -1, (struct span){NULL, 0}, x->beside);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 1;
 	out_notice("%s did not end well: nothing was run", editor);
@@ -139,7 +139,7 @@ static int run_edit(const struct commands_context *x, const char *arguments, str
 
 	(void)d;
 	if (*arguments != '\0') {
-		if (edit(arguments))
+		if (edit(x, arguments))
 			rc = read_source(arguments, x->source);
 		else
 			rc = -1;
@@ -154,7 +154,7 @@ static int run_edit(const struct commands_context *x, const char *arguments, str
 	if (last > 0)
 		(void)dprintf(fd, "%s\n", x->inputs->list[last - 1].text);
 	close(fd);
-	rc = edit(path) ? read_source(path, x->source) : -1;
+	rc = edit(x, path) ? read_source(path, x->source) : -1;
 	unlink(path);
 	return rc == 0 && buf_len(x->source) > 0 ? COMMANDS_EVALUATE : 0;
 }

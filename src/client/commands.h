@@ -7,6 +7,7 @@
 #include "connect.h"
 #include "inputs.h"
 #include "jobs.h"
+#include "lend.h"
 #include "out.h"
 #include "settings.h"
 
@@ -27,6 +28,7 @@ struct commands_context {
 	const struct inputs *inputs;
 	struct settings *settings;
 	int at_start; /* a line of the start-up file */
+	const struct lend *beside; /* goes on while the terminal is lent */
 	struct buf *source; /* empty: COMMANDS_EVALUATE puts there what is to be run */
 };
 

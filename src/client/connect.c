@@ -267,6 +267,11 @@ void connect_doing(struct connection *c, const char *doing)
 	c->doing = doing;
 }
 
+int connect_fd(const struct connection *c)
+{
+	return channel_fd(c->channel);
+}
+
 pid_t connect_process(const struct connection *c)
 {
 	return c->gone.pid;

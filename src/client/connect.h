@@ -82,6 +82,8 @@ typedef int connect_taker(void *context, const struct msg *m);
 void connect_set_taker(struct connection *c, connect_taker *taker, void *context);
 /* What would be lost if the program went now, for the sentence that says so: "mid-evaluation"; NULL: nothing. Static. */
 void connect_doing(struct connection *c, const char *doing);
+/* To be polled for messages. */
+int connect_fd(const struct connection *c);
 /* The process behind a Unix socket, by its number here; 0: not known. */
 pid_t connect_process(const struct connection *c);
 /*

@@ -3,9 +3,7 @@
  */
 #include "pager.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -51,24 +49,10 @@ static _Noreturn void run(const char *command, int fd)
 	_exit(PAGER_MISSING);
 }
 
-static void feed(int fd, struct span text)
-{
-	while (text.len > 0) {
-		ssize_t n = write(fd, text.data, text.len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		/* It was closed before its end: the rest is not wanted. */
-		if (n <= 0)
-			return;
-		text = (struct span){text.data + n, text.len - (size_t)n};
-	}
-}
-
 /* 1 when it has been shown. */
-static int page(const char *command, struct span text)
+static int page(const char *command, struct span text, const struct lend *beside)
 {
-	int ends[2], status = 0;
+	int ends[2], status;
 	pid_t pid;
 
 	if (pipe2(ends, O_CLOEXEC) != 0)
@@ -77,22 +61,11 @@ static int page(const char *command, struct span text)
 	if (pid == 0)
 		run(command, ends[0]);
 	close(ends[0]);
-	if (pid > 0)
-		feed(ends[1], text);
-	close(ends[1]);
-	if (pid < 0)
+	if (pid < 0) {
+		close(ends[1]);
 		return 0;
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	/* What was typed there was for the pager. */
-	while (signals_pending()) {
-		int sig = signals_take();
-
-		if (signals_are_fatal(sig)) {
-			raise(sig);
-			break;
-		}
 	}
+	status = lend_until_ended(pid, ends[1], text, beside);
 	return !WIFEXITED(status) || WEXITSTATUS(status) != PAGER_MISSING;
 }
 
@@ -105,7 +78,7 @@ static int count_lines(struct span text)
 	return n;
 }
 
-void pager_show(struct out *o, struct span text, int rows)
+void pager_show(struct out *o, struct span text, int rows, const struct lend *beside)
 {
 	const char *command = count_lines(text) >= rows ? pager_command() : NULL;
 	struct buf safe;
@@ -113,7 +86,7 @@ void pager_show(struct out *o, struct span text, int rows)
 	buf_init(&safe, PAGER_BYTES_MAX);
 	out_end_line(o);
 	out_flush(o);
-	if (command == NULL || text_append(&safe, text, TEXT_BLOCK) != 0 || !page(command, buf_span(&safe)))
+	if (command == NULL || text_append(&safe, text, TEXT_BLOCK) != 0 || !page(command, buf_span(&safe), beside))
 		out_safe(o, text, TEXT_BLOCK);
 	buf_free(&safe);
 }

@@ -6,14 +6,15 @@
 
 #include "buf.h"
 #include "error.h"
+#include "lend.h"
 #include "out.h"
 
 /* This instead of $PAGER. 0 or PYSTUCK_ENOMEM. */
 int pager_set(const char *command);
 /*
  * Shows the text, made safe. Longer than `rows` lines: through that, or $PAGER, or less where that is not set; "cat" or nothing in it: never.
- * Waits until the pager has ended.
+ * Waits until the pager has ended; `beside` goes on meanwhile, and may be NULL.
  */
-void pager_show(struct out *o, struct span text, int rows);
+void pager_show(struct out *o, struct span text, int rows, const struct lend *beside);
 
 #endif

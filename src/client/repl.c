@@ -29,11 +29,15 @@ void repl_finish(struct repl *r, int status)
 /* --- the background --- */
 
 /* A line of a job, wherever the user is. */
-static void on_job_line(void *context, int stream, struct span line)
+void repl_job_line(void *context, int stream, struct span line)
 {
 	struct repl *r = context;
 	struct out *to = stream == 2 ? &r->err : r->out;
 
+	if (r->lent) {
+		repl_hold(r, stream, line);
+		return;
+	}
 	if (r->typing)
 		lineedit_hide();
 	out_end_line(r->out);
@@ -112,6 +116,7 @@ static void run_command(struct repl *r, char *line)
 		.inputs = &r->inputs,
 		.settings = &r->settings,
 		.at_start = r->at_start,
+		.beside = repl_beside(r),
 		.source = &r->input,
 	};
 	struct diag d = {0};
@@ -121,6 +126,7 @@ static void run_command(struct repl *r, char *line)
 		lineedit_remember(text);
 	int rc = commands_run(&context, text, &d);
 
+	repl_returned(r);
 	repl_flush(r);
 	if (rc == COMMANDS_QUIT)
 		repl_finish(r, r->lost ? r->status : STATUS_DONE);
@@ -195,11 +201,12 @@ int repl_run(struct connection *c, const struct repl_options *o, int *sig)
 	buf_init(&r.unasked, MSG_TEXT_MAX);
 	buf_init(&r.reading, REPL_READING_MAX);
 	r.told_columns = REPL_COLUMNS;
-	r.jobs = jobs_new(on_job_line, &r);
+	r.jobs = jobs_new(repl_job_line, &r);
 	if (r.jobs == NULL) {
 		out_notice("%s", error_text(PYSTUCK_ENOMEM));
 		return STATUS_LOST;
 	}
+	buf_init(&r.held, REPL_HELD_MAX);
 	connect_set_taker(c, repl_take, &r);
 	signals_catch(1);
 	out_notice_color(r.settings.color && isatty(STDERR_FILENO));
@@ -219,6 +226,7 @@ int repl_run(struct connection *c, const struct repl_options *o, int *sig)
 	buf_free(&r.input);
 	buf_free(&r.unasked);
 	buf_free(&r.reading);
+	buf_free(&r.held);
 	*sig = r.sig;
 	return r.status;
 }

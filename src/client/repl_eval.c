@@ -75,11 +75,10 @@ static void show_reading(struct repl *r)
 {
 	int rows, columns;
 
-	if (buf_len(&r->reading) == 0)
-		return;
 	lineedit_size(&rows, &columns);
-	pager_show(r->out, buf_span(&r->reading), rows);
+	pager_show(r->out, buf_span(&r->reading), rows, repl_beside(r));
 	buf_clear(&r->reading);
+	repl_returned(r);
 }
 
 /* In colour where that is wanted and there is room for it. */
@@ -159,13 +158,8 @@ static void remember_input(struct repl *r)
 	free(text);
 }
 
-static void show_result(struct repl *r, const struct msg_result *result)
+static void show_answer(struct repl *r, const struct msg_result *result)
 {
-	if (result->status == RESULT_INCOMPLETE) {
-		take_indent(r, result->text);
-		return;
-	}
-	show_reading(r);
 	r->failed = result->status == RESULT_RAISED || result->status == RESULT_INTERRUPTED;
 	if (result->status == RESULT_VALUE && r->at_start)
 		;
@@ -178,6 +172,33 @@ static void show_result(struct repl *r, const struct msg_result *result)
 		out_notice("the text was cut: %zu of %llu bytes", result->text.len,
 			(unsigned long long)result->total);
 	}
+}
+
+/* While somebody reads, the connection is read on, and the answer's bytes in it do not last. */
+static void show_reading_and_answer(struct repl *r, const struct msg_result *result)
+{
+	struct msg_result kept = *result;
+	struct buf text;
+
+	buf_init(&text, MSG_MAX);
+	if (buf_put(&text, result->text.data, result->text.len) != 0)
+		buf_clear(&text);
+	kept.text = buf_span(&text);
+	show_reading(r);
+	show_answer(r, &kept);
+	buf_free(&text);
+}
+
+static void show_result(struct repl *r, const struct msg_result *result)
+{
+	if (result->status == RESULT_INCOMPLETE) {
+		take_indent(r, result->text);
+		return;
+	}
+	if (buf_len(&r->reading) > 0)
+		show_reading_and_answer(r, result);
+	else
+		show_answer(r, result);
 	remember_input(r);
 	repl_forget_input(r);
 	if (r->at_start)

@@ -88,6 +88,32 @@ def test_what_the_program_prints_arrives_while_one_types(program, tmp_path):
         assert "unheard" not in text and "not-here" not in text and "[stdout] mine" not in text
 
 
+def test_a_user_who_reads_or_edits_keeps_nobody_waiting(program, tmp_path):
+    """A pager has the terminal, then an editor: what comes meanwhile is read, the file of a tee goes on, and the screen waits."""
+    copy, busy, leave = tmp_path / "copy", tmp_path / "busy", tmp_path / "leave"
+    busy.write_text(f"#!/bin/sh\necho it-began; read line < {leave}; echo 6 > \"${{1:-/dev/null}}\"\n")
+    busy.chmod(0o755)
+    os.mkfifo(leave)
+    with Repl("--socket", program.socket, "--no-stacks", home=tmp_path, rows=10, env={"PAGER": str(busy), "EDITOR": str(busy)}) as repl:
+        repl.ask(f"%tee stdout {copy}")
+        repl.ask("%tee stderr")
+        for what, word, answer in ("help(str)", "while-it-is-read", ""), ("%edit", "while-it-is-edited", r"Out\[\d\]: 6\n"):
+            repl.send(what + "\r")
+            repl.until_screen(rf"{re.escape(what)}\nit-began\s*\Z")
+            program.say("err for-the-screen")
+            program.err.until("for-the-screen")
+            says(program, "say", word)
+            wait_until(lambda: word in copy.read_text(), "the file goes on")
+            assert "for-the-screen" not in repl.screen()[repl.screen().rindex("it-began"):]
+            repl.send("\x1a")  # stops both: the shell that started the client has the terminal then
+            wait_until(lambda: os.waitpid(repl.pid, os.WNOHANG | os.WUNTRACED)[0], "the client is stopped")
+            os.kill(repl.pid, signal.SIGCONT)
+            leave.write_text("\n")
+            repl.until_screen(rf"it-began\n(\^Z)?\[stderr\] for-the-screen\n{answer}\n*In \[\d\]:\s*\Z")
+        repl.ask("%tee off")
+        assert repl.ask("1 + 1").endswith("2")
+
+
 def test_both_streams_and_a_private_file(program, tmp_path):
     copy = tmp_path / "copy"
     with open_prompt(program, tmp_path) as repl:

@@ -1,6 +1,6 @@
 /*
  * test_client_pager.c: when a text goes through a pager, and which.
- * SOURCES: src/client/pager.c src/client/out.c src/client/signals.c
+ * SOURCES: src/client/pager.c src/client/lend.c src/client/out.c src/client/signals.c
  */
 #include "place.h"
 
@@ -26,7 +26,7 @@ static void show(const char *text, int rows, char *direct, char *through, size_t
 	FILE *f;
 
 	out_init(&o, -1);
-	pager_show(&o, span_text(text), rows);
+	pager_show(&o, span_text(text), rows, NULL);
 	snprintf(direct, size, "%.*s", (int)buf_len(&o.buf), (const char *)buf_bytes(&o.buf));
 	out_free(&o);
 	*through = '\0';
