@@ -35,22 +35,32 @@ HARDEN_OK := $(call accepted,$(HARDEN))
 # yes, if the compiler finds the header $(1).
 header = $(shell printf '\043include <stdio.h>\n\043include <$(1)>\n' | $(CC) $(CFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
 
-# libsodium for the cryptography, libbsd for strtonum(3) and its like.
+# libsodium for the cryptography, libbsd for strtonum(3) and its like: of that one the functions that are used go into the client where
+# there is an archive to take them from, since loading it takes longer than what it does.
 LIBS_ANSWER := $(shell $(PKG_CONFIG) --cflags --libs libsodium libbsd 2>/dev/null)
 LIBS_CFLAGS := $(filter -I% -D%,$(LIBS_ANSWER))
 LIBS := $(filter-out $(LIBS_CFLAGS),$(LIBS_ANSWER))
-# The extension loads libsodium when it is first given a key, by the name that a program linked with it asks for.
-# SODIUM=linked: it is linked with it instead, as it also is where that name cannot be told.
-SODIUM ?= lazy
-SODIUM_SONAME := $(if $(filter lazy,$(SODIUM)),$(shell readelf -dW "$$($(CC) $(LDFLAGS) -print-file-name=libsodium.so)" \
-	2>/dev/null | sed -n 's/.*SONAME.*\[\(.*\)\].*/\1/p'))
-LIBS_CFLAGS += -DSODIUM_SONAME='"$(SODIUM_SONAME)"'
+BSD_ARCHIVE := $(shell printf '\043include <bsd/stdlib.h>\nint main(void) { const char *e; return (int)strtonum("0", 0, 1, &e); }\n' | \
+	$(CC) $(CFLAGS) $(LIBS_CFLAGS) $(LDFLAGS) -x c - -o /dev/null -l:libbsd.a 2>/dev/null && echo -l:libbsd.a)
 
 # The prompt's keys and history: readline where it is, else libedit; EDITLINE= says which.
 EDITLINE := $(or $(EDITLINE),$(if $(call header,readline/readline.h),readline,$(if $(call header,editline/readline.h),libedit)))
 EDIT := $(if $(EDITLINE),$(shell $(PKG_CONFIG) --cflags --libs $(EDITLINE) 2>/dev/null || echo -l$(EDITLINE:libedit=edit)))
 EDIT_CFLAGS := $(if $(filter libedit,$(EDITLINE)),-DPYSTUCK_LIBEDIT) $(filter -I%,$(EDIT))
 EDIT_LIBS := $(filter-out -I% -D%,$(EDIT))
+
+# libsodium is loaded with the first key, by the extension and by the client, and the prompt's library with the first prompt: by
+# the names that a program which is linked with them asks for. LIBRARIES=linked: they are linked with them instead, as they also
+# are where a name cannot be told.
+LIBRARIES ?= lazy
+soname = $(if $(filter lazy,$(LIBRARIES)),$(shell readelf -dW "$$($(CC) $(LDFLAGS) -print-file-name=lib$(1).so)" 2>/dev/null | \
+	sed -n 's/.*SONAME.*\[\(.*\)\].*/\1/p'))
+SODIUM_SONAME := $(call soname,sodium)
+EDIT_SONAME := $(call soname,$(EDITLINE:libedit=edit))
+LIBS_CFLAGS += -DSODIUM_SONAME='"$(SODIUM_SONAME)"'
+EDIT_CFLAGS += $(if $(EDIT_SONAME),-DEDIT_SONAME='"$(EDIT_SONAME)"')
+CLIENT_LIBS ?= $(if $(EDIT_SONAME),,$(EDIT_LIBS)) \
+	$(filter-out $(if $(BSD_ARCHIVE),-lbsd) $(if $(SODIUM_SONAME),-lsodium),$(LIBS)) $(BSD_ARCHIVE) -ldl
 
 # The helper that asks PAM is built where libpam's header is; PAM=no leaves it out.
 PAM := $(or $(PAM),$(call header,security/pam_appl.h),no)
@@ -78,7 +88,7 @@ PYTHON_SITE ?= $(word 3,$(PY_ANSWER))
 
 # ---- what is built ------------------------------------------------------------------------------
 
-# In the extension alone.
+# In place of libsodium itself, for the extension and the client.
 LAZY := src/wire/sodium_lazy.c
 WIRE := $(filter-out $(LAZY),$(wildcard src/wire/*.c))
 AUTH := $(wildcard src/auth/*.c)
@@ -150,8 +160,8 @@ python-missing:
 		'on Fedora python3-devel, on Alpine python3-dev, or say which interpreter: make PYTHON=/path/to/python3' \
 		'(./bootstrap demo installs all that is missing)' >&2; exit 1
 
-$(BUILD)/pystuck: $(call obj,$(CLIENT) $(WIRE))
-	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) $(CLIENT_LINK) -o $@ $^ $(EDIT_LIBS) $(or $(CLIENT_LIBS),$(LIBS))
+$(BUILD)/pystuck: $(call obj,$(CLIENT) $(WIRE) $(if $(SODIUM_SONAME),$(LAZY)))
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) $(CLIENT_LINK) -o $@ $^ $(CLIENT_LIBS)
 
 $(BUILD)/pystuck-pam: $(call obj,$(PAMROOM)) $(PAM_WIRE)
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -pie -o $@ $^ -lpam -lrt
@@ -202,6 +212,8 @@ $(BUILD)/python/pystuck/py.typed:
 $(BUILD)/obj/src/client/%.o: src/client/%.c $(STAMP) | $(MISSING)
 	@mkdir -p $(@D)
 	$(call say,CC $<)$(CC) $(CFLAGS_ALL) $(EDIT_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/tests/unit/test_client_edit_library.o: CFLAGS_ALL += $(EDIT_CFLAGS)
 
 # Small by default, since all of it is in other people's memory; fast where the GIL is held or a whole dump goes through.
 FAST := $(call pyobj,$(addprefix src/python/,frames.c names.c lines.c pytext.c answer.c stack_encoder.c waits.c ucs.c linetable.c \

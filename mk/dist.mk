@@ -8,10 +8,10 @@
 MUSL_ROOT ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pystuck/musl
 STATIC_CC ?= $(if $(and $(wildcard $(MUSL_ROOT)/lib/libedit.a),$(shell command -v musl-gcc)),musl-gcc,$(CC))
 # What a build with musl-gcc is told. Its specs know no static PIE.
-MUSL = CC=musl-gcc PAM=no EDITLINE=libedit \
+MUSL = CC=musl-gcc PAM=no EDITLINE=libedit LIBRARIES=linked \
 	CFLAGS='-isystem $(MUSL_ROOT)/include' LDFLAGS='-L$(MUSL_ROOT)/lib' \
 	PKG_CONFIG='env PKG_CONFIG_LIBDIR=$(MUSL_ROOT)/lib/pkgconfig $(PKG_CONFIG) --static' CLIENT_LINK='-static -s -Wl,--gc-sections'
-STATIC = CC='$(STATIC_CC)' EDITLINE=libedit EDIT_LIBS='-ledit -ltinfo -lbsd -lmd' PKG_CONFIG='$(PKG_CONFIG) --static' \
+STATIC = CC='$(STATIC_CC)' EDITLINE=libedit LIBRARIES=linked EDIT_LIBS='-ledit -ltinfo -lbsd -lmd' PKG_CONFIG='$(PKG_CONFIG) --static' \
 	CLIENT_LINK='-static-pie -s -Wl,--gc-sections'
 static:				## build/pystuck-static: the client in one file that needs nothing, for containers
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/static $(if $(filter %musl-gcc,$(STATIC_CC)),$(MUSL),$(STATIC)) $(BUILD)/static/pystuck

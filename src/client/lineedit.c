@@ -10,20 +10,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef PYSTUCK_LIBEDIT
-#include <editline/readline.h>
-#else
-#include <readline/history.h>
-#include <readline/readline.h>
-#endif
 
+#include "edit_library.h"
 #include "history.h"
+#include "out.h"
 
 #ifdef PYSTUCK_LIBEDIT
 /* Its rl_redisplay types Ctrl-R, which searches the history. */
-#define show_line rl_forced_update_display
+#define show_line edit.rl_forced_update_display
 #else
-#define show_line rl_redisplay
+#define show_line edit.rl_redisplay
 #endif
 
 #define LINEEDIT_INDENT "    "
@@ -42,9 +38,9 @@ static int eof_ends_line(void)
 #ifdef PYSTUCK_LIBEDIT
 	return 0;
 #else
-	const char *paste = rl_variable_value("enable-bracketed-paste");
+	const char *paste = edit.rl_variable_value("enable-bracketed-paste");
 
-	return rl_readline_version >= 0x0801 && paste != NULL && strcmp(paste, "on") == 0;
+	return *edit.rl_readline_version >= 0x0801 && paste != NULL && strcmp(paste, "on") == 0;
 #endif
 }
 
@@ -55,25 +51,25 @@ static void on_line(char *line)
 	line_done = line;
 	line_state = line != NULL ? LINEEDIT_LINE : LINEEDIT_EOF;
 	/* Here, or the library shows its prompt again. */
-	rl_callback_handler_remove();
+	edit.rl_callback_handler_remove();
 	taken = 0;
 	if (line == NULL && !eof_ends_line()) {
-		fputc('\n', rl_outstream);
-		fflush(rl_outstream);
+		fputc('\n', *edit.rl_outstream);
+		fflush(*edit.rl_outstream);
 	}
 }
 
 /* Tab indents where the line is empty; else the caller is told. */
 static int on_tab(int count, int key)
 {
-	int at = rl_point;
+	int at = *edit.rl_point;
 
 	(void)count;
 	(void)key;
-	while (at > 0 && (rl_line_buffer[at - 1] == ' ' || rl_line_buffer[at - 1] == '\t'))
+	while (at > 0 && ((*edit.rl_line_buffer)[at - 1] == ' ' || (*edit.rl_line_buffer)[at - 1] == '\t'))
 		at--;
-	if (at == 0 || rl_line_buffer[at - 1] == '\n')
-		rl_insert_text(LINEEDIT_INDENT);
+	if (at == 0 || (*edit.rl_line_buffer)[at - 1] == '\n')
+		edit.rl_insert_text(LINEEDIT_INDENT);
 	else
 		line_state = LINEEDIT_TAB;
 	return 0;
@@ -81,7 +77,7 @@ static int on_tab(int count, int key)
 
 static void load_entry(const char *entry)
 {
-	add_history(entry);
+	edit.add_history(entry);
 }
 
 /*
@@ -94,26 +90,32 @@ static void use_utf8(void)
 		setlocale(LC_CTYPE, "C.UTF-8");
 }
 
-void lineedit_open(void)
+int lineedit_open(void)
 {
 	static char name[] = "pystuck";
+	const char *why;
 
 	if (opened)
-		return;
+		return 0;
+	if (edit_library_load(&why) != 0) {
+		out_notice("no prompt without the library for its keys: %s; -c CODE and a script on standard input need none", why);
+		return -1;
+	}
 	opened = 1;
 	use_utf8();
-	rl_readline_name = name;
-	rl_catch_signals = 0;
+	*edit.rl_readline_name = name;
+	*edit.rl_catch_signals = 0;
 #ifndef PYSTUCK_LIBEDIT
-	rl_catch_sigwinch = 0;
+	*edit.rl_catch_sigwinch = 0;
 	/* Before ~/.inputrc is read, so that the user's word is the last. */
-	rl_variable_bind("enable-bracketed-paste", "on");
+	edit.rl_variable_bind("enable-bracketed-paste", "on");
 #endif
-	rl_initialize();
-	rl_bind_key('\t', on_tab);
-	using_history();
-	stifle_history(HISTORY_MAX);
+	edit.rl_initialize();
+	edit.rl_bind_key('\t', on_tab);
+	edit.using_history();
+	edit.stifle_history(HISTORY_MAX);
 	history_open(load_entry);
+	return 0;
 }
 
 void lineedit_close(void)
@@ -122,7 +124,7 @@ void lineedit_close(void)
 		return;
 	lineedit_end();
 	history_close();
-	clear_history();
+	edit.clear_history();
 	free(line_done);
 	line_done = NULL;
 	opened = 0;
@@ -141,13 +143,13 @@ void lineedit_begin(const char *prompt, const char *color, const char *prefill)
 	taken = 1;
 	/* It may have been resized while something else ran. */
 #ifdef PYSTUCK_LIBEDIT
-	rl_resize_terminal();
+	edit.rl_resize_terminal();
 #else
-	rl_reset_screen_size();
+	edit.rl_reset_screen_size();
 #endif
-	rl_callback_handler_install(text, on_line);
+	edit.rl_callback_handler_install(text, on_line);
 	if (*prefill != '\0') {
-		rl_insert_text(prefill);
+		edit.rl_insert_text(prefill);
 		show_line();
 	}
 }
@@ -156,7 +158,7 @@ enum lineedit_state lineedit_feed(void)
 {
 	if (line_state == LINEEDIT_TAB)
 		line_state = LINEEDIT_MORE;
-	rl_callback_read_char();
+	edit.rl_callback_read_char();
 	return line_state;
 }
 
@@ -170,32 +172,32 @@ char *lineedit_take(void)
 
 const char *lineedit_typed(size_t *len)
 {
-	*len = (size_t)rl_point;
-	return rl_line_buffer;
+	*len = (size_t)*edit.rl_point;
+	return *edit.rl_line_buffer;
 }
 
 void lineedit_replace(size_t from, const char *text)
 {
-	if (from > (size_t)rl_point)
+	if (from > (size_t)*edit.rl_point)
 		return;
-	rl_delete_text((int)from, rl_point);
-	rl_point = (int)from;
-	rl_insert_text(text);
+	edit.rl_delete_text((int)from, *edit.rl_point);
+	*edit.rl_point = (int)from;
+	edit.rl_insert_text(text);
 	show_line();
 }
 
 void lineedit_leave(void)
 {
-	int point = rl_point;
+	int point = *edit.rl_point;
 
 	if (!taken)
 		return;
 	/* From the last row of a line that has several. */
-	rl_point = rl_end;
+	*edit.rl_point = *edit.rl_end;
 	show_line();
-	rl_point = point;
-	rl_crlf();
-	fflush(rl_outstream);
+	*edit.rl_point = point;
+	edit.rl_crlf();
+	fflush(*edit.rl_outstream);
 }
 
 void lineedit_hide(void)
@@ -203,8 +205,8 @@ void lineedit_hide(void)
 #if !defined(PYSTUCK_LIBEDIT) && RL_READLINE_VERSION >= 0x0800
 	if (!taken)
 		return;
-	rl_clear_visible_line();
-	fflush(rl_outstream);
+	edit.rl_clear_visible_line();
+	fflush(*edit.rl_outstream);
 #else
 	lineedit_leave();
 #endif
@@ -214,15 +216,15 @@ void lineedit_return(void)
 {
 	if (!taken)
 		return;
-	rl_on_new_line();
+	edit.rl_on_new_line();
 	show_line();
-	fflush(rl_outstream);
+	fflush(*edit.rl_outstream);
 }
 
 void lineedit_size(int *rows, int *columns)
 {
 	*rows = *columns = 0;
-	rl_get_screen_size(rows, columns);
+	edit.rl_get_screen_size(rows, columns);
 	if (*rows <= 0)
 		*rows = LINEEDIT_ROWS;
 	if (*columns <= 0)
@@ -236,19 +238,19 @@ static void end_line(const char *mark)
 		return;
 	taken = 0;
 	/* To the last row of a line that has several, and below it. */
-	if (rl_point != rl_end) {
-		rl_point = rl_end;
+	if (*edit.rl_point != *edit.rl_end) {
+		*edit.rl_point = *edit.rl_end;
 		show_line();
 	}
-	fputs(mark, rl_outstream);
-	rl_crlf();
-	fflush(rl_outstream);
+	fputs(mark, *edit.rl_outstream);
+	edit.rl_crlf();
+	fflush(*edit.rl_outstream);
 #ifndef PYSTUCK_LIBEDIT
-	rl_free_line_state();
-	rl_callback_sigcleanup();
+	edit.rl_free_line_state();
+	edit.rl_callback_sigcleanup();
 #endif
-	rl_replace_line("", 0);
-	rl_callback_handler_remove();
+	edit.rl_replace_line("", 0);
+	edit.rl_callback_handler_remove();
 }
 
 void lineedit_end(void)
@@ -263,30 +265,30 @@ void lineedit_cancel(void)
 
 void lineedit_resized(void)
 {
-	rl_resize_terminal();
+	edit.rl_resize_terminal();
 }
 
 void lineedit_pause(void)
 {
 	if (!taken)
 		return;
-	rl_crlf();
-	fflush(rl_outstream);
-	rl_deprep_terminal();
+	edit.rl_crlf();
+	fflush(*edit.rl_outstream);
+	edit.rl_deprep_terminal();
 }
 
 void lineedit_resume(void)
 {
 	if (!taken)
 		return;
-	rl_prep_terminal(1);
-	rl_on_new_line();
+	edit.rl_prep_terminal(1);
+	edit.rl_on_new_line();
 	show_line();
 }
 
 void lineedit_keep(size_t entries)
 {
-	stifle_history((int)entries);
+	edit.stifle_history((int)entries);
 	history_keep(entries);
 }
 
@@ -295,9 +297,9 @@ void lineedit_remember(const char *entry)
 	if (*entry == '\0' || *entry == ' ')
 		return;
 	const HIST_ENTRY *last =
-		history_length > 0 ? history_get(history_base + history_length - 1) : NULL;
+		*edit.history_length > 0 ? edit.history_get(*edit.history_base + *edit.history_length - 1) : NULL;
 	if (last != NULL && strcmp(last->line, entry) == 0)
 		return;
-	add_history(entry);
+	edit.add_history(entry);
 	history_add(entry);
 }

@@ -1,7 +1,6 @@
 /*
  * lineedit.h: one line of input at a time, with keys and history, beside a poll loop: nothing here
- * waits. Knows nothing of Python and of the protocol. GNU readline, or libedit where compiled with
- * PYSTUCK_LIBEDIT. There is one terminal, so there is one line editor.
+ * waits. Knows nothing of Python and of the protocol. GNU readline or libedit (edit_library.h). There is one terminal, so there is one line editor.
  */
 #ifndef PYSTUCK_CLIENT_LINEEDIT_H
 #define PYSTUCK_CLIENT_LINEEDIT_H
@@ -15,8 +14,8 @@ enum lineedit_state {
 	LINEEDIT_EOF,  /* Ctrl-D on an empty line, or the terminal is gone */
 };
 
-/* Locale, key bindings, history. */
-void lineedit_open(void);
+/* Locale, key bindings, history. -1 where the library is not there: a notice has said so. */
+int lineedit_open(void);
 /* Gives the terminal back and closes the history. Fine at any time, also twice. */
 void lineedit_close(void);
 

@@ -207,10 +207,13 @@ int repl_run(struct connection *c, const struct repl_options *o, int *sig)
 		return STATUS_LOST;
 	}
 	buf_init(&r.held, REPL_HELD_MAX);
+	if (lineedit_open() != 0) {
+		jobs_free(r.jobs);
+		return STATUS_LOST;
+	}
 	connect_set_taker(c, repl_take, &r);
 	signals_catch(1);
 	out_notice_color(r.settings.color && isatty(STDERR_FILENO));
-	lineedit_open();
 	repl_start(&r);
 	while (!r.done)
 		one_line(&r);
