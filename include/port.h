@@ -27,8 +27,11 @@ void port_unref(struct port *p);
  * PYSTUCK_ETOOBIG. A MSG_ERROR that cannot be queued ends the connection, so that no client waits for an answer for ever.
  */
 int port_answer(struct port *p, const struct msg *m);
-/* The same for a run of frames made by channel_frame: a whole dump goes in one call. */
-int port_answer_framed(struct port *p, struct span frames);
+/*
+ * The same for a run of frames made by channel_frame: a whole dump goes in one call. The bytes are taken, not copied, where nothing
+ * else is queued: what *frames has afterwards is undefined, and the caller's to free.
+ */
+int port_answer_framed(struct port *p, struct buf *frames);
 
 /*
  * Output of an evaluation. port_try_write queues and returns at once: 0, PYSTUCK_EAGAIN (over the high-water mark: nothing was

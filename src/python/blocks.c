@@ -113,10 +113,19 @@ uintptr_t blocks_named(struct objects *o, const struct blocks_frame *f, const ch
 
 int blocks_has_variable(struct objects *o, const struct blocks_frame *f, uintptr_t object)
 {
-	Py_ssize_t n = compat_slots(f->code);
+	uintptr_t words[VARIABLES_MAX] = {0};
+	size_t n;
+	uintptr_t at = blocks_variables(f, &n);
 
-	for (Py_ssize_t i = 0; i < n && i < (Py_ssize_t)VARIABLES_MAX; i++)
-		if (blocks_variable(o, f, (uint32_t)i) == object)
+	n = n < VARIABLES_MAX ? n : VARIABLES_MAX;
+	if (f->at == 0 || object == 0 || !raw_mem_read(o->mem, at, words, n * sizeof *words))
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (blocks_untag(words[i]) == object)
+			return 1;
+	/* Only then those in cells, for which each has to be looked at. */
+	for (size_t i = 0; i < n; i++)
+		if (value_of(o, words[i]) == object)
 			return 1;
 	return 0;
 }

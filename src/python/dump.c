@@ -31,7 +31,6 @@
  * So many threads get their name from the kernel too, and how long they have not run, and all that threading does not know:
  * that costs more than all the rest.
  */
-#define CLOSELY_MAX 256u
 
 struct job {
 	struct gil_job base;
@@ -86,9 +85,11 @@ int dump_look(struct dump *d)
 	waits_open(&w);
 	for (uint32_t i = 0; i < f->thread_count; i++) {
 		const struct frames_thread *t = &f->threads[i];
+		int closely = i < WAITS_CLOSELY || t->class_name.len == 0;
 
-		waits_look(&w, (pid_t)t->tid, i < CLOSELY_MAX || t->class_name.len == 0,
-			&d->views[i]);
+		waits_look(&w, (pid_t)t->tid, closely, &d->views[i]);
+		if (!closely)
+			d->views[i].cpu_ns = wait_before_ns(&d->waits, (pid_t)t->tid);
 	}
 	rc = wait_find(&d->waits, f, &w, d->views);
 	waits_close(&w);
@@ -109,7 +110,7 @@ void dump_send(struct port *port, const struct dump *d, int with_locals)
 	int rc = answer_encode(&out, &a);
 
 	if (rc == 0)
-		rc = port_answer_framed(port, buf_span(&out));
+		rc = port_answer_framed(port, &out);
 	if (rc != 0 && rc != PYSTUCK_ECLOSED)
 		dump_error(
 			port, d->begin.id, REASON_LIMIT, "no memory in the program for a dump");

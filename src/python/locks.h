@@ -41,7 +41,7 @@ struct hold {
  * No GIL; the code objects of the frames are held, and the frames' offsets are still those of instructions. What cannot be found
  * out stays as it is.
  */
-void locks_find(struct wait_list *l, const struct frames *f, const struct waits_view *views, struct raw_mem *mem,
+void locks_find(struct wait_list *l, const struct frames *f, const struct waits_view *views, struct raw_pages *pages,
 	const struct raw_layout *layout);
 
 /* --- for the files that share the work --- */

@@ -14,6 +14,7 @@
 #define STACK_FIRST 48u   /* within which the lock was always seen */
 #define NAME_MAX_BYTES 64u
 #define PARKED_NEAR 4096u /* 3.13: the word lies on the waiter's own stack, so far from its end at most */
+#define ALIKE 128u        /* waiters that are looked at together */
 #define HANDLE_BYTES 256u /* of what a thread handle points to */
 
 /* A lock of either kind is a byte in itself, or a pointer to a semaphore of C's (3.10 to 3.13). */
@@ -277,14 +278,14 @@ struct candidate {
 	uintptr_t first;
 };
 
+static int is_lock(enum objects_kind kind)
+{
+	return kind != OBJECT_OTHER && kind != OBJECT_HANDLE;
+}
+
 static int has_semaphore(struct objects *o, const struct candidate *c, uintptr_t word)
 {
-	enum objects_kind kind;
-
-	if (c->first != word)
-		return 0;
-	kind = kind_of_type(o, (uintptr_t)c->head.ob_type);
-	return kind != OBJECT_OTHER && kind != OBJECT_HANDLE;
+	return c->first == word && is_lock(kind_of_type(o, (uintptr_t)c->head.ob_type));
 }
 
 /* Tries those of the words from `first` up to `end` that may be objects. */
@@ -342,21 +343,74 @@ static uintptr_t search_stack(struct objects *o, uintptr_t word, uintptr_t stack
 	return found;
 }
 
+/* 3.13: struct wait_entry { void *park_arg; uintptr_t addr; _PySemaphore sema; ... } on the waiter's own stack. */
+static int is_parked(uintptr_t word, uintptr_t stack)
+{
+	return PY_VERSION_HEX >= 0x030D0000 && word > stack && word - stack < PARKED_NEAR;
+}
+
 uintptr_t objects_waited_for(struct objects *o, uintptr_t word, uintptr_t stack, uintptr_t *key)
 {
-	*key = word;
-#if PY_VERSION_HEX >= 0x030D0000
-	/* 3.13: struct wait_entry { void *park_arg; uintptr_t addr; _PySemaphore sema; ... } on the waiter's own stack. */
-	if (word > stack && word - stack < PARKED_NEAR) {
-		struct candidate c;
-		enum objects_kind kind;
+	uintptr_t object;
 
-		if (!raw_mem_word(o->mem, word - sizeof(uintptr_t), key))
-			return 0;
-		c.object = *key - sizeof(PyObject);
-		kind = objects_kind(o, c.object);
-		return kind == OBJECT_OTHER || kind == OBJECT_HANDLE ? 0 : c.object;
+	*key = word;
+	if (!is_parked(word, stack))
+		return search_stack(o, word, stack);
+	if (!raw_mem_word(o->mem, word - sizeof(uintptr_t), key))
+		return 0;
+	object = *key - sizeof(PyObject);
+	return is_lock(objects_kind(o, object)) ? object : 0;
+}
+
+/* What was read for one waiter: the word that tells the object, and the object's beginning. */
+static void decide_alike(struct objects *o, struct objects_waiter *w, const struct candidate *c, uintptr_t told)
+{
+	int parked = is_parked(w->word, w->stack);
+
+	w->key = parked ? told : w->word;
+	if (parked ? is_lock(kind_of_type(o, (uintptr_t)c->head.ob_type)) : has_semaphore(o, c, w->word))
+		w->object = c->object;
+}
+
+/* Up to ALIKE of them: first where the object is, then what it is. */
+static void look_alike(struct objects *o, struct objects_waiter *waiters, size_t count)
+{
+	uintptr_t told[ALIKE];
+	struct candidate found[ALIKE];
+	struct raw_piece pieces[ALIKE];
+	uint8_t whose[ALIKE];
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct objects_waiter *w = &waiters[i];
+		uintptr_t at = is_parked(w->word, w->stack) ? w->word - sizeof *told : w->stack + o->found_at * sizeof *told;
+
+		pieces[i] = (struct raw_piece){at, &told[i], sizeof *told, 0};
 	}
-#endif
-	return search_stack(o, word, stack);
+	raw_mem_gather(o->mem, pieces, count);
+	for (size_t i = 0; i < count; i++) {
+		uintptr_t object = pieces[i].ok ? told[i] : 0;
+
+		if (is_parked(waiters[i].word, waiters[i].stack))
+			object -= sizeof(PyObject);
+		found[n].object = object;
+		if (plausible(object))
+			whose[n++] = (uint8_t)i;
+	}
+	for (size_t i = 0; i < n; i++)
+		pieces[i] = (struct raw_piece){
+			found[i].object, &found[i].head, sizeof found[i].head + sizeof found[i].first, 0};
+	if (n > 0)
+		raw_mem_gather(o->mem, pieces, n);
+	for (size_t i = 0; i < n; i++)
+		if (pieces[i].ok)
+			decide_alike(o, &waiters[whose[i]], &found[i], told[whose[i]]);
+}
+
+void objects_waited_for_alike(struct objects *o, struct objects_waiter *waiters, size_t count)
+{
+	for (size_t n; count > 0; count -= n, waiters += n) {
+		n = count < ALIKE ? count : ALIKE;
+		look_alike(o, waiters, n);
+	}
 }

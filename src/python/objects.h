@@ -75,6 +75,15 @@ uintptr_t objects_self(struct objects *o, uintptr_t method);
  * *key is what identifies a lock of any kind (it may be set with 0 returned: 3.13, waiting for the end of a thread).
  */
 uintptr_t objects_waited_for(struct objects *o, uintptr_t word, uintptr_t stack, uintptr_t *key);
+/*
+ * The same of many threads at once, for those of them whose lock lies where the last one's did: most threads wait in the same functions,
+ * and what is read of all of them together takes a tenth of the time.
+ */
+struct objects_waiter {
+	uintptr_t word, stack;
+	uintptr_t object, key; /* the answer; object 0: not there, which says nothing */
+};
+void objects_waited_for_alike(struct objects *o, struct objects_waiter *waiters, size_t count);
 /* 1 when `key` lies in what this thread handle (3.13+) stands for. */
 int objects_handle_has(struct objects *o, uintptr_t handle, uintptr_t key);
 

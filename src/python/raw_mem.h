@@ -76,17 +76,26 @@ void raw_array_free(struct raw_array *a);
  * Another memory, by pages that are read once: for many small things that lie close together, where it does no harm that they are
  * not all of one moment.
  */
-#define RAW_PAGES 256u /* that are kept */
+#define RAW_PAGES 128u         /* that are kept; a power of two */
+#define RAW_FETCHED 128u       /* pieces that are fetched together */
+#define RAW_FETCHED_BYTES 512u /* of each */
 struct raw_pages {
 	struct raw_mem mem; /* first */
 	struct raw_mem *under;
-	struct raw_array copies;
+	struct raw_array copies;   /* of the pages, then of the pieces */
 	uintptr_t kept[RAW_PAGES]; /* address of each, 0: none */
+	struct raw_piece fetched[RAW_FETCHED];
+	uint8_t index[2 * RAW_FETCHED]; /* by the hash of a piece's page: its number from 1 on; 0: none */
 };
 
 /* Without memory for it, it reads from the other one. raw_pages_close in any case. */
 void raw_pages_open(struct raw_pages *p, struct raw_mem *under);
 void raw_pages_close(struct raw_pages *p);
+/*
+ * For small things that lie far apart: reads up to RAW_FETCHED pieces together, which takes a tenth of the time, and has them in place
+ * of those before. Of what is wanted `from` and `len` are looked at; what is too long, or not there, is passed over.
+ */
+void raw_pages_fetch(struct raw_pages *p, const struct raw_piece *wanted, size_t count);
 
 /*
  * This process's own memory, by system calls that fail at a bad address instead of crashing: pwritev(2) into a memory file, or

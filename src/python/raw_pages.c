@@ -4,11 +4,18 @@
 #include "raw_mem.h"
 
 #define PAGE 4096u
+#define INDEX_MASK (2 * RAW_FETCHED - 1)
+
+/* Equal distances are usual: what is mapped for one thread lies as far from the next one's. */
+static size_t hash(uintptr_t address)
+{
+	return (size_t)((uint64_t)(address / PAGE) * 0x9E3779B97F4A7C15u >> 32);
+}
 
 /* The copy of the page at this address, or NULL. */
 static const uint8_t *page_at(struct raw_pages *p, uintptr_t page)
 {
-	size_t slot = (page / PAGE) % RAW_PAGES;
+	size_t slot = hash(page) % RAW_PAGES;
 	uint8_t *copy = (uint8_t *)p->copies.at + slot * PAGE;
 
 	if (p->kept[slot] == page)
@@ -20,6 +27,20 @@ static const uint8_t *page_at(struct raw_pages *p, uintptr_t page)
 	return copy;
 }
 
+/* Is all of it in a piece that was fetched? */
+static int read_fetched(const struct raw_pages *p, uintptr_t from, void *to, size_t len)
+{
+	for (size_t i = hash(from) & INDEX_MASK; p->index[i] != 0; i = (i + 1) & INDEX_MASK) {
+		const struct raw_piece *piece = &p->fetched[p->index[i] - 1];
+
+		if (from >= piece->from && from - piece->from <= piece->len && len <= piece->len - (from - piece->from)) {
+			memcpy(to, (const uint8_t *)piece->to + (from - piece->from), len);
+			return 1;
+		}
+	}
+	return 0;
+}
+
 static int read_pages(struct raw_mem *m, uintptr_t from, void *to, size_t len)
 {
 	struct raw_pages *p = (struct raw_pages *)m;
@@ -27,6 +48,8 @@ static int read_pages(struct raw_mem *m, uintptr_t from, void *to, size_t len)
 
 	if (p->copies.at == NULL || len > PAGE)
 		return raw_mem_read(p->under, from, to, len);
+	if (read_fetched(p, from, to, len))
+		return 1;
 	while (len > 0) {
 		uintptr_t page = from - from % PAGE;
 		size_t n = PAGE - (size_t)(from - page) < len ? PAGE - (size_t)(from - page) : len;
@@ -51,7 +74,32 @@ static void gather_pages(struct raw_mem *m, struct raw_piece *pieces, size_t cou
 void raw_pages_open(struct raw_pages *p, struct raw_mem *under)
 {
 	*p = (struct raw_pages){.mem = {.read = read_pages, .gather = gather_pages}, .under = under};
-	(void)raw_array_grow(&p->copies, (size_t)RAW_PAGES * PAGE, SIZE_MAX);
+	(void)raw_array_grow(&p->copies, (size_t)RAW_PAGES * PAGE + (size_t)RAW_FETCHED * RAW_FETCHED_BYTES, SIZE_MAX);
+}
+
+void raw_pages_fetch(struct raw_pages *p, const struct raw_piece *wanted, size_t count)
+{
+	uint8_t *to = (uint8_t *)p->copies.at + (size_t)RAW_PAGES * PAGE;
+	size_t n = 0;
+
+	memset(p->index, 0, sizeof p->index);
+	if (p->copies.at == NULL)
+		return;
+	for (size_t i = 0; i < count && n < RAW_FETCHED; i++)
+		if (wanted[i].from != 0 && wanted[i].len > 0 && wanted[i].len <= RAW_FETCHED_BYTES) {
+			p->fetched[n] = (struct raw_piece){wanted[i].from, to + n * RAW_FETCHED_BYTES, wanted[i].len, 0};
+			n++;
+		}
+	if (n > 0)
+		raw_mem_gather(p->under, p->fetched, n);
+	for (size_t i = 0; i < n; i++) {
+		size_t at = hash(p->fetched[i].from) & INDEX_MASK;
+
+		while (p->index[at] != 0)
+			at = (at + 1) & INDEX_MASK;
+		if (p->fetched[i].ok)
+			p->index[at] = (uint8_t)(i + 1);
+	}
 }
 
 void raw_pages_close(struct raw_pages *p)

@@ -19,7 +19,6 @@
 #include "since.h"
 #include "tids.h"
 
-#define SINCE_MAX 256u /* threads of which it is found out how long they have not run: as expensive as all the rest */
 #define BEFORE_MAX 4096u /* threads of which is noted whether they run */
 
 static struct raw_layout layout;
@@ -60,12 +59,19 @@ void wait_begin(struct wait_list *l)
 	free(tids);
 }
 
-static int is_still(const struct wait_list *l, pid_t tid)
+uint64_t wait_before_ns(const struct wait_list *l, pid_t tid)
 {
 	struct wait_before wanted = {tid, 0}, *found;
 
 	found = l->before_count > 0 ? bsearch(&wanted, l->before, l->before_count, sizeof wanted, by_tid) : NULL;
-	return found != NULL && found->cpu_ns != 0 && waits_cpu_ns(tid) == found->cpu_ns;
+	return found != NULL ? found->cpu_ns : 0;
+}
+
+static int is_still(const struct wait_list *l, pid_t tid)
+{
+	uint64_t before = wait_before_ns(l, tid);
+
+	return before != 0 && waits_cpu_ns(tid) == before;
 }
 
 /* --- the kernel's part --- */
@@ -144,7 +150,7 @@ static void find_by_memory(
 		if (l->collecting)
 			find_collector(l, f, proc, views, &own.mem);
 		raw_pages_open(&pages, &own.mem);
-		locks_find(l, f, views, &pages.mem, &layout);
+		locks_find(l, f, views, &pages, &layout);
 		raw_pages_close(&pages);
 		settle(l, f, proc, views);
 		raw_own_close(&own);
@@ -168,7 +174,7 @@ int wait_find(struct wait_list *l, const struct frames *f, const struct waits *p
 		if (!views[i].exists || gil_now_ns() > until)
 			continue;
 		look(l, i, (pid_t)f->threads[i].tid, proc, &views[i]);
-		put_times(&l->items[i], i < SINCE_MAX ? &since : NULL, (pid_t)f->threads[i].tid, &views[i]);
+		put_times(&l->items[i], i < WAITS_CLOSELY ? &since : NULL, (pid_t)f->threads[i].tid, &views[i]);
 	}
 	since_close(&since);
 	find_by_memory(l, f, proc, views);

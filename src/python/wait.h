@@ -56,6 +56,8 @@ struct wait_before {
  * wait_free.
  */
 void wait_begin(struct wait_list *l);
+/* What was noted of a thread; 0: nothing. */
+uint64_t wait_before_ns(const struct wait_list *l, pid_t tid);
 /*
  * No GIL; before lines_find, which changes the frames' offsets. `views` says in which system call each thread was. 0, or
  * PYSTUCK_ENOMEM. wait_free in any case.

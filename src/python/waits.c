@@ -295,7 +295,8 @@ void waits_look(const struct waits *w, pid_t tid, int closely, struct waits_view
 	*view = (struct waits_view){.exists = 1, .state = STATE_UNKNOWN, .cpu = -1};
 	if (w->tasks < 0 || tid <= 0)
 		return;
-	view->cpu_ns = waits_cpu_ns(tid);
+	if (closely)
+		view->cpu_ns = waits_cpu_ns(tid);
 	n = read_file(w, tid, "syscall", line);
 	error = errno;
 	told = n > 0 && waits_parse_syscall(w, line, view);

@@ -12,6 +12,7 @@
 #define WAITS_NAME 16 /* what the kernel keeps of a thread's name, NUL included */
 #define WAITS_DETAIL 48
 #define WAITS_ARGUMENTS 6 /* of a system call */
+#define WAITS_CLOSELY 64u /* threads of a dump of which more is read: it takes three times as long as the rest */
 
 struct waits {
 	int tasks;              /* /proc/self/task; -1: not there, then every state is unknown */
@@ -28,15 +29,15 @@ struct waits_view {
 	long number;               /* of that call */
 	uintptr_t arguments[WAITS_ARGUMENTS];
 	uintptr_t stack;           /* the thread's stack pointer */
-	uint64_t cpu_ns;           /* time on a CPU, read before all the rest; 0: not known */
+	uint64_t cpu_ns;           /* time on a CPU before all the rest was read; 0: not known */
 	int cpu;                   /* the processor on which it ran last; -1: not known */
 };
 
 void waits_open(struct waits *w);
 void waits_close(struct waits *w);
 /*
- * tid 0 (unknown): an empty view, state unknown. The name and the processor are read only `closely`: they take as long as the
- * rest. The thread may be anywhere else the next moment.
+ * tid 0 (unknown): an empty view, state unknown. The name, the processor and cpu_ns are read only `closely`. The thread may be
+ * anywhere else the next moment.
  */
 void waits_look(const struct waits *w, pid_t tid, int closely, struct waits_view *view);
 

@@ -244,14 +244,28 @@ void port_load(struct port *p, struct port_load *out)
 }
 
 /* `lock` is held. */
-static int append(struct port *p, const struct msg *m, struct span frames)
+static int append_frames(struct buf *queue, struct buf *frames)
+{
+	struct buf taken = *frames;
+
+	if (buf_len(queue) > 0 || buf_len(frames) > queue->limit)
+		return buf_put(queue, buf_bytes(frames), buf_len(frames));
+	*frames = *queue;
+	frames->limit = taken.limit;
+	taken.limit = queue->limit;
+	*queue = taken;
+	return 0;
+}
+
+/* `lock` is held. One of `m` and `frames` is not NULL. */
+static int append(struct port *p, const struct msg *m, struct buf *frames)
 {
 	int empty = load(p) == 0;
 	int rc;
 
 	if (p->closed || p->lost)
 		return PYSTUCK_ECLOSED;
-	rc = m != NULL ? channel_frame(&p->queue, m) : buf_put(&p->queue, frames.data, frames.len);
+	rc = frames != NULL ? append_frames(&p->queue, frames) : channel_frame(&p->queue, m);
 	if (rc == 0 && empty)
 		p->moved_ns = now_ns();
 	return rc;
@@ -278,7 +292,7 @@ static void note_last(struct port *p, const struct msg *m)
 		c->state = PORT_ENDING;
 }
 
-static int answer(struct port *p, const struct msg *m, struct span frames)
+static int answer(struct port *p, const struct msg *m, struct buf *frames)
 {
 	int blocked;
 	int rc;
@@ -300,12 +314,12 @@ static int answer(struct port *p, const struct msg *m, struct span frames)
 
 int port_answer(struct port *p, const struct msg *m)
 {
-	return answer(p, m, (struct span){NULL, 0});
+	return answer(p, m, NULL);
 }
 
-int port_answer_framed(struct port *p, struct span frames)
+int port_answer_framed(struct port *p, struct buf *frames)
 {
-	return frames.len == 0 ? 0 : answer(p, NULL, frames);
+	return buf_len(frames) == 0 ? 0 : answer(p, NULL, frames);
 }
 
 /* `lock` is held. */
@@ -315,7 +329,7 @@ static int write_below_mark(struct port *p, const struct msg *m, size_t mark)
 
 	if (!p->closed && !p->lost && load(p) >= mark)
 		return PYSTUCK_EAGAIN;
-	rc = append(p, m, (struct span){NULL, 0});
+	rc = append(p, m, NULL);
 	/* A blocked socket is being polled already. */
 	if (rc == 0 && !p->blocked)
 		port_call(p);

@@ -39,13 +39,13 @@ void port_unref(struct port *p)
 	free(p);
 }
 
-int port_answer_framed(struct port *p, struct span frames)
+int port_answer_framed(struct port *p, struct buf *frames)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	p->answered_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-	return buf_put(&p->bytes, frames.data, frames.len);
+	return buf_put(&p->bytes, buf_bytes(frames), buf_len(frames));
 }
 
 int port_answer(struct port *p, const struct msg *m)

@@ -102,7 +102,7 @@ static void visit_dump(void *session, const struct msg_dump *request)
 	if (rc == 0)
 		rc = channel_frame(&run, &m);
 	if (rc == 0 && !served.refuse)
-		rc = port_answer_framed(v->port, buf_span(&run));
+		rc = port_answer_framed(v->port, &run);
 	if (rc != 0 || served.refuse)
 		visit_error(v, request->id);
 	buf_free(&run);

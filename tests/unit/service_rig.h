@@ -112,7 +112,7 @@ static void fake_answer_dump(struct port *port, uint32_t id, enum dump_how how)
 	m = (struct msg){.type = MSG_DUMP_END};
 	m.dump_end = (struct msg_dump_end){.id = id};
 	(void)channel_frame(&run, &m);
-	(void)port_answer_framed(port, buf_span(&run));
+	(void)port_answer_framed(port, &run);
 	buf_free(&run);
 }
 

@@ -26,13 +26,33 @@ static void test_port_answer_framed_sends_a_run_in_one_call(void **state)
 		m = rig_result(i);
 		assert_int_equal(channel_frame(&run, &m), 0);
 	}
-	assert_int_equal(port_answer_framed(port, buf_span(&run)), 0);
+	assert_int_equal(port_answer_framed(port, &run), 0);
 	buf_free(&run);
 	for (uint32_t i = 0; i < 3; i++) {
 		rig_hear(client, &m, MSG_RESULT);
 		assert_int_equal(m.result.id, i);
 	}
-	assert_int_equal(port_answer_framed(port, (struct span){NULL, 0}), 0);
+	assert_int_equal(rig_answer_bytes(port, kilobyte, 0), 0);
+}
+
+static void test_port_takes_a_run_and_copies_it_only_behind_another(void **state)
+{
+	struct buf run;
+	struct msg m = rig_result(7);
+
+	(void)state;
+	buf_init(&run, MSG_MAX);
+	assert_int_equal(channel_frame(&run, &m), 0);
+	assert_int_equal(port_answer_framed(port, &run), 0);
+	assert_int_equal(buf_len(&run), 0);
+	rig_hear(client, &m, MSG_RESULT);
+	assert_int_equal(write_kilobyte(1), 0);
+	assert_int_equal(channel_frame(&run, &m), 0);
+	assert_int_equal(port_answer_framed(port, &run), 0);
+	buf_free(&run);
+	rig_hear(client, &m, MSG_OUTPUT);
+	rig_hear(client, &m, MSG_RESULT);
+	assert_int_equal(m.result.id, 7);
 }
 
 static void test_port_try_write_only_queues_and_calls_the_net_thread_once(void **state)
@@ -109,7 +129,7 @@ static void test_port_answers_go_over_the_mark_but_not_over_the_limit(void **sta
 		continue;
 	assert_int_equal(port_answer(port, &m), 0);
 	while (rc == 0 && n++ < 200)
-		rc = port_answer_framed(port, (struct span){megabyte, sizeof(megabyte)});
+		rc = rig_answer_bytes(port, megabyte, sizeof(megabyte));
 	assert_int_equal(rc, PYSTUCK_ETOOBIG);
 	assert_in_range(n, 40, 60);
 }
@@ -131,7 +151,7 @@ static void test_port_the_longest_answer_finds_room_whatever_else_is_queued(void
 		if (pending() + 2048 > PORT_HIGH_WATER)
 			break;
 	assert_int_equal(port_try_write(port, &m), 0);
-	assert_int_equal(port_answer_framed(port, (struct span){longest, PORT_ANSWER_MAX}), 0);
+	assert_int_equal(rig_answer_bytes(port, longest, PORT_ANSWER_MAX), 0);
 	assert_int_equal(port_answer(port, &end), 0);
 	free(longest);
 }
@@ -223,7 +243,7 @@ static void test_port_never_touches_the_fd_after_close(void **state)
 	assert_true(again[0] == fds[0] || again[1] == fds[0]);
 	assert_int_equal(port_closed(kept), 1);
 	assert_int_equal(port_answer(kept, &m), PYSTUCK_ECLOSED);
-	assert_int_equal(port_answer_framed(kept, (struct span){kilobyte, 10}), PYSTUCK_ECLOSED);
+	assert_int_equal(rig_answer_bytes(kept, kilobyte, 10), PYSTUCK_ECLOSED);
 	assert_int_equal(port_try_write(kept, &m), PYSTUCK_ECLOSED);
 	assert_int_equal(port_write(kept, &m), PYSTUCK_ECLOSED);
 	(void)port_pump(kept);
@@ -381,6 +401,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_port_answer_is_sent_at_once_without_the_net_thread),
 		T(test_port_answer_framed_sends_a_run_in_one_call),
+		T(test_port_takes_a_run_and_copies_it_only_behind_another),
 		T(test_port_try_write_only_queues_and_calls_the_net_thread_once),
 		T(test_port_output_stays_before_the_result),
 		T(test_port_try_write_stops_at_the_high_water_mark),

@@ -165,8 +165,7 @@ static void test_server_remove_never_waits_for_a_client_that_does_not_read(void 
 	greet(ch);
 	say(ch, rig_eval(1));
 	fake_await(&fake.evals, 1);
-	assert_int_equal(
-		port_answer_framed(fake.port, (struct span){megabyte, sizeof(megabyte)}), 0);
+	assert_int_equal(rig_answer_bytes(fake.port, megabyte, sizeof(megabyte)), 0);
 	server_park(server);
 	(void)server_remove(server, unix_id);
 	assert_int_equal(fake_get(&fake.closes), 1);

@@ -25,6 +25,7 @@
 #include "channel.h"
 #include "error.h"
 #include "msg.h"
+#include "port.h"
 
 #ifndef MAYBE_UNUSED
 #define MAYBE_UNUSED __attribute__((unused))
@@ -138,6 +139,19 @@ MAYBE_UNUSED static struct msg rig_result(uint32_t id)
 	m.result = (struct msg_result){
 		.id = id, .status = RESULT_VALUE, .total = 1, .text = span_text("2")};
 	return m;
+}
+
+/* port_answer_framed with these bytes, which stay. */
+MAYBE_UNUSED static int rig_answer_bytes(struct port *p, const uint8_t *bytes, size_t len)
+{
+	struct buf run;
+	int rc;
+
+	buf_init(&run, len);
+	assert_int_equal(buf_put(&run, bytes, len), 0);
+	rc = port_answer_framed(p, &run);
+	buf_free(&run);
+	return rc;
 }
 
 #endif
