@@ -24,7 +24,7 @@ _pystuck() {
 	COMPREPLY=()
 	case $before in
 	--socket) _pystuck_words "$(_pystuck_sockets)"; _pystuck_files ;;
-	--key | --keygen) _pystuck_files ;;
+	--key | --keygen | --output) _pystuck_files ;;
 	--pid) _pystuck_words "$(pystuck --list 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }')" ;;
 	--inject) _pystuck_words "$(ps -eo pid=,comm= 2>/dev/null | awk '$2 ~ /^python/ { print $1 }')" ;;
 	--unit)
@@ -33,11 +33,11 @@ _pystuck() {
 		;;
 	--role) _pystuck_words 'stacks locals eval' ;;
 	--color) _pystuck_words 'auto always never' ;;
-	-c | --command | --key-name | --timeout) ;;
+	-c | --command | --key-name | --timeout | --sample | --rate) ;;
 	*)
 		if [[ $word == -* ]]; then
 			_pystuck_words '-c --command --socket --pid --inject --unit --list --all --children --no-stacks --no-repl --no-ipython --no-rc
-				--thread --frames --locals --no-group --raw --json --key --key-name --keygen --role --add --timeout --color -V --version -h --help'
+				--thread --frames --locals --no-group --raw --sample --rate --output --json --key --key-name --keygen --role --add --timeout --color -V --version -h --help'
 		else
 			mapfile -t COMPREPLY < <(compgen -A hostname -- "$word")
 		fi

@@ -110,6 +110,7 @@ struct msg_refused {
 #define DUMP_LOCALS 0x01	/* also the variables of each frame; needs ROLE_LOCALS */
 #define DUMP_OURS 0x02		/* also pystuck's own threads */
 #define DUMP_RAW 0x04		/* without the GIL, at once: DUMP_HOW_RAW where that can be, else DUMP_HOW_OS */
+#define DUMP_SAMPLE 0x08	/* one of many, for a profile: of what threads wait for only their state, and no source lines */
 
 struct msg_dump {
 	uint32_t id;		/* chosen by the client, comes back in the answer */

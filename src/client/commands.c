@@ -18,6 +18,7 @@
 #include "batch.h"
 #include "lend.h"
 #include "log.h"
+#include "sample_command.h"
 #include "signals.h"
 #include "stacks.h"
 #include "tee.h"
@@ -38,6 +39,7 @@ static const char help[] =
 	"  %stacks [OPTIONS] [THREAD] the stacks again: --locals, --raw, --frames N, --no-group\n"
 	"  %threads [THREAD]         a line or two for each thread\n"
 	"  %locks                    locks that somebody waits for, and who holds them\n"
+	"  %sample [SECONDS]         where the time goes; --rate N, --output FILE.svg (.html, .txt, .json)\n"
 	"  %locals THREAD [FRAME]    variables of a frame: 0 is the outermost, -1 the innermost\n"
 	"  %frame THREAD [FRAME]     from then on names mean that frame's; %up, %down; %frame off\n"
 	"  %debug                    the same for the frames of the last exception here\n"
@@ -266,6 +268,7 @@ static const struct command commands[] = {
 	{"%stacks", stacks_run},
 	{"%threads", stacks_threads},
 	{"%locks", stacks_locks},
+	{"%sample", sample_prompt},
 	{"%show", stacks_show},
 	{"%help", run_help},
 	{"%quit", run_quit},

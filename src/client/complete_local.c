@@ -16,8 +16,8 @@
 
 /* The client's and the server's. */
 static const char *const commands[] = {"%atomic ", "%debug", "%down", "%edit ", "%frame ", "%help", "%history ",
-	"%jobs", "%locals ", "%locks", "%log ", "%main ", "%quit", "%reconnect", "%reset", "%run ", "%save ", "%set ",
-	"%stacks", "%tee ", "%threads", "%time ", "%up", "%who", NULL};
+	"%jobs", "%locals ", "%locks", "%log ", "%main ", "%quit", "%reconnect", "%reset", "%run ", "%sample ", "%save ",
+	"%set ", "%stacks", "%tee ", "%threads", "%time ", "%up", "%who", NULL};
 
 /* What may stand behind a command, beside files. */
 static const char *const log_words[] = {"off", NULL};

@@ -1,6 +1,6 @@
 /*
- * json_private.h: how values, lists and objects are written, for json.c, which has the dump, and
- * json_result.c, which has the outcome of an evaluation, and json_family.c, which has several processes. For these files only.
+ * json_private.h: how values, lists and objects are written, for json.c, which has the dump, json_result.c, which has the outcome
+ * of an evaluation, json_family.c, which has several processes, and speedscope.c. For these files only.
  */
 #ifndef PYSTUCK_CLIENT_JSON_PRIVATE_H
 #define PYSTUCK_CLIENT_JSON_PRIVATE_H

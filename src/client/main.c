@@ -14,6 +14,7 @@
 #include "connect.h"
 #include "dump.h"
 #include "eval.h"
+#include "export.h"
 #include "family_show.h"
 #include "find.h"
 #include "json.h"
@@ -23,6 +24,7 @@
 #include "print.h"
 #include "procs.h"
 #include "rc.h"
+#include "sample_command.h"
 #include "reach.h"
 #include "repl.h"
 #include "signals.h"
@@ -263,18 +265,36 @@ static int show_several(struct client *cl)
 	return family_show(&s, root);
 }
 
+static int sample(struct client *cl)
+{
+	const struct options *o = cl->o;
+	const struct sample_command s = {.c = cl->c, .out = &cl->out, .color = cl->color, .output = o->output, .sig = &cl->sig,
+		.request = {.duration_ms = o->sample_ms, .rate = o->rate != 0 ? o->rate : SAMPLE_RATE, .timeout_ms = o->timeout_ms,
+			.id = ID_DUMP, .progress = isatty(STDERR_FILENO)}};
+	struct diag d = {0};
+	int status = sample_run(&s, &d);
+
+	if (d.code != 0 && d.text[0] != '\0')
+		(void)status_fail(&d, o->timeout_ms);
+	return finish_output(cl, status);
+}
+
 static int converse(struct client *cl)
 {
 	const struct options *o = cl->o;
 	struct diag d = {0};
 	int status = STATUS_DONE;
 
+	if (o->output != NULL && export_check(o->output, &d) != 0)
+		return status_fail(&d, 0);
 	if (o->children || o->all)
 		return show_several(cl);
 	if (reach_open(&cl->c, o, cl->in_is_terminal && isatty(STDERR_FILENO), &d) != 0 || greet(cl, &d) != 0)
 		return status_fail(&d, o->timeout_ms);
 	if (o->command != NULL)
 		return await_batch(cl);
+	if (o->sample_ms != 0)
+		return sample(cl);
 	if (o->stacks)
 		status = show_stacks(cl);
 	if (!o->repl || (status != STATUS_DONE && status != STATUS_PARTIAL))

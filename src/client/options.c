@@ -12,6 +12,7 @@
 #include <bsd/stdlib.h>
 
 #include "addr.h"
+#include "sample.h"
 
 #define OPTIONS_TIMEOUT_MS 10000
 #define OPTIONS_TIMEOUT_MAX 1e6 /* seconds */
@@ -34,6 +35,9 @@ enum {
 	OPT_RAW,
 	OPT_CHILDREN,
 	OPT_ALL,
+	OPT_SAMPLE,
+	OPT_RATE,
+	OPT_OUTPUT,
 	OPT_THREAD,
 	OPT_FRAMES,
 	OPT_NO_GROUP,
@@ -62,6 +66,9 @@ static const struct option long_options[] = {
 	{"raw", no_argument, NULL, OPT_RAW},
 	{"children", no_argument, NULL, OPT_CHILDREN},
 	{"all", no_argument, NULL, OPT_ALL},
+	{"sample", required_argument, NULL, OPT_SAMPLE},
+	{"rate", required_argument, NULL, OPT_RATE},
+	{"output", required_argument, NULL, OPT_OUTPUT},
 	{"thread", required_argument, NULL, OPT_THREAD},
 	{"frames", required_argument, NULL, OPT_FRAMES},
 	{"no-group", no_argument, NULL, OPT_NO_GROUP},
@@ -96,6 +103,8 @@ static const char help[] =
 	"  --no-group          print threads with the same stack one by one\n"
 	"  --children          the stacks of its child processes too\n"
 	"  --raw               read the stacks without the GIL; the program goes on\n"
+	"  --sample SECONDS    where the time goes: 100 looks a second (--rate N)\n"
+	"  --output FILE       the same as FILE.svg, .html, .txt or .json (speedscope)\n"
 	"  --json              print the stacks, or what came of -c or a script, as JSON\n"
 	"Keys, for TCP\n"
 	"  --key FILE          key file (default: $PYSTUCK_KEY, ~/.config/pystuck/key)\n"
@@ -109,7 +118,6 @@ static const char help[] =
 	"  --color WHEN        auto (default), always, never; $NO_COLOR is honoured\n"
 	"  -V, --version       print the version; -h, --help: print this text\n"
 	"Examples\n"
-	"  pystuck -c \"modules['app'].queue.qsize()\"\n"
 	"  pystuck --json | jq '.threads[].state'\n"
 	"Exit status: 0 done, 1 the evaluated code raised, 2 wrong usage,\n"
 	"  3 nobody there or connection lost, 4 refused, 5 degraded or cut short\n";
@@ -131,18 +139,33 @@ static int parse_pid(pid_t *pid, const char *option, const char *text, struct di
 	return 0;
 }
 
-static int parse_timeout(struct options *o, const char *text, struct diag *d)
+int options_seconds(int64_t *ms, const char *option, const char *text, double most, struct diag *d)
 {
 	char *end = NULL;
 	double v = strtod(text, &end);
 
-	if (end == text || *end != '\0' || isnan(v) || v <= 0 || v > OPTIONS_TIMEOUT_MAX)
-		return diag_set(d, PYSTUCK_EINVAL, 0,
-			"--timeout %s: not a number of seconds from 0.001 to %.0f", text,
-			OPTIONS_TIMEOUT_MAX);
-	o->timeout_ms = v * 1000 < 1 ? 1 : (int64_t)(v * 1000);
-	o->timeout_given = 1;
+	if (end == text || *end != '\0' || isnan(v) || v <= 0 || v > most)
+		return diag_set(
+			d, PYSTUCK_EINVAL, 0, "%s %s: not a number of seconds from 0.001 to %.0f", option, text, most);
+	*ms = v * 1000 < 1 ? 1 : (int64_t)(v * 1000);
 	return 0;
+}
+
+int options_number(uint32_t *number, const char *option, const char *text, uint32_t most, struct diag *d)
+{
+	const char *error = NULL;
+	long long v = strtonum(text, 1, most, &error);
+
+	if (error != NULL)
+		return diag_set(d, PYSTUCK_EINVAL, 0, "%s %s: not a number from 1 to %u", option, text, most);
+	*number = (uint32_t)v;
+	return 0;
+}
+
+static int parse_timeout(struct options *o, const char *text, struct diag *d)
+{
+	o->timeout_given = 1;
+	return options_seconds(&o->timeout_ms, "--timeout", text, OPTIONS_TIMEOUT_MAX, d);
 }
 
 static int parse_frames(struct options *o, const char *text, struct diag *d)
@@ -234,6 +257,13 @@ static int take(struct options *o, int opt, const char *arg, struct diag *d)
 	case OPT_ALL:
 		o->all = 1;
 		return 0;
+	case OPT_SAMPLE:
+		return options_seconds(&o->sample_ms, "--sample", arg, SAMPLE_SECONDS_MAX, d);
+	case OPT_RATE:
+		return options_number(&o->rate, "--rate", arg, SAMPLE_RATE_MAX, d);
+	case OPT_OUTPUT:
+		o->output = arg;
+		return 0;
 	case OPT_THREAD:
 		return add_thread(o, arg, d);
 	case OPT_FRAMES:
@@ -309,6 +339,22 @@ static const char *wrong_with_several(const struct options *o, int places)
 	return NULL;
 }
 
+/* What goes with --sample, and with nothing else. NULL: what was said makes sense. */
+static const char *wrong_with_sample(const struct options *o)
+{
+	int looks = o->thread_count > 0 || o->frames > 0 || o->no_group || o->locals || o->json;
+
+	if (o->sample_ms == 0)
+		return o->rate != 0 || o->output != NULL ? "--rate and --output go with --sample" : NULL;
+	if (!o->stacks || o->command != NULL || o->keygen != NULL || o->action == OPTIONS_LIST || o->children || o->all)
+		return "--sample prints where the time goes in one program: it does not go with --no-stacks, -c, --children, --all, "
+		       "--list or --keygen";
+	if (looks)
+		return "--sample has all threads and frames, and no variables: --thread, --frames, --no-group, --locals and --json do not "
+		       "go with it; --output FILE.json writes a file";
+	return NULL;
+}
+
 static int contradiction(const struct options *o, struct diag *d)
 {
 	int looks = o->thread_count > 0 || o->frames > 0 || o->no_group;
@@ -342,6 +388,8 @@ static int contradiction(const struct options *o, struct diag *d)
 		text = "-c prints no stacks: it does not go with --locals";
 	if (text == NULL)
 		text = wrong_with_several(o, places);
+	if (text == NULL)
+		text = wrong_with_sample(o);
 	return text != NULL ? diag_set(d, PYSTUCK_EINVAL, 0, "%s", text) : 0;
 }
 
@@ -373,10 +421,10 @@ int options_parse(struct options *o, int argc, char **argv, struct diag *d)
 		return rc;
 	if (o->keygen != NULL)
 		o->action = OPTIONS_KEYGEN;
-	if (o->command != NULL)
+	if (o->command != NULL || o->sample_ms != 0)
 		o->stacks = 0;
 	/* As JSON either the stacks are printed, or the outcome of a script. */
-	if (o->command != NULL || (o->json && o->stacks) || o->children || o->all)
+	if (o->command != NULL || (o->json && o->stacks) || o->children || o->all || o->sample_ms != 0)
 		o->repl = 0;
 	return 0;
 }

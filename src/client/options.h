@@ -44,6 +44,9 @@ struct options {
 	int raw;
 	int children; /* with the processes that descend from it */
 	int all;      /* every process of this machine that has a server */
+	int64_t sample_ms;  /* --sample; 0: not given */
+	uint32_t rate;      /* dumps in a second; 0: not given */
+	const char *output; /* the file for --sample; NULL: not given */
 	const char *threads[OPTIONS_THREADS_MAX]; /* --thread, as often as it is given */
 	size_t thread_count;
 	uint32_t frames; /* 0: all */
@@ -56,6 +59,9 @@ struct options {
 
 /* 0, or PYSTUCK_EINVAL with a sentence. */
 int options_parse(struct options *o, int argc, char **argv, struct diag *d);
+/* Numbers as options have them; `option` is its name, for the sentence. 0, or PYSTUCK_EINVAL with it. */
+int options_seconds(int64_t *ms, const char *option, const char *text, double most, struct diag *d);
+int options_number(uint32_t *number, const char *option, const char *text, uint32_t most, struct diag *d);
 /* The text of --help. */
 const char *options_help(void);
 

@@ -56,7 +56,7 @@ static void added(struct out *o)
 	if (len == 0)
 		return;
 	o->column0 = buf_bytes(&o->buf)[len - 1] == '\n';
-	if (len >= OUT_FLUSH_AT)
+	if (len >= OUT_FLUSH_AT && o->fd >= 0)
 		out_flush(o);
 }
 
@@ -137,7 +137,7 @@ int out_flush(struct out *o)
 	while (o->error == 0 && buf_len(&o->buf) > 0) {
 		ssize_t n = write(o->fd, buf_bytes(&o->buf), buf_len(&o->buf));
 
-		if (n > 0 && copy_to != NULL)
+		if (n > 0 && copy_to != NULL && o->fd <= STDERR_FILENO)
 			copy_to(buf_bytes(&o->buf), (size_t)n);
 		if (n >= 0)
 			buf_consume(&o->buf, (size_t)n);

@@ -13,7 +13,7 @@
 #define OUT_DIGITS 21 /* of a 64-bit number, with its NUL */
 
 struct out {
-	int fd;
+	int fd; /* -1: nothing is written, all of it stays in buf, at most 16 MiB */
 	struct buf buf;
 	int error; /* the first PYSTUCK_E*: nothing is written after it. PYSTUCK_ECLOSED: the reader
 		    * has gone, or the user typed Ctrl-C in the middle */
@@ -37,7 +37,7 @@ void out_recover(struct out *o);
 /* Writes v to the end of `at`; returns where it begins. */
 char *out_decimal(char at[static OUT_DIGITS], uint64_t v);
 
-/* Everything that any of them writes, and each notice, is handed to this as well; NULL: to nothing. */
+/* Everything that any of them writes to standard output or error, and each notice, is handed to this as well; NULL: to nothing. */
 void out_copy(void (*to)(const void *bytes, size_t len));
 
 /* From here on notices begin in colour, or not. */

@@ -133,7 +133,8 @@ static int collect(struct dump *d, const struct msg_dump *request, const struct 
 
 static void finish(struct dump *d, struct port *port, const struct msg_dump *request)
 {
-	int rc = dump_look(d);
+	int sample = (request->flags & DUMP_SAMPLE) != 0;
+	int rc = sample ? dump_look_sample(d, 0) : dump_look(d);
 
 	if (rc == 0)
 		rc = lines_find(&d->lines, &d->frames);
@@ -142,8 +143,10 @@ static void finish(struct dump *d, struct port *port, const struct msg_dump *req
 			port, request->id, REASON_LIMIT, "no memory in the program for a dump");
 		return;
 	}
-	lines_read(&d->lines, &d->frames);
-	wait_names(&d->waits, &d->frames, &d->lines);
+	if (!sample) {
+		lines_read(&d->lines, &d->frames);
+		wait_names(&d->waits, &d->frames, &d->lines);
+	}
 	dump_send(port, d, (request->flags & DUMP_LOCALS) != 0);
 }
 
@@ -188,7 +191,8 @@ static void run_job(struct gil_job *base)
 	/* Nobody waits any more: the program is spared the stop. */
 	if (!port_closed(job->port)) {
 		frames_init(&d.frames);
-		wait_begin(&d.waits);
+		if (!(job->request.flags & DUMP_SAMPLE))
+			wait_begin(&d.waits);
 		gil_take(&hold);
 		if (port_claim(job->port, PORT_DUMP, job->request.id) == 0)
 			answer_claimed(job, &d, &hold);

@@ -153,11 +153,24 @@ struct late {
 	uint64_t waited_us; /* 0: the GIL was not asked for */
 };
 
+static int look_sample(struct dump *d, const struct raw_look *look)
+{
+	int rc = dump_look_sample(d, 1);
+
+	if (rc == 0 && look->collecting && look->holder != UINT32_MAX)
+		d->waits.items[look->holder].state = STATE_GC;
+	return rc;
+}
+
 /* Reads all that is to be said. 0, or why it could not be read. */
 static int collect(struct dump *d, struct raw_look *look, const struct late *late)
 {
 	const struct msg_dump *request = &late->request;
-	int rc = raw_collect(&d->frames, &d->lines, &d->locals, look, request->flags, request->max_frames);
+	int rc;
+
+	if (request->flags & DUMP_SAMPLE)
+		dump_expect_sample();
+	rc = raw_collect(&d->frames, &d->lines, &d->locals, look, request->flags, request->max_frames);
 
 	d->begin = (struct msg_dump_begin){
 		.id = request->id,
@@ -168,6 +181,8 @@ static int collect(struct dump *d, struct raw_look *look, const struct late *lat
 		.gil_holder = look->holder_tid,
 	};
 	d->waits.collecting = look->collecting;
+	if (rc == 0 && request->flags & DUMP_SAMPLE)
+		return look_sample(d, look);
 	if (rc == 0)
 		rc = dump_look(d);
 	if (rc == 0)

@@ -34,6 +34,10 @@ void dump_error(struct port *port, uint32_t id, enum reason reason, const char *
 void dump_refuse(struct port *port, uint32_t id, enum reason reason, const char *text);
 /* What the kernel says of each thread. 0 or PYSTUCK_ENOMEM. */
 int dump_look(struct dump *d);
+/* The same for one dump of many (DUMP_SAMPLE): only the threads' states. `lane`: on LANE_RAW, which remembers the last one's. */
+int dump_look_sample(struct dump *d, int lane);
+/* On LANE_RAW, before the stacks of such a dump are read: another one is expected. */
+void dump_expect_sample(void);
 /* Encodes and sends; says so when there is no memory for it. */
 void dump_send(struct port *port, const struct dump *d, int with_locals);
 

@@ -32,6 +32,9 @@ struct lane_thread {
 	pthread_t thread;
 	pthread_cond_t work; /* a job, or the wish that the thread ends */
 	struct gil_job *first, *last;
+	/* By lane_linger; the thread's own. */
+	uint64_t until_ns;
+	void (*at_end)(void);
 };
 
 static const struct {
@@ -52,7 +55,7 @@ static struct {
 	struct lane_thread threads[LANES];
 } lanes = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER};
 
-static _Thread_local const struct lane_thread *self;
+static _Thread_local struct lane_thread *self;
 static _Thread_local pid_t home; /* the process that the thread belongs to */
 
 /* Not static initialisers: waits with a deadline are measured by the clock that nobody sets. */
@@ -100,6 +103,42 @@ static struct gil_job *take_job(struct lane_thread *t)
 	return job;
 }
 
+/* Locked. Waits for work until then. */
+static int wait_until(pthread_cond_t *condition, uint64_t ns)
+{
+	struct timespec deadline = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+
+	return pthread_cond_timedwait(condition, &lanes.lock, &deadline);
+}
+
+/* Locked; unlocked meanwhile. What the thread has kept for another job is given up. */
+static void give_up(struct lane_thread *t)
+{
+	void (*at_end)(void) = t->at_end;
+
+	t->at_end = NULL;
+	unlock();
+	at_end();
+	lock();
+}
+
+/* Locked; there is no job. 1 when there will be none: the thread ends. */
+static int wait_for_job(struct lane_thread *t)
+{
+	int ending = t->state == LANE_ENDING || (kinds[t - lanes.threads].ends && gil_now_ns() >= t->until_ns);
+
+	/* A job may come while it gives up. */
+	if (ending && t->at_end != NULL)
+		give_up(t);
+	else if (ending)
+		return 1;
+	else if (kinds[t - lanes.threads].ends)
+		wait_until(&t->work, t->until_ns);
+	else
+		pthread_cond_wait(&t->work, &lanes.lock);
+	return 0;
+}
+
 static void *lane_main(void *arg)
 {
 	struct lane_thread *t = arg;
@@ -114,12 +153,11 @@ static void *lane_main(void *arg)
 			unlock();
 			job->run(job);
 			lock();
-		} else if (t->state == LANE_ENDING || kinds[t - lanes.threads].ends) {
+		} else if (wait_for_job(t)) {
 			break;
-		} else {
-			pthread_cond_wait(&t->work, &lanes.lock);
 		}
 	}
+	t->until_ns = 0;
 	t->state = LANE_LEFT;
 	pthread_cond_broadcast(&lanes.change);
 	unlock();
@@ -153,6 +191,12 @@ int lane_submit(enum lane which, struct gil_job *job)
 	return rc;
 }
 
+void lane_linger(int ms, void (*at_end)(void))
+{
+	self->until_ns = gil_now_ns() + (uint64_t)ms * 1000000u;
+	self->at_end = at_end;
+}
+
 void lane_enter(struct gil_hold *hold)
 {
 	gil_take(hold);
@@ -172,7 +216,6 @@ void lane_leave(struct gil_hold *hold)
 static int end_all(int timeout_ms)
 {
 	uint64_t until = gil_now_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000u;
-	struct timespec deadline = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
 	int all = 1;
 
 	for (size_t i = 0; i < LANES; i++) {
@@ -188,7 +231,7 @@ static int end_all(int timeout_ms)
 		int rc = 0;
 
 		while (t->state == LANE_ENDING && t != self && rc != ETIMEDOUT)
-			rc = pthread_cond_timedwait(&lanes.change, &lanes.lock, &deadline);
+			rc = wait_until(&lanes.change, until);
 		reap(t);
 		all &= t->state == LANE_NONE;
 	}

@@ -23,6 +23,11 @@ int lane_submit(enum lane which, struct gil_job *job);
  */
 void lane_enter(struct gil_hold *hold);
 void lane_leave(struct gil_hold *hold);
+/*
+ * In a job of a lane that ends after its last one: another is expected soon, so the thread waits so long for it. Then, before it
+ * ends, `at_end` is called on it, without the GIL.
+ */
+void lane_linger(int ms, void (*at_end)(void));
 
 /* No GIL. Before a fork: ends the threads, but for one whose job takes longer than a moment. */
 void lane_park(void);

@@ -112,4 +112,12 @@ struct raw_own {
 int raw_own_open(struct raw_own *o);
 void raw_own_close(struct raw_own *o);
 
+/*
+ * For a thread that reads many times: from raw_own_keep on, what is freed or closed on it stays mapped and open for the next time, until
+ * raw_own_let_go, which it has to call before it ends. Mapping is what the rest of the program notices most: each unmapping interrupts
+ * the processors that its threads run on.
+ */
+void raw_own_keep(void);
+void raw_own_let_go(void);
+
 #endif

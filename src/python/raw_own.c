@@ -15,10 +15,71 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "ownfd.h"
 
 #define WINDOW_BYTES (256u * 1024)
 #define PIECES_AT_ONCE 512u /* not more than IOV_MAX */
 #define ARRAY_FIRST 65536u  /* bytes */
+
+#define SPARES 32u
+#define SPARE_MAX (2u << 20) /* bytes: longer arrays are given back */
+
+/* --- what is kept --- */
+
+static _Thread_local struct {
+	int keeps;
+	struct raw_array spares[SPARES]; /* not in use; bytes 0: none */
+	struct ownfd file;               /* the memory file, while it is not in use */
+	uint8_t *window;                 /* NULL: there is none */
+} kept;
+
+void raw_own_keep(void)
+{
+	kept.keeps = 1;
+}
+
+/* 1 when it is kept. */
+static int keep_array(struct raw_array *a)
+{
+	for (size_t i = 0; kept.keeps && a->bytes <= SPARE_MAX && i < SPARES; i++)
+		if (kept.spares[i].at == NULL) {
+			kept.spares[i] = *a;
+			return 1;
+		}
+	return 0;
+}
+
+/* The smallest that is long enough. 1 when there was one. */
+static int reuse_array(struct raw_array *a, size_t bytes)
+{
+	struct raw_array *best = NULL;
+
+	for (size_t i = 0; kept.keeps && i < SPARES; i++)
+		if (kept.spares[i].bytes >= bytes && (best == NULL || kept.spares[i].bytes < best->bytes))
+			best = &kept.spares[i];
+	if (best == NULL)
+		return 0;
+	*a = *best;
+	*best = (struct raw_array){NULL, 0};
+	return 1;
+}
+
+/* The program may have closed the file meanwhile, and opened one of its own. */
+static int reuse_file(struct raw_own *o)
+{
+	if (kept.window == NULL)
+		return 0;
+	o->window = kept.window;
+	kept.window = NULL;
+	if (!ownfd_is(&kept.file)) {
+		ownfd_drop(&kept.file);
+		munmap(o->window, WINDOW_BYTES);
+		o->window = NULL;
+		return 0;
+	}
+	o->fd = kept.file.fd;
+	return 1;
+}
 
 /* --- arrays --- */
 
@@ -33,6 +94,8 @@ int raw_array_grow(struct raw_array *a, size_t need, size_t most)
 		return PYSTUCK_ETOOBIG;
 	while (bytes < need)
 		bytes *= 2;
+	if (a->at == NULL && reuse_array(a, bytes))
+		return 0;
 	if (a->at == NULL)
 		/* cppcheck-suppress invalidFunctionArg; -1 is what goes with MAP_ANONYMOUS */
 		at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -47,7 +110,7 @@ int raw_array_grow(struct raw_array *a, size_t need, size_t most)
 
 void raw_array_free(struct raw_array *a)
 {
-	if (a->at != NULL)
+	if (a->at != NULL && !keep_array(a))
 		munmap(a->at, a->bytes);
 	*a = (struct raw_array){NULL, 0};
 }
@@ -177,7 +240,7 @@ static int works(struct raw_mem *m)
 int raw_own_open(struct raw_own *o)
 {
 	*o = (struct raw_own){.mem = {.read = read_by_file, .gather = gather_by_file}, .fd = -1};
-	if (open_file(o) && works(&o->mem))
+	if (reuse_file(o) || (open_file(o) && works(&o->mem)))
 		return 0;
 	raw_own_close(o);
 	o->mem = (struct raw_mem){.read = read_by_vm};
@@ -187,12 +250,42 @@ int raw_own_open(struct raw_own *o)
 	return PYSTUCK_ESYS;
 }
 
+/* 1 when it is kept: under a number that the program does not get for what it opens. */
+static int keep_file(struct raw_own *o)
+{
+	int again = kept.file.slot != NULL;
+
+	if (!kept.keeps || o->window == NULL || (again && kept.file.fd != o->fd))
+		return 0;
+	if (!again) {
+		o->fd = ownfd_raise(o->fd);
+		if (ownfd_take(&kept.file, o->fd) != 0)
+			return 0;
+	}
+	kept.window = o->window;
+	return 1;
+}
+
 void raw_own_close(struct raw_own *o)
 {
-	if (o->window != NULL)
-		munmap(o->window, WINDOW_BYTES);
-	if (o->fd >= 0)
-		close(o->fd);
+	if (!keep_file(o)) {
+		if (o->window != NULL)
+			munmap(o->window, WINDOW_BYTES);
+		if (o->fd >= 0)
+			close(o->fd);
+	}
 	o->window = NULL;
 	o->fd = -1;
+}
+
+void raw_own_let_go(void)
+{
+	kept.keeps = 0;
+	if (kept.window != NULL) {
+		munmap(kept.window, WINDOW_BYTES);
+		ownfd_close(&kept.file);
+	}
+	kept.window = NULL;
+	for (size_t i = 0; i < SPARES; i++)
+		raw_array_free(&kept.spares[i]);
 }

@@ -44,7 +44,7 @@ static const struct field hello[] = {
 
 static const struct field dump[] = {
 	{ U32, AT(dump.id), 0, 0, false },
-	{ FLAGS, AT(dump.flags), 0, DUMP_LOCALS | DUMP_OURS | DUMP_RAW, false },
+	{ FLAGS, AT(dump.flags), 0, DUMP_LOCALS | DUMP_OURS | DUMP_RAW | DUMP_SAMPLE, false },
 	{ U32, AT(dump.max_frames), 0, 0, false },
 };
 

@@ -260,7 +260,7 @@ static void test_msg_values_out_of_range_are_refused(void **state)
 		size_t at;
 		int least, most;
 	} ranged[] = {
-		{ MSG_DUMP, 5, 0, 7 },
+		{ MSG_DUMP, 5, 0, 15 },
 		{ MSG_EVAL, 5, 0, 7 },
 		{ MSG_BYE, 1, 0, 10 },
 		{ MSG_WELCOME, 3, 1, 3 },
@@ -297,7 +297,7 @@ static void test_msg_values_out_of_range_are_not_sent(void **state)
 	struct msg bad[] = {
 		{ .type = MSG_WELCOME, .welcome = { .version = 1, .role = ROLE_NONE } },
 		{ .type = MSG_WELCOME, .welcome = { .version = 1, .role = 4 } },
-		{ .type = MSG_DUMP, .dump = { .flags = 8 } },
+		{ .type = MSG_DUMP, .dump = { .flags = 16 } },
 		{ .type = MSG_OUTPUT, .output = { .stream = 4 } },
 		{ .type = MSG_RESULT, .result = { .status = 6 } },
 		{ .type = MSG_ERROR, .error = { .reason = 0 } },
