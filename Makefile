@@ -280,6 +280,11 @@ no-eval:			## an extension without evaluation: what is in it, and what it refuse
 	@PYSTUCK_WITHOUT=eval tools/run-e2e --build $(BUILD)/no-eval --results $(RESULTS)/no-eval-e2e.xml $(PYTHONS) \
 		-- -k 'test_no_eval or test_dump'
 
+# Where readline's licence is in the way, and in the static client.
+libedit: modules		## the client with libedit: its prompt
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/libedit EDITLINE=libedit $(BUILD)/libedit/pystuck
+	@$(RUN_E2E:e2e.xml=libedit-e2e.xml) --client $(BUILD)/libedit/pystuck $(PYTHONS) -- -k 'test_multiline or test_complete or test_looks'
+
 systemd:			## services of a real systemd, booted for the tests (root)
 	@tools/run-systemd --build $(BUILD) --results $(RESULTS)/systemd.xml
 
@@ -453,7 +458,7 @@ include mk/dist.mk
 
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ) tests/unit/faults.c $(wildcard tests/load/*.c)) \
 	$(call pyobj,$(PYROOM)))
-.PHONY: false-alarms lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
+.PHONY: libedit false-alarms lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
 	systemd check-frameworks asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
 	fuzz-run compilers storm storm-raw leavings bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing

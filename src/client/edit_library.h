@@ -1,7 +1,7 @@
 /*
  * edit_library.h: GNU readline, or libedit where compiled with PYSTUCK_LIBEDIT, as a table of pointers into it. It is loaded when
  * a prompt opens and not before: to print stacks the client needs neither it nor the time that it takes to load. Without EDIT_SONAME
- * the client is linked with it, as the static one is. For lineedit.c alone.
+ * the client is linked with it, as the static one is. For lineedit*.c alone.
  */
 #ifndef PYSTUCK_CLIENT_EDIT_LIBRARY_H
 #define PYSTUCK_CLIENT_EDIT_LIBRARY_H
@@ -21,20 +21,16 @@
 	X(history_base)                                                                            \
 	X(history_get)                                                                             \
 	X(history_length)                                                                          \
-	X(rl_bind_key)                                                                             \
 	X(rl_callback_handler_install)                                                             \
 	X(rl_callback_handler_remove)                                                              \
 	X(rl_callback_read_char)                                                                   \
 	X(rl_catch_signals)                                                                        \
-	X(rl_crlf)                                                                                 \
-	X(rl_delete_text)                                                                          \
 	X(rl_deprep_terminal)                                                                      \
 	X(rl_end)                                                                                  \
 	X(rl_get_screen_size)                                                                      \
 	X(rl_initialize)                                                                           \
 	X(rl_insert_text)                                                                          \
 	X(rl_line_buffer)                                                                          \
-	X(rl_on_new_line)                                                                          \
 	X(rl_outstream)                                                                            \
 	X(rl_point)                                                                                \
 	X(rl_prep_terminal)                                                                        \
@@ -46,7 +42,10 @@
 #ifdef PYSTUCK_LIBEDIT
 #define EDIT_NAMES(X)                                                                              \
 	EDIT_BOTH(X)                                                                               \
-	X(rl_forced_update_display)
+	X(rl_add_defun)                                                                            \
+	X(rl_forced_update_display)                                                                \
+	X(rl_instream)                                                                             \
+	X(rl_parse_and_bind)
 #else
 #if RL_READLINE_VERSION >= 0x0800
 #define EDIT_SINCE_8(X) X(rl_clear_visible_line)
@@ -56,9 +55,13 @@
 #define EDIT_NAMES(X)                                                                              \
 	EDIT_BOTH(X)                                                                               \
 	EDIT_SINCE_8(X)                                                                            \
+	X(rl_bind_key)                                                                             \
 	X(rl_callback_sigcleanup)                                                                  \
 	X(rl_catch_sigwinch)                                                                       \
+	X(rl_crlf)                                                                                 \
+	X(rl_delete_text)                                                                          \
 	X(rl_free_line_state)                                                                      \
+	X(rl_on_new_line)                                                                          \
 	X(rl_readline_version)                                                                     \
 	X(rl_redisplay)                                                                            \
 	X(rl_reset_screen_size)                                                                    \

@@ -83,7 +83,7 @@ static void wait_more(struct lent *l)
 		take_signals(l);
 	if (fds[2].revents != 0)
 		feed(l);
-	if (fds[3].revents != 0 && l->beside->read(l->beside->context) == 0)
+	if (l->beside != NULL && fds[3].revents != 0 && l->beside->read(l->beside->context) == 0)
 		l->beside = NULL;
 }
 

@@ -1,6 +1,6 @@
 /*
- * lineedit.c: GNU readline or libedit through the callback interface that both have. Signals stay
- * with the caller: the library installs no handlers.
+ * lineedit.c: GNU readline or libedit through the callback interface that both have; where they differ is in lineedit_readline.c
+ * and lineedit_libedit.c. Signals stay with the caller: the library installs no handlers.
  */
 #include "lineedit.h"
 
@@ -11,16 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "edit_library.h"
 #include "history.h"
+#include "lineedit_private.h"
 #include "out.h"
-
-#ifdef PYSTUCK_LIBEDIT
-/* Its rl_redisplay types Ctrl-R, which searches the history. */
-#define show_line edit.rl_forced_update_display
-#else
-#define show_line edit.rl_redisplay
-#endif
 
 #define LINEEDIT_INDENT "    "
 #define LINEEDIT_PROMPT 128
@@ -48,10 +41,11 @@ static int eof_ends_line(void)
 static void on_line(char *line)
 {
 	free(line_done);
-	line_done = line;
+	line_done = editor_line(line);
 	line_state = line != NULL ? LINEEDIT_LINE : LINEEDIT_EOF;
 	/* Here, or the library shows its prompt again. */
 	edit.rl_callback_handler_remove();
+	editor_end();
 	taken = 0;
 	if (line == NULL && !eof_ends_line()) {
 		fputc('\n', *edit.rl_outstream);
@@ -69,7 +63,7 @@ static int on_tab(int count, int key)
 	while (at > 0 && ((*edit.rl_line_buffer)[at - 1] == ' ' || (*edit.rl_line_buffer)[at - 1] == '\t'))
 		at--;
 	if (at == 0 || (*edit.rl_line_buffer)[at - 1] == '\n')
-		edit.rl_insert_text(LINEEDIT_INDENT);
+		editor_insert(LINEEDIT_INDENT);
 	else
 		line_state = LINEEDIT_TAB;
 	return 0;
@@ -105,13 +99,9 @@ int lineedit_open(void)
 	use_utf8();
 	*edit.rl_readline_name = name;
 	*edit.rl_catch_signals = 0;
-#ifndef PYSTUCK_LIBEDIT
-	*edit.rl_catch_sigwinch = 0;
-	/* Before ~/.inputrc is read, so that the user's word is the last. */
-	edit.rl_variable_bind("enable-bracketed-paste", "on");
-#endif
+	editor_prepare();
 	edit.rl_initialize();
-	edit.rl_bind_key('\t', on_tab);
+	editor_bind(on_tab);
 	edit.using_history();
 	edit.stifle_history(HISTORY_MAX);
 	history_open(load_entry);
@@ -141,17 +131,10 @@ void lineedit_begin(const char *prompt, const char *color, const char *prefill)
 		snprintf(text, sizeof text, "%s", prompt);
 	line_state = LINEEDIT_MORE;
 	taken = 1;
-	/* It may have been resized while something else ran. */
-#ifdef PYSTUCK_LIBEDIT
-	edit.rl_resize_terminal();
-#else
-	edit.rl_reset_screen_size();
-#endif
+	editor_begin(prompt);
 	edit.rl_callback_handler_install(text, on_line);
-	if (*prefill != '\0') {
-		edit.rl_insert_text(prefill);
-		show_line();
-	}
+	if (*prefill != '\0')
+		editor_insert(prefill);
 }
 
 enum lineedit_state lineedit_feed(void)
@@ -180,44 +163,30 @@ void lineedit_replace(size_t from, const char *text)
 {
 	if (from > (size_t)*edit.rl_point)
 		return;
-	edit.rl_delete_text((int)from, *edit.rl_point);
-	*edit.rl_point = (int)from;
-	edit.rl_insert_text(text);
-	show_line();
+	editor_replace((int)from, text);
 }
 
 void lineedit_leave(void)
 {
-	int point = *edit.rl_point;
-
 	if (!taken)
 		return;
-	/* From the last row of a line that has several. */
-	*edit.rl_point = *edit.rl_end;
-	show_line();
-	*edit.rl_point = point;
-	edit.rl_crlf();
+	editor_below("");
 	fflush(*edit.rl_outstream);
 }
 
 void lineedit_hide(void)
 {
-#if !defined(PYSTUCK_LIBEDIT) && RL_READLINE_VERSION >= 0x0800
 	if (!taken)
 		return;
-	edit.rl_clear_visible_line();
+	editor_hide();
 	fflush(*edit.rl_outstream);
-#else
-	lineedit_leave();
-#endif
 }
 
 void lineedit_return(void)
 {
 	if (!taken)
 		return;
-	edit.rl_on_new_line();
-	show_line();
+	editor_show();
 	fflush(*edit.rl_outstream);
 }
 
@@ -237,13 +206,8 @@ static void end_line(const char *mark)
 	if (!taken)
 		return;
 	taken = 0;
-	/* To the last row of a line that has several, and below it. */
-	if (*edit.rl_point != *edit.rl_end) {
-		*edit.rl_point = *edit.rl_end;
-		show_line();
-	}
-	fputs(mark, *edit.rl_outstream);
-	edit.rl_crlf();
+	editor_below(mark);
+	editor_end();
 	fflush(*edit.rl_outstream);
 #ifndef PYSTUCK_LIBEDIT
 	edit.rl_free_line_state();
@@ -272,7 +236,8 @@ void lineedit_pause(void)
 {
 	if (!taken)
 		return;
-	edit.rl_crlf();
+	editor_below("");
+	editor_end();
 	fflush(*edit.rl_outstream);
 	edit.rl_deprep_terminal();
 }
@@ -282,8 +247,7 @@ void lineedit_resume(void)
 	if (!taken)
 		return;
 	edit.rl_prep_terminal(1);
-	edit.rl_on_new_line();
-	show_line();
+	editor_show();
 }
 
 void lineedit_keep(size_t entries)

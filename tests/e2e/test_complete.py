@@ -135,6 +135,15 @@ def test_tab_completes_names_attributes_keys_arguments_modules_and_files(repl, t
     lists(repl, "%stacks ", "MainThread", "worker-7", "--locals")
 
 
+def test_what_is_typed_behind_a_completion_stands_behind_it(repl):
+    becomes(repl, "m.hosti", "m.hostile")
+    repl.type(".own_v\t.x", r"^In \[\d+\]: m\.hostile\.own_value\.x\Z")
+    # In the middle of a line the rest stays where it is.
+    repl.type(CLEAR + "m.slo, 1" + "\x1b[D" * 3 + "\t", r"^In \[\d+\]: m\.slots, 1\Z")
+    repl.type("!", r"^In \[\d+\]: m\.slots!, 1\Z")
+    repl.send("\x05\x15")
+
+
 def test_tab_in_a_call_shows_how_it_is_called(repl):
     text = repl.type("m.handler(\t", r"m\.handler\(request, /, timeout=3\.5, \*args, retry=True, \*\*kw\)")
     assert "request=" not in text
