@@ -48,9 +48,11 @@ EDITLINE := $(or $(EDITLINE),$(if $(call header,readline/readline.h),readline,$(
 EDIT := $(if $(EDITLINE),$(shell $(PKG_CONFIG) --cflags --libs $(EDITLINE) 2>/dev/null || echo -l$(EDITLINE:libedit=edit)))
 EDIT_CFLAGS := $(if $(filter libedit,$(EDITLINE)),-DPYSTUCK_LIBEDIT) $(filter -I%,$(EDIT))
 EDIT_LIBS := $(filter-out -I% -D%,$(EDIT))
+# What terminals can do, for --watch: what both line editors ask.
+TINFO_LIBS := $(shell $(PKG_CONFIG) --libs tinfo 2>/dev/null || $(PKG_CONFIG) --libs ncursesw 2>/dev/null || echo -ltinfo)
 
-# libsodium is loaded with the first key, by the extension and by the client, and the prompt's library with the first prompt: by
-# the names that a program which is linked with them asks for. LIBRARIES=linked: they are linked with them instead, as they also
+# libsodium is loaded with the first key, by the extension and by the client, the prompt's library with the first prompt, and that
+# of terminals by --watch: by the names that a program which is linked with them asks for. LIBRARIES=linked: they are linked with them instead, as they also
 # are where a name cannot be told.
 LIBRARIES ?= lazy
 soname = $(if $(filter lazy,$(LIBRARIES)),$(shell readelf -dW "$$($(CC) $(LDFLAGS) -print-file-name=lib$(1).so)" 2>/dev/null | \
@@ -58,8 +60,9 @@ soname = $(if $(filter lazy,$(LIBRARIES)),$(shell readelf -dW "$$($(CC) $(LDFLAG
 SODIUM_SONAME := $(call soname,sodium)
 EDIT_SONAME := $(call soname,$(EDITLINE:libedit=edit))
 LIBS_CFLAGS += -DSODIUM_SONAME='"$(SODIUM_SONAME)"'
-EDIT_CFLAGS += $(if $(EDIT_SONAME),-DEDIT_SONAME='"$(EDIT_SONAME)"')
-CLIENT_LIBS ?= $(if $(EDIT_SONAME),,$(EDIT_LIBS)) \
+TINFO_SONAME := $(or $(call soname,tinfo),$(call soname,ncursesw))
+EDIT_CFLAGS += $(if $(EDIT_SONAME),-DEDIT_SONAME='"$(EDIT_SONAME)"') $(if $(TINFO_SONAME),-DTINFO_SONAME='"$(TINFO_SONAME)"')
+CLIENT_LIBS ?= $(if $(EDIT_SONAME),,$(EDIT_LIBS)) $(if $(TINFO_SONAME),,$(TINFO_LIBS)) \
 	$(filter-out $(if $(BSD_ARCHIVE),-lbsd) $(if $(SODIUM_SONAME),-lsodium),$(LIBS)) $(BSD_ARCHIVE) -ldl
 
 # The helper that asks PAM is built where libpam's header is; PAM=no leaves it out.

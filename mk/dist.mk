@@ -9,7 +9,7 @@ MUSL_ROOT ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pystuck/musl
 STATIC_CC ?= $(if $(and $(wildcard $(MUSL_ROOT)/lib/libedit.a),$(shell command -v musl-gcc)),musl-gcc,$(CC))
 # What a build with musl-gcc is told. Its specs know no static PIE.
 MUSL = CC=musl-gcc PAM=no EDITLINE=libedit LIBRARIES=linked \
-	CFLAGS='-isystem $(MUSL_ROOT)/include' LDFLAGS='-L$(MUSL_ROOT)/lib' \
+	CFLAGS='-isystem $(MUSL_ROOT)/include -isystem $(MUSL_ROOT)/include/ncurses' LDFLAGS='-L$(MUSL_ROOT)/lib' \
 	PKG_CONFIG='env PKG_CONFIG_LIBDIR=$(MUSL_ROOT)/lib/pkgconfig $(PKG_CONFIG) --static' CLIENT_LINK='-static -s -Wl,--gc-sections'
 STATIC = CC='$(STATIC_CC)' EDITLINE=libedit LIBRARIES=linked EDIT_LIBS='-ledit -ltinfo -lbsd -lmd' PKG_CONFIG='$(PKG_CONFIG) --static' \
 	CLIENT_LINK='-static-pie -s -Wl,--gc-sections'

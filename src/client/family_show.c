@@ -149,16 +149,15 @@ static int caveats(const struct family_show *s, const struct family *f)
 
 	for (size_t i = 0; i < f->count; i++) {
 		const struct family_member *m = &f->at[i];
-		char pid[24];
+		char why[PRINT_CAVEAT];
 
 		if (m->shown && !dump_is_degraded(&m->dump, s->flags))
 			continue;
 		status = STATUS_PARTIAL;
-		snprintf(pid, sizeof pid, "process %ld", (long)m->pid);
 		if (!m->shown)
-			out_notice("%s: %s", pid, m->why);
-		else
-			print_caveats_of(&m->dump, pid);
+			out_notice("process %ld: %s", (long)m->pid, m->why);
+		else if (print_caveat(why, &m->dump))
+			out_notice("process %ld: %s", (long)m->pid, why);
 	}
 	return status;
 }

@@ -30,6 +30,7 @@
 #include "signals.h"
 #include "status.h"
 #include "version.h"
+#include "watch.h"
 
 #define MAIN_KEY_NAME "default"
 
@@ -76,7 +77,7 @@ static int greet(struct client *cl, struct diag *d)
 
 	if (rc == 0 && o->command != NULL)
 		rc = eval_ask(cl->c, ID_EVAL, batch_flags(o), 0, span_text(o->command), d);
-	else if (rc == 0 && o->stacks)
+	else if (rc == 0 && o->stacks && o->watch_ms == 0)
 		rc = dump_ask(cl->c, ID_DUMP, stacks_flags(o), d);
 	if (rc == 0)
 		rc = connect_welcome(cl->c, connect_clock() + o->timeout_ms, d);
@@ -242,6 +243,14 @@ static int open_prompt(struct client *cl, int status)
 	return status;
 }
 
+static int watch(struct client *cl)
+{
+	const struct watch_options w = {.o = cl->o, .out = &cl->out, .in_place = cl->in_is_terminal && cl->out_is_terminal && !cl->o->json,
+		.color = cl->color, .flags = stacks_flags(cl->o)};
+
+	return watch_run(cl->c, &w, &cl->sig);
+}
+
 /* The program that is meant and its children, or all programs. */
 static int show_several(struct client *cl)
 {
@@ -295,6 +304,8 @@ static int converse(struct client *cl)
 		return await_batch(cl);
 	if (o->sample_ms != 0)
 		return sample(cl);
+	if (o->watch_ms > 0)
+		return watch(cl);
 	if (o->stacks)
 		status = show_stacks(cl);
 	if (!o->repl || (status != STATUS_DONE && status != STATUS_PARTIAL))

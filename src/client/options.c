@@ -16,6 +16,7 @@
 
 #define OPTIONS_TIMEOUT_MS 10000
 #define OPTIONS_TIMEOUT_MAX 1e6 /* seconds */
+#define OPTIONS_WATCH_MIN 100   /* ms: sooner nobody sees anything */
 
 enum {
 	OPT_SOCKET = 256,
@@ -34,6 +35,7 @@ enum {
 	OPT_LOCALS,
 	OPT_RAW,
 	OPT_CHILDREN,
+	OPT_WATCH,
 	OPT_ALL,
 	OPT_SAMPLE,
 	OPT_RATE,
@@ -64,6 +66,7 @@ static const struct option long_options[] = {
 	{"no-ipython", no_argument, NULL, OPT_NO_REPL},
 	{"locals", no_argument, NULL, OPT_LOCALS},
 	{"raw", no_argument, NULL, OPT_RAW},
+	{"watch", required_argument, NULL, OPT_WATCH},
 	{"children", no_argument, NULL, OPT_CHILDREN},
 	{"all", no_argument, NULL, OPT_ALL},
 	{"sample", required_argument, NULL, OPT_SAMPLE},
@@ -101,6 +104,7 @@ static const char help[] =
 	"  --frames N          only the innermost N frames of each thread\n"
 	"  --locals            print the variables of each frame too\n"
 	"  --no-group          print threads with the same stack one by one\n"
+	"  --watch SECONDS     look again and again, in place, and mark what moved\n"
 	"  --children          the stacks of its child processes too\n"
 	"  --raw               read the stacks without the GIL; the program goes on\n"
 	"  --sample SECONDS    where the time goes: 100 looks a second (--rate N)\n"
@@ -251,6 +255,8 @@ static int take(struct options *o, int opt, const char *arg, struct diag *d)
 	case OPT_RAW:
 		o->raw = 1;
 		return 0;
+	case OPT_WATCH:
+		return options_seconds(&o->watch_ms, "--watch", arg, OPTIONS_TIMEOUT_MAX, d);
 	case OPT_CHILDREN:
 		o->children = 1;
 		return 0;
@@ -334,6 +340,8 @@ static const char *wrong_with_several(const struct options *o, int places)
 		return "--all is every server of this machine: leave out the address and --children";
 	if (o->children && o->host != NULL)
 		return "--children looks at processes of this machine: it does not go with a host";
+	if ((o->all || o->children) && o->watch_ms > 0)
+		return "--watch looks at one program: it does not go with --children and --all";
 	if ((o->all || o->children) && (!o->stacks || o->command != NULL || o->keygen != NULL || o->action == OPTIONS_LIST))
 		return "--children and --all print stacks: they do not go with --no-stacks, -c, --list or --keygen";
 	return NULL;
@@ -386,6 +394,10 @@ static int contradiction(const struct options *o, struct diag *d)
 		text = "--json has all threads and frames: --thread, --frames and --no-group do not go with it";
 	else if (o->locals && o->command != NULL)
 		text = "-c prints no stacks: it does not go with --locals";
+	else if (o->watch_ms > 0 && (!o->stacks || o->command != NULL || o->keygen != NULL || o->action == OPTIONS_LIST))
+		text = "--watch looks at stacks: it does not go with --no-stacks, -c, --list or --keygen";
+	else if (o->watch_ms > 0 && o->sample_ms != 0)
+		text = "--watch shows each look and --sample what many have in common: give one of them";
 	if (text == NULL)
 		text = wrong_with_several(o, places);
 	if (text == NULL)
@@ -419,12 +431,14 @@ int options_parse(struct options *o, int argc, char **argv, struct diag *d)
 		rc = contradiction(o, d);
 	if (rc != 0)
 		return rc;
+	if (o->watch_ms > 0 && o->watch_ms < OPTIONS_WATCH_MIN)
+		o->watch_ms = OPTIONS_WATCH_MIN;
 	if (o->keygen != NULL)
 		o->action = OPTIONS_KEYGEN;
 	if (o->command != NULL || o->sample_ms != 0)
 		o->stacks = 0;
 	/* As JSON either the stacks are printed, or the outcome of a script. */
-	if (o->command != NULL || (o->json && o->stacks) || o->children || o->all || o->sample_ms != 0)
+	if (o->command != NULL || (o->json && o->stacks) || o->children || o->all || o->sample_ms != 0 || o->watch_ms > 0)
 		o->repl = 0;
 	return 0;
 }

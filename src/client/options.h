@@ -53,6 +53,7 @@ struct options {
 	int no_group;
 	int json;
 	enum options_color color;
+	int64_t watch_ms; /* 0: one look */
 	int64_t timeout_ms;
 	int timeout_given; /* evaluations are bounded only then */
 };

@@ -21,6 +21,7 @@ struct out {
 	int column0; /* 1 when what was written last ended a line */
 };
 
+/* fd -1: what is written stays in o->buf, as far as there is room. */
 void out_init(struct out *o, int fd);
 void out_free(struct out *o);
 

@@ -14,7 +14,7 @@
 #define PRINT_CACHE_MAX (512u << 20) /* bytes: DUMP_BYTES_MAX, as far as it is text, escaped */
 #define PRINT_MOMENT_US 1000000u
 #define PRINT_TENTH_US 100000u       /* what a time is told to */
-#define PRINT_NAMES 400              /* bytes of names of threads in a notice */
+#define FRAME_MARK "> "              /* in the place of the indentation of a frame that is somewhere else than it was */
 #define PRINT_LINE 80                /* columns that a list of threads is broken at */
 
 struct palette {
@@ -247,12 +247,26 @@ static void print_members(struct printer *pr, const struct view *v, const struct
 	out_text(pr->o, "\n");
 }
 
+/* What has become of them since the last look; in front, where it is seen. */
+static void print_moved(struct printer *pr, const struct view *v, const struct view_block *b)
+{
+	const struct moved_list *moved = pr->po->view.moved;
+
+	if (moved == NULL)
+		return;
+	out_text(pr->o, pr->po->color ? moved_color(moved->at[v->members[b->first]].kind) : "");
+	moved_words(pr->o, moved, v->members + b->first, b->count);
+	out_text(pr->o, pr->p->off);
+	out_text(pr->o, "  ");
+}
+
 /* What is said of threads that are shown as one, before their frames. */
 static void print_head(struct printer *pr, const struct view *v, const struct view_block *b)
 {
 	const struct dump_thread *thread = &pr->dump->threads[v->members[b->first]];
 	const struct msg_dump_thread *t = &thread->head;
 
+	print_moved(pr, v, b);
 	out_text(pr->o, pr->p->thread);
 	if (b->count > 1) {
 		out_text(pr->o, "<");
@@ -321,10 +335,32 @@ static size_t first_of_waiting(const struct printer *pr, const struct dump_threa
 	return i;
 }
 
+/* From which frame on it is somewhere else than it was. */
+static size_t first_that_moved(const struct printer *pr, const struct dump_thread *t)
+{
+	const struct moved_list *moved = pr->po->view.moved;
+	const struct moved *m = moved != NULL ? &moved->at[t - pr->dump->threads] : NULL;
+
+	return m != NULL && m->kind == MOVED_ON ? m->common : t->depth;
+}
+
+static void print_frame(struct printer *pr, uint32_t place, int moved, int faint)
+{
+	/* What is marked is never faint. */
+	const struct piece *piece = place_text(pr, place, faint && !moved);
+	size_t skip = moved ? sizeof FRAME_MARK - 1 : 0;
+
+	if (pr->error != 0)
+		return;
+	out_text(pr->o, moved ? FRAME_MARK : "");
+	out_bytes(pr->o, buf_bytes(&pr->cache) + piece->at + skip, piece->len - skip);
+}
+
 static void print_frames(struct printer *pr, const struct dump_thread *t)
 {
 	uint32_t most = pr->po->view.frames;
 	size_t next_local = 0, first = most != 0 && t->depth > most ? t->depth - most : 0, faint = t->depth;
+	size_t moved = first_that_moved(pr, t);
 
 	if (pr->po->color)
 		faint = first_of_waiting(pr, t);
@@ -333,10 +369,7 @@ static void print_frames(struct printer *pr, const struct dump_thread *t)
 	while (next_local < t->local_count && pr->dump->locals[t->first_local + next_local].frame < first)
 		next_local++;
 	for (size_t i = first; i < t->depth && pr->error == 0; i++) {
-		const struct piece *piece = place_text(pr, t->places[i], i >= faint);
-
-		if (pr->error == 0)
-			out_bytes(pr->o, buf_bytes(&pr->cache) + piece->at, piece->len);
+		print_frame(pr, t->places[i], i >= moved, i >= faint);
 		print_locals(pr, t, i, &next_local);
 	}
 }
@@ -428,51 +461,4 @@ int print_dump(struct out *o, const struct dump *dump, const struct print_option
 int print_threads(struct out *o, const struct dump *dump, const struct print_options *po)
 {
 	return print_by(o, dump, po, print_short);
-}
-
-size_t print_unmeant(const struct dump *dump, const struct view_options *vo)
-{
-	size_t unmeant = 0;
-
-	for (size_t i = 0; i < vo->thread_count; i++) {
-		char names[PRINT_NAMES] = "";
-		size_t used = 0, named = 0;
-
-		if (view_means_any(dump, vo->threads[i]))
-			continue;
-		for (; named < dump->thread_count && used < sizeof names / 2; named++) {
-			used += (size_t)snprintf(names + used, sizeof names - used, "%s", named > 0 ? ", " : "");
-			text_copy(names + used, sizeof names - used, waits_thread_name(&dump->threads[named]), TEXT_LINE);
-			used += strlen(names + used);
-		}
-		out_notice("%s is no thread's name, ident or tid; there are: %s%s", vo->threads[i], names,
-			named < dump->thread_count ? ", ..." : "");
-		unmeant++;
-	}
-	return unmeant;
-}
-
-void print_caveats_of(const struct dump *dump, const char *whose)
-{
-	const char *colon = *whose != '\0' ? ": " : "";
-	char note[300];
-
-	text_copy(note, sizeof note, dump->begin.note, TEXT_LINE);
-	/* The server's own sentence where it has one: it knows more. */
-	if (dump->begin.how == DUMP_HOW_GIL && *note == '\0')
-		return;
-	if (*note == '\0')
-		snprintf(note, sizeof note, "the GIL could not be had in %llu ms",
-			(unsigned long long)dump->begin.gil_wait_us / 1000);
-	if (dump->begin.how == DUMP_HOW_OS)
-		out_notice("%s%s%s; this is what the operating system knows of the threads", whose, colon, note);
-	else if (dump->begin.how == DUMP_HOW_RAW && !dump->begin.settled)
-		out_notice("%s%s%s; not settled: threads were running, and this is not one moment", whose, colon, note);
-	else
-		out_notice("%s%s%s", whose, colon, note);
-}
-
-void print_caveats(const struct dump *dump)
-{
-	print_caveats_of(dump, "");
 }

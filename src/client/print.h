@@ -24,7 +24,8 @@ int print_threads(struct out *o, const struct dump *dump, const struct print_opt
 size_t print_unmeant(const struct dump *dump, const struct view_options *vo);
 /* What must be said before a dump that is not exact, on standard error; nothing when it is. */
 void print_caveats(const struct dump *dump);
-/* The same, of one of several: "process 12"; "": as above. */
-void print_caveats_of(const struct dump *dump, const char *whose);
+/* The same as a text, safe for a terminal: 1 when there is one. */
+#define PRINT_CAVEAT 400
+int print_caveat(char text[static PRINT_CAVEAT], const struct dump *dump);
 
 #endif

@@ -189,44 +189,52 @@ static uint64_t digest_of(const struct dump_thread *t)
 	return digest ^ digest >> 32;
 }
 
-/* The block of the thread at `at`: an older one, or *next. `slots` is a table of one member each, at most half full. */
-static size_t find_block(const struct dump *dump, const struct place *places, size_t at, uint32_t *slots, size_t mask, size_t next)
+/* A table of one member of each block, at most half full. */
+struct slots {
+	uint32_t *at;
+	size_t mask;
+};
+
+/* The block of the thread at `at`: an older one, or `next`. */
+static size_t find_block(const struct dump *dump, const struct place *places, size_t at, struct slots *slots,
+	const struct moved_list *moved, size_t next)
 {
 	const struct dump_thread *t = &dump->threads[places[at].thread];
-	size_t i = places[at].digest & mask;
+	size_t i = places[at].digest & slots->mask;
 
-	for (; slots[i] != 0; i = (i + 1) & mask) {
-		const struct place *p = &places[slots[i] - 1];
+	for (; slots->at[i] != 0; i = (i + 1) & slots->mask) {
+		const struct place *p = &places[slots->at[i] - 1];
 
-		if (p->digest == places[at].digest && p->rank == places[at].rank && same(dump, t, &dump->threads[p->thread]))
+		if (p->digest == places[at].digest && p->rank == places[at].rank && same(dump, t, &dump->threads[p->thread]) &&
+			(moved == NULL || moved_alike(moved, p->thread, places[at].thread)))
 			return p->block;
 	}
-	slots[i] = (uint32_t)at + 1;
+	slots->at[i] = (uint32_t)at + 1;
 	return next;
 }
 
 /* Gives each its block, in the order of their first ones. */
-static int group(struct view *v, const struct dump *dump, struct place *places, size_t n, int no_group)
+static int group(struct view *v, const struct dump *dump, struct place *places, size_t n, const struct view_options *o)
 {
+	struct slots slots;
 	size_t size = 16;
-	uint32_t *slots;
 
 	while (size < 2 * n)
 		size *= 2;
-	slots = calloc(size, sizeof *slots);
-	if (slots == NULL)
+	slots = (struct slots){calloc(size, sizeof *slots.at), size - 1};
+	if (slots.at == NULL)
 		return PYSTUCK_ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		const struct dump_thread *t = &dump->threads[places[i].thread];
 
 		places[i].digest = digest_of(t);
 		places[i].block = v->block_count;
-		if (!no_group && !(t->head.flags & THREAD_MAIN) && t->depth > 0)
-			places[i].block = find_block(dump, places, i, slots, size - 1, v->block_count);
+		if (!o->no_group && !(t->head.flags & THREAD_MAIN) && t->depth > 0)
+			places[i].block = find_block(dump, places, i, &slots, o->moved, v->block_count);
 		v->block_count += places[i].block == v->block_count;
 		v->blocks[places[i].block].count++;
 	}
-	free(slots);
+	free(slots.at);
 	return 0;
 }
 
@@ -271,7 +279,7 @@ int view_open(struct view *v, const struct report *r, const struct view_options 
 		if (is_chosen(o, &r->dump->threads[i]))
 			places[n++] = places[i];
 	qsort(places, n, sizeof *places, by_place);
-	rc = group(v, r->dump, places, n, o->no_group);
+	rc = group(v, r->dump, places, n, o);
 	if (rc == 0)
 		fill(v, places, n);
 out:

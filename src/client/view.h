@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "moved.h"
 #include "report.h"
 
 /* {0}: everything. */
@@ -16,6 +17,7 @@ struct view_options {
 	size_t thread_count;        /* 0: all */
 	uint32_t frames;            /* so many of each thread, the innermost; 0: all */
 	int no_group;
+	const struct moved_list *moved; /* threads that did not do the same are not one; NULL: nothing is known */
 };
 
 /* Threads that are shown as one: view.members from `first` on. */

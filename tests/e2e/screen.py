@@ -68,7 +68,7 @@ class Screen:
             raise AssertionError(f"the control character {character!r}")
 
     def _sequence(self, arguments, final):
-        if final in "mhl" or arguments.startswith(("?", ">")):
+        if final in "mhlt" or arguments.startswith(("?", ">")):
             return
         numbers = [int(n) if n else 0 for n in arguments.split(";")] if arguments else [0]
         n = max(1, numbers[0])

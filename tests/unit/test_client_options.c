@@ -138,6 +138,11 @@ static void test_options_that_contradict_each_other_are_refused(void **state)
 	assert_int_equal(parse(&o, &d, "--all", "--list", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--children", "--locals", "--unit", "app", NULL), 0);
 	assert_true(o.children && o.stacks && !o.repl);
+	assert_int_equal(parse(&o, &d, "--watch", "2", "--children", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--watch", "0", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--watch", "2", "-c", "1", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--watch", "0.01", NULL), 0);
+	assert_true(o.watch_ms == 100 && !o.repl);
 }
 
 static void test_options_mistakes_name_the_word_and_the_help(void **state)
