@@ -41,11 +41,11 @@ static int eof_ends_line(void)
 static void on_line(char *line)
 {
 	free(line_done);
-	line_done = editor_line(line);
+	line_done = lineedit_lib_line(line);
 	line_state = line != NULL ? LINEEDIT_LINE : LINEEDIT_EOF;
 	/* Here, or the library shows its prompt again. */
 	edit.rl_callback_handler_remove();
-	editor_end();
+	lineedit_lib_end();
 	taken = 0;
 	if (line == NULL && !eof_ends_line()) {
 		fputc('\n', *edit.rl_outstream);
@@ -63,7 +63,7 @@ static int on_tab(int count, int key)
 	while (at > 0 && ((*edit.rl_line_buffer)[at - 1] == ' ' || (*edit.rl_line_buffer)[at - 1] == '\t'))
 		at--;
 	if (at == 0 || (*edit.rl_line_buffer)[at - 1] == '\n')
-		editor_insert(LINEEDIT_INDENT);
+		lineedit_lib_insert(LINEEDIT_INDENT);
 	else
 		line_state = LINEEDIT_TAB;
 	return 0;
@@ -99,9 +99,9 @@ int lineedit_open(void)
 	use_utf8();
 	*edit.rl_readline_name = name;
 	*edit.rl_catch_signals = 0;
-	editor_prepare();
+	lineedit_lib_prepare();
 	edit.rl_initialize();
-	editor_bind(on_tab);
+	lineedit_lib_bind(on_tab);
 	edit.using_history();
 	edit.stifle_history(HISTORY_MAX);
 	history_open(load_entry);
@@ -131,10 +131,10 @@ void lineedit_begin(const char *prompt, const char *color, const char *prefill)
 		snprintf(text, sizeof text, "%s", prompt);
 	line_state = LINEEDIT_MORE;
 	taken = 1;
-	editor_begin(prompt);
+	lineedit_lib_begin(prompt);
 	edit.rl_callback_handler_install(text, on_line);
 	if (*prefill != '\0')
-		editor_insert(prefill);
+		lineedit_lib_insert(prefill);
 }
 
 enum lineedit_state lineedit_feed(void)
@@ -163,14 +163,14 @@ void lineedit_replace(size_t from, const char *text)
 {
 	if (from > (size_t)*edit.rl_point)
 		return;
-	editor_replace((int)from, text);
+	lineedit_lib_replace((int)from, text);
 }
 
 void lineedit_leave(void)
 {
 	if (!taken)
 		return;
-	editor_below("");
+	lineedit_lib_below("");
 	fflush(*edit.rl_outstream);
 }
 
@@ -178,7 +178,7 @@ void lineedit_hide(void)
 {
 	if (!taken)
 		return;
-	editor_hide();
+	lineedit_lib_hide();
 	fflush(*edit.rl_outstream);
 }
 
@@ -186,7 +186,7 @@ void lineedit_return(void)
 {
 	if (!taken)
 		return;
-	editor_show();
+	lineedit_lib_show();
 	fflush(*edit.rl_outstream);
 }
 
@@ -206,8 +206,8 @@ static void end_line(const char *mark)
 	if (!taken)
 		return;
 	taken = 0;
-	editor_below(mark);
-	editor_end();
+	lineedit_lib_below(mark);
+	lineedit_lib_end();
 	fflush(*edit.rl_outstream);
 #ifndef PYSTUCK_LIBEDIT
 	edit.rl_free_line_state();
@@ -236,8 +236,8 @@ void lineedit_pause(void)
 {
 	if (!taken)
 		return;
-	editor_below("");
-	editor_end();
+	lineedit_lib_below("");
+	lineedit_lib_end();
 	fflush(*edit.rl_outstream);
 	edit.rl_deprep_terminal();
 }
@@ -247,7 +247,7 @@ void lineedit_resume(void)
 	if (!taken)
 		return;
 	edit.rl_prep_terminal(1);
-	editor_show();
+	lineedit_lib_show();
 }
 
 void lineedit_keep(size_t entries)

@@ -23,7 +23,7 @@
 static int prompt_columns; /* of the line that is edited */
 static int ends_block;     /* what was pasted ended with a line end, and so does the line */
 
-void editor_prepare(void)
+void lineedit_lib_prepare(void)
 {
 }
 
@@ -52,13 +52,13 @@ static int on_paste(int count, int key)
 	char *copy = strndup((const char *)buf_bytes(&text), len);
 
 	if (copy != NULL)
-		editor_insert(copy);
+		lineedit_lib_insert(copy);
 	free(copy);
 	buf_free(&text);
 	return 0;
 }
 
-void editor_bind(rl_command_func_t *tab)
+void lineedit_lib_bind(rl_command_func_t *tab)
 {
 	/* Its rl_bind_key knows no function but one. A function with a name comes with a key, which is then given back. */
 	edit.rl_add_defun("pystuck-tab", tab, '\t');
@@ -67,7 +67,7 @@ void editor_bind(rl_command_func_t *tab)
 	edit.rl_parse_and_bind("bind ^[[200~ pystuck-paste");
 }
 
-void editor_begin(const char *prompt)
+void lineedit_lib_begin(const char *prompt)
 {
 	prompt_columns = (int)strlen(prompt);
 	ends_block = 0;
@@ -78,7 +78,7 @@ void editor_begin(const char *prompt)
 		fputs(PASTE_ON, *edit.rl_outstream);
 }
 
-char *editor_line(char *line)
+char *lineedit_lib_line(char *line)
 {
 	size_t len = line != NULL ? strlen(line) : 0;
 	char *longer = len > 0 && ends_block ? realloc(line, len + 2) : NULL;
@@ -90,7 +90,7 @@ char *editor_line(char *line)
 	return longer;
 }
 
-void editor_end(void)
+void lineedit_lib_end(void)
 {
 	if (isatty(fileno(*edit.rl_outstream)))
 		fputs(PASTE_OFF, *edit.rl_outstream);
@@ -120,7 +120,7 @@ static int row_of(int n)
 	return row + (column >= columns);
 }
 
-void editor_hide(void)
+void lineedit_lib_hide(void)
 {
 	int row = row_of(*edit.rl_point);
 
@@ -130,28 +130,28 @@ void editor_hide(void)
 	fflush(*edit.rl_outstream);
 }
 
-void editor_show(void)
+void lineedit_lib_show(void)
 {
 	/* rl_redisplay would type Ctrl-R here, which searches the history. */
 	edit.rl_forced_update_display();
 }
 
 
-void editor_insert(const char *text)
+void lineedit_lib_insert(const char *text)
 {
-	editor_hide();
+	lineedit_lib_hide();
 	edit.rl_insert_text(text);
-	editor_show();
+	lineedit_lib_show();
 }
 
-void editor_replace(int from, const char *text)
+void lineedit_lib_replace(int from, const char *text)
 {
 	size_t typed = (size_t)(*edit.rl_point - from), before = (size_t)from, len = strlen(text);
 	char *line;
 
 	/* What is completed mostly begins with what was typed. */
 	if (len >= typed && memcmp(text, *edit.rl_line_buffer + from, typed) == 0) {
-		editor_insert(text + typed);
+		lineedit_lib_insert(text + typed);
 		return;
 	}
 	line = malloc(before + len + (size_t)(*edit.rl_end - *edit.rl_point) + 1);
@@ -161,15 +161,15 @@ void editor_replace(int from, const char *text)
 	memcpy(line + before, text, len);
 	memcpy(line + before + len, *edit.rl_line_buffer + *edit.rl_point, (size_t)(*edit.rl_end - *edit.rl_point));
 	line[before + len + (size_t)(*edit.rl_end - *edit.rl_point)] = '\0';
-	editor_hide();
+	lineedit_lib_hide();
 	/* Its rl_delete_text does nothing; and the cursor is at the end after this. */
 	edit.rl_replace_line("", 0);
 	edit.rl_insert_text(line);
-	editor_show();
+	lineedit_lib_show();
 	free(line);
 }
 
-void editor_below(const char *mark)
+void lineedit_lib_below(const char *mark)
 {
 	int below = row_of(*edit.rl_end) - row_of(*edit.rl_point);
 

@@ -11,23 +11,23 @@
 #include "edit_library.h"
 
 /* Once. Before the library reads the user's settings, and after. */
-void editor_prepare(void);
-void editor_bind(rl_command_func_t *tab);
+void lineedit_lib_prepare(void);
+void lineedit_lib_bind(rl_command_func_t *tab);
 /* Before a line is begun: the prompt as it is seen. */
-void editor_begin(const char *prompt);
+void lineedit_lib_begin(const char *prompt);
 /* The line that the library has given, as it was typed: what comes back is to be freed. */
-char *editor_line(char *line);
+char *lineedit_lib_line(char *line);
 /* After a line, however it has ended. */
-void editor_end(void);
+void lineedit_lib_end(void);
 /* Text at the cursor. */
-void editor_insert(const char *text);
+void lineedit_lib_insert(const char *text);
 /* Text in place of what stands from there to the cursor. */
-void editor_replace(int from, const char *text);
+void lineedit_lib_replace(int from, const char *text);
 /* The line stays on the screen, with the mark behind it, and the cursor goes below. */
-void editor_below(const char *mark);
+void lineedit_lib_below(const char *mark);
 /* The line goes from the screen. */
-void editor_hide(void);
+void lineedit_lib_hide(void);
 /* It stands there again, from the cursor on. */
-void editor_show(void);
+void lineedit_lib_show(void);
 
 #endif

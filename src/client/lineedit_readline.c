@@ -7,48 +7,48 @@
 
 #include "lineedit.h"
 
-void editor_prepare(void)
+void lineedit_lib_prepare(void)
 {
 	*edit.rl_catch_sigwinch = 0;
 	/* Before ~/.inputrc is read, so that the user's word is the last. */
 	edit.rl_variable_bind("enable-bracketed-paste", "on");
 }
 
-void editor_bind(rl_command_func_t *tab)
+void lineedit_lib_bind(rl_command_func_t *tab)
 {
 	edit.rl_bind_key('\t', tab);
 }
 
-void editor_begin(const char *prompt)
+void lineedit_lib_begin(const char *prompt)
 {
 	(void)prompt;
 	/* It may have been resized while something else ran. */
 	edit.rl_reset_screen_size();
 }
 
-char *editor_line(char *line)
+char *lineedit_lib_line(char *line)
 {
 	return line;
 }
 
-void editor_end(void)
+void lineedit_lib_end(void)
 {
 }
 
-void editor_insert(const char *text)
+void lineedit_lib_insert(const char *text)
 {
 	edit.rl_insert_text(text);
 	edit.rl_redisplay();
 }
 
-void editor_replace(int from, const char *text)
+void lineedit_lib_replace(int from, const char *text)
 {
 	edit.rl_delete_text(from, *edit.rl_point);
 	*edit.rl_point = from;
-	editor_insert(text);
+	lineedit_lib_insert(text);
 }
 
-void editor_below(const char *mark)
+void lineedit_lib_below(const char *mark)
 {
 	int point = *edit.rl_point;
 
@@ -60,16 +60,16 @@ void editor_below(const char *mark)
 	edit.rl_crlf();
 }
 
-void editor_hide(void)
+void lineedit_lib_hide(void)
 {
 #if RL_READLINE_VERSION >= 0x0800
 	edit.rl_clear_visible_line();
 #else
-	editor_below("");
+	lineedit_lib_below("");
 #endif
 }
 
-void editor_show(void)
+void lineedit_lib_show(void)
 {
 	edit.rl_on_new_line();
 	edit.rl_redisplay();
