@@ -367,6 +367,8 @@ bench: modules			## side by side with the peers
 	@bench/run
 check-frameworks: module $(BUILD)/pystuck	## gunicorn, uWSGI, celery, gevent, ... (pip), on every interpreter found
 	@tools/check-frameworks --build $(BUILD) --results $(RESULTS)/frameworks.xml $(PYTHONS)
+check-browser: modules		## the files of pystuck --sample in headless Chromium (PYSTUCK_BROWSER says which)
+	@PYSTUCK_BUILD=$(BUILD) PYSTUCK_PYTHONS=$(PYTHON) timeout 300 $$(tools/pythons --pytest) -m pytest tests/browser
 check-versions:			## end to end on Debian sid's Pythons, in a chroot (root, Debian)
 	@tools/check-versions
 
@@ -462,7 +464,7 @@ include mk/dist.mk
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ) tests/unit/faults.c $(wildcard tests/load/*.c)) \
 	$(call pyobj,$(PYROOM)))
 .PHONY: libedit false-alarms lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
-	systemd check-frameworks asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
+	systemd check-frameworks check-browser asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
 	fuzz-run compilers storm storm-raw leavings bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.

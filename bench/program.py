@@ -11,7 +11,7 @@ answers go to standard output, one line each.
 """
 import sys
 import threading
-from time import perf_counter, perf_counter_ns
+from time import perf_counter, perf_counter_ns, thread_time
 
 
 def none(_address):
@@ -144,6 +144,15 @@ def watch(flag, least=20e-6):
     return gaps
 
 
+def work(seconds):
+    """Turns of some computing, and the time that they took, by the clock and on a processor."""
+    begun, cpu, turns = perf_counter(), thread_time(), 0
+    while perf_counter() < begun + seconds:
+        sum(number for number in range(2000))
+        turns += 1
+    return turns, perf_counter() - begun, thread_time() - cpu
+
+
 def main():
     kind, address, threads, frames, flag_path = sys.argv[1:6]
     START[kind](address)
@@ -173,6 +182,8 @@ def main():
                 began = perf_counter_ns()
                 DUMPS[command](nowhere)
                 answers.write("%d\n" % (perf_counter_ns() - began))
+        elif command.startswith("work "):
+            answers.write("%d %f %f\n" % work(float(command.split()[1])))
         elif command == "watch":
             answers.write("watching\n")
             answers.write(json.dumps(watch(flag)) + "\n")

@@ -104,6 +104,20 @@ def section_phases(r):
     return "### 7. What a dump is made of\n\n" + table(head, rows)
 
 
+def section_sample(r):
+    rows = [[name, *(spread(s[what]) for what in ("processor", "clock", "others"))] for name, s in r["sample"].items()]
+    head = ["100 samples a second", "turns a second of processor, to nobody's", "turns a second, to nobody's",
+            "% of a processor that the program's other threads had"]
+    return "### 8. A program that computes, while it is sampled\n\n" + table(head, rows)
+
+
+def sample_targets(r):
+    s = r["sample"].get("pystuck --sample")
+    if s is not None:
+        cost = 100 * (1 - s["processor"]["median"])
+        yield "what sampling takes from a program that computes", f"{cost:.2f} %", "under 1 %", below(cost, 1)
+
+
 def phases_targets(r):
     small, large = r["phases"]["100x30"]["usual"], r["phases"]["1000x50"]["raw"]
     us = sum(figure[2] for part, figure in small.items() if part.startswith("waits"))
@@ -162,9 +176,9 @@ def eval_targets(r):
 
 
 TARGETS = {"commands": command_targets, "gil": gil_targets, "startup": startup_targets, "idle": idle_targets,
-           "eval": eval_targets, "phases": phases_targets}
+           "eval": eval_targets, "phases": phases_targets, "sample": sample_targets}
 SECTIONS = {"commands": section_commands, "gil": section_gil, "startup": section_startup, "idle": section_idle,
-            "eval": section_eval, "dump": section_dump, "phases": section_phases}
+            "eval": section_eval, "dump": section_dump, "phases": section_phases, "sample": section_sample}
 
 
 def targets(r):

@@ -211,12 +211,12 @@ void page_write(struct out *o, const struct sample *s, const struct msg_welcome 
 		o->error = rc;
 	put_head(o, peer, nonce);
 	put_summary(o, s, peer);
-	out_text(o, "<nav><a href=\"#time\">Time</a>");
+	out_text(o, "<nav>");
 	out_text(o, dump != NULL ? "<a href=\"#waits\">Waits</a><a href=\"#threads\">Threads</a>" : "");
-	out_text(o, "<a href=\"#graph\">Flame graph</a></nav>\n");
-	put_tables(o, s);
+	out_text(o, "<a href=\"#time\">Time</a><a href=\"#graph\">Flame graph</a></nav>\n");
 	if (dump != NULL)
 		put_dump(o, dump);
+	put_tables(o, s);
 	put_section(o, "graph", "Flame graph");
 	flame_picture(o, s);
 	out_text(o, "<script nonce=\"");

@@ -14,6 +14,7 @@
 #define FIRST_ROOM 64u
 #define FIRST_SLOTS 256u
 
+static const char ran_on[] = "(ran on while its stack was read)";
 static const char left_out[] = "(outer frames left out)";
 static const char nameless[] = "(more than there is room for)";
 
@@ -356,19 +357,30 @@ static void count(struct profile *p, uint32_t thread, uint32_t node, const struc
 	p->unknown += state == STATE_UNKNOWN;
 }
 
-/* `places`: of each of the dump's places the index here. */
+/* The child of a node at a place of ours that is none in the program. */
+static int find_word(struct profile *p, uint32_t parent, const char *word, uint32_t *node)
+{
+	const struct profile_code code = {{(const uint8_t *)"", 0}, span_text(word)};
+	uint32_t place = 0;
+	int rc = find_place(p, &code, 0, &place);
+
+	return rc == 0 ? find_node(p, parent, place, node) : rc;
+}
+
+/*
+ * `places`: of each of the dump's places the index here. Of a thread that ran on while it was read the stack is not believed: what of it is
+ * of one moment nobody knows.
+ */
 static int add_thread(struct profile *p, const struct dump_thread *t, uint32_t thread, const uint32_t *places)
 {
-	static const struct profile_code outer = {{(const uint8_t *)"", 0}, {(const uint8_t *)left_out, sizeof left_out - 1}};
-	uint32_t node = p->threads[thread].node, next = node, place = 0;
-	int rc = 0;
+	uint32_t node = p->threads[thread].node, next = node;
+	int moving = (t->head.flags & THREAD_MOVING) != 0, rc = 0;
 
-	if (t->head.omitted_frames > 0) {
-		rc = find_place(p, &outer, 0, &place);
-		if (rc == 0)
-			rc = find_node(p, node, place, &next);
-	}
-	for (size_t i = 0; rc == 0 && i < t->depth && next != PROFILE_NONE; i++) {
+	if (moving)
+		rc = find_word(p, node, ran_on, &next);
+	else if (t->head.omitted_frames > 0)
+		rc = find_word(p, node, left_out, &next);
+	for (size_t i = 0; rc == 0 && i < t->depth && next != PROFILE_NONE && !moving; i++) {
 		node = next;
 		rc = find_node(p, node, places[t->places[i]], &next);
 	}

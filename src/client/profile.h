@@ -101,4 +101,10 @@ struct profile_count *profile_totals(const struct profile *p);
 struct profile_row *profile_functions(const struct profile *p, uint32_t thread, int by_wait, size_t *count);
 struct profile_row *profile_lines(const struct profile *p, uint32_t thread, int by_wait, size_t *count);
 
+/*
+ * Of each thread a number that is the same for those that waited most at the same place, reached the same way; 0: it never waited. An array
+ * of thread_count, which the caller frees; NULL: no memory.
+ */
+uint64_t *profile_wait_places(const struct profile *p);
+
 #endif

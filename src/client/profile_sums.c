@@ -105,3 +105,28 @@ struct profile_row *profile_lines(const struct profile *p, uint32_t thread, int 
 {
 	return rows(p, thread, 1, by_wait, count_of);
 }
+
+uint64_t *profile_wait_places(const struct profile *p)
+{
+	uint64_t *paths = malloc(((size_t)p->node_count + 1) * sizeof *paths);
+	uint64_t *places = calloc((size_t)p->thread_count + 1, sizeof *places);
+	uint64_t *most = calloc((size_t)p->thread_count + 1, sizeof *most);
+
+	for (uint32_t i = 0; paths != NULL && places != NULL && most != NULL && i < p->node_count; i++) {
+		const struct profile_node *n = &p->nodes[i];
+		uint64_t wait = profile_self(n).wait;
+
+		paths[i] = n->parent == PROFILE_NONE ? 1 : (paths[n->parent] ^ n->place) * 0x9E3779B97F4A7C15u | 1;
+		if (wait <= most[n->thread])
+			continue;
+		most[n->thread] = wait;
+		places[n->thread] = paths[i];
+	}
+	if (paths == NULL || most == NULL) {
+		free(places);
+		places = NULL;
+	}
+	free(paths);
+	free(most);
+	return places;
+}

@@ -10,10 +10,10 @@
 #define THREADS_SHOWN 20   /* in the list of all */
 #define THREADS_DETAILED 6 /* with tables of their own, on CPU and waiting each */
 #define ROWS_CPU 10
-#define ROWS_WAIT 5
+#define ROWS_WAIT 4
 #define TIME_WIDTH 10
 #define PERCENT_WIDTH 4
-#define CPU_LEAST 100 /* one in so many samples: who was on CPU less often has no table */
+#define LEAST 20 /* one in so many samples: who did so less often has no table */
 
 /* --- pieces --- */
 
@@ -153,9 +153,9 @@ static void print_threads(struct out *o, const struct sample *s, const uint32_t 
 			out_text(o, waiting);
 		}
 		if (t->moving > 0) {
-			out_text(o, "; ");
+			out_text(o, ";");
 			print_percent(o, t->moving, t->total.cpu + t->total.wait);
-			out_text(o, " of its stacks may be wrong: it ran on");
+			out_text(o, " ran on while its stack was read");
 		}
 		out_text(o, "\n");
 	}
@@ -173,6 +173,7 @@ struct table {
 	const struct sample *s;
 	const struct profile_thread *thread;
 	int wait;
+	uint32_t like_it; /* so many threads did the same */
 	const char *strong, *faint, *off;
 };
 
@@ -227,6 +228,11 @@ static void print_table(const struct table *t, uint32_t index)
 	out_text(t->o, t->strong);
 	sample_print_thread(t->o, t->thread);
 	out_text(t->o, t->off);
+	if (t->like_it > 0) {
+		out_text(t->o, " and ");
+		out_number(t->o, t->like_it);
+		out_text(t->o, " more in the same place");
+	}
 	out_text(t->o, t->wait ? ", waiting " : ", on CPU ");
 	sample_print_time(t->o, t->s, part(t, t->thread->total), 0);
 	out_text(t->o, "\n");
@@ -236,32 +242,53 @@ static void print_table(const struct table *t, uint32_t index)
 	free(by_line);
 }
 
-/* One table for each of the threads that did so most; the others are in the list. */
-static void print_tables(struct out *o, const struct sample *s, const uint32_t *order, int wait, int color)
+/* How many threads behind this one waited where it did; each is done with then. */
+static uint32_t take_alike(const struct sample *s, const uint32_t *order, uint32_t from, uint64_t *places)
 {
-	struct table t = {.o = o, .s = s, .wait = wait, .strong = color ? "\033[1m" : "", .faint = color ? "\033[2m" : "",
-		.off = color ? "\033[0m" : ""};
+	uint64_t place = places[order[from]];
+	uint32_t count = 0;
+
+	for (uint32_t i = from + 1; place != 0 && i < s->profile.thread_count; i++)
+		if (places[order[i]] == place) {
+			places[order[i]] = 0;
+			count++;
+		}
+	return count;
+}
+
+/*
+ * One table for each of the threads that did so most; the others are in the list. Those that waited at the same place (`places`, NULL on
+ * CPU) have one together.
+ */
+static void print_tables(struct table *t, const uint32_t *order, uint64_t *places)
+{
 	uint32_t shown = 0;
 
-	for (uint32_t i = 0; i < s->profile.thread_count && shown < THREADS_DETAILED; i++) {
-		t.thread = &s->profile.threads[order[i]];
-		if (part(&t, t.thread->total) * CPU_LEAST <= s->profile.samples)
+	t->wait = places != NULL;
+	for (uint32_t i = 0; i < t->s->profile.thread_count && shown < THREADS_DETAILED; i++) {
+		t->thread = &t->s->profile.threads[order[i]];
+		if (part(t, t->thread->total) * LEAST <= t->s->profile.samples || (t->wait && places[order[i]] == 0))
 			continue;
-		print_table(&t, order[i]);
+		t->like_it = t->wait ? take_alike(t->s, order, i, places) : 0;
+		print_table(t, order[i]);
 		shown++;
 	}
 }
 
 void sample_print(struct out *o, const struct sample *s, int color)
 {
+	struct table t = {.o = o, .s = s, .strong = color ? "\033[1m" : "", .faint = color ? "\033[2m" : "", .off = color ? "\033[0m" : ""};
 	uint32_t *order = sample_threads(s);
+	uint64_t *places = profile_wait_places(&s->profile);
 
 	sample_print_facts(o, s);
 	out_text(o, "\n\n");
 	if (order != NULL) {
 		print_threads(o, s, order);
-		print_tables(o, s, order, 0, color);
-		print_tables(o, s, order, 1, color);
+		print_tables(&t, order, NULL);
 	}
+	if (order != NULL && places != NULL)
+		print_tables(&t, order, places);
 	free(order);
+	free(places);
 }

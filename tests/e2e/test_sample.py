@@ -16,7 +16,8 @@ import xml.etree.ElementTree as xml
 import pytest
 
 import fake_server as fake
-from conftest import CLIENT, PATIENCE
+import procfs
+from conftest import CLIENT, PATIENCE, wait_until
 from fake_server import FakeServer, greet
 from repl import Repl
 
@@ -272,3 +273,35 @@ def test_what_cannot_be_is_said_before_anything_is_sampled(tmp_path, words, why)
     done = subprocess.run([CLIENT, "--socket", "none", "--sample", "60", *words], capture_output=True, text=True, cwd=tmp_path,
                           timeout=PATIENCE, stdin=subprocess.DEVNULL)
     assert done.returncode == 2 and re.search(why, done.stderr), done
+
+
+def test_nothing_stays_in_the_program_when_it_is_over(program, client):
+    before = procfs.fds(program.pid), procfs.thread_names(program.pid)
+    for _ in range(2):
+        done = client("--socket", program.socket, "--sample", "0.1")
+        assert done.status == 0, done
+    wait_until(lambda: (procfs.fds(program.pid), procfs.thread_names(program.pid)) == before, "fds and threads as before",
+               lambda: f"{procfs.fds(program.pid)} {procfs.thread_names(program.pid)}, before {before}")
+
+
+# Forks while it is sampled; the children look at what they have, too.
+FORKS = """
+import os
+import pystuck
+pystuck.run_server()
+print("READY", flush=True)
+while True:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(any("pystuck" in os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if fd.isdigit()
+                     and os.path.exists(f"/proc/self/fd/{fd}")))
+    _, status = os.waitpid(pid, 0)
+    assert status == 0, status
+"""
+
+
+def test_a_program_that_forks_all_the_while_is_sampled(start, python, client):
+    program = start(python, FORKS)
+    done = client("--socket", program.socket, "--sample", "0.5")
+    assert done.status == 0 and re.search(r"MainThread \(tid", done.out), done
+    assert program.alive(), program.stderr()

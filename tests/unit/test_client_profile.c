@@ -168,7 +168,7 @@ static void test_profile_keeps_waiting_apart(void **state)
 	profile_free(&p);
 }
 
-static void test_profile_keeps_threads_apart_even_with_one_name(void **state)
+static void test_profile_keeps_threads_apart_and_believes_no_stack_that_moved(void **state)
 {
 	const struct thread first[] = {{1, STATE_CPU, "a", in_f, 0, 0}, {2, STATE_SLEEP, "b", in_g, 0, 0}};
 	const struct thread then[] = {{3, STATE_CPU, "b", in_f, 0, THREAD_MOVING}, {1, STATE_CPU, "a", in_f, 0, 0}};
@@ -185,6 +185,10 @@ static void test_profile_keeps_threads_apart_even_with_one_name(void **state)
 	check_count(p.threads[1].total, 0, 1);
 	check_count(p.threads[2].total, 1, 0);
 	assert_int_equal(p.threads[2].moving, 1);
+	rows = profile_functions(&p, 2, 0, &count);
+	assert_int_equal(count, 1);
+	assert_memory_equal(p.codes[p.places[rows[0].place].code].function.data, "(ran on", 7);
+	free(rows);
 	rows = profile_functions(&p, 1, 1, &count);
 	assert_int_equal(count, 2);
 	check_count(rows[0].self, 0, 1);
@@ -274,7 +278,7 @@ int main(void)
 		cmocka_unit_test(test_profile_tells_self_from_total_by_function),
 		cmocka_unit_test(test_profile_counts_recursion_once),
 		cmocka_unit_test(test_profile_keeps_waiting_apart),
-		cmocka_unit_test(test_profile_keeps_threads_apart_even_with_one_name),
+		cmocka_unit_test(test_profile_keeps_threads_apart_and_believes_no_stack_that_moved),
 		cmocka_unit_test(test_profile_says_that_outer_frames_are_missing),
 		cmocka_unit_test(test_profile_shows_a_thread_without_frames),
 		cmocka_unit_test(test_profile_of_more_threads_than_it_has_room_for_loses_none),

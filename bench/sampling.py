@@ -1,0 +1,88 @@
+"""What being sampled a hundred times a second costs a program that computes: its own throughput, side by side with none, and with py-spy's
+record. Plain dicts of numbers, as in figures.py.
+
+The program's main thread has one processor for itself, and all others share another one: so that what is measured is what reaches across,
+and not what a sampler takes of a processor that it could have had elsewhere; that is told apart.
+"""
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from figures import summary
+from harness import PATIENCE, rotated
+
+SECONDS = 1.5
+RATE = 100
+BEFORE = 1.0  # for a sampler to begin
+
+
+def samplers(bench, venv_python, program, scratch):
+    """{name: its command}; None: nobody samples."""
+    found = {"nobody": None,
+             "pystuck --sample": [bench.build / "pystuck", "--socket", program.address, "--sample", SECONDS + 2 * BEFORE, "--rate", RATE]}
+    py_spy = Path(venv_python).parent / "py-spy" if venv_python else None
+    if py_spy is not None and py_spy.exists():
+        record = [py_spy, "record", "--pid", program.pid, "--rate", RATE, "--duration", int(SECONDS + 2 * BEFORE), "--format", "raw",
+                  "--output", scratch / "py-spy.txt"]
+        found["py-spy record"] = record
+        found["py-spy record --nonblocking"] = [*record, "--nonblocking"]
+    return found
+
+
+def cpu_of_others(pid):
+    """Seconds of processor that all threads but the main one have had."""
+    ns = 0
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        if int(tid) != pid:
+            ns += int(Path(f"/proc/{pid}/task/{tid}/schedstat").read_text().split()[0])
+    return ns / 1e9
+
+
+def pin(program, main, others):
+    for tid in os.listdir(f"/proc/{program.pid}/task"):
+        os.sched_setaffinity(int(tid), {main if int(tid) == program.pid else others})
+
+
+def one(bench, program, command, processor):
+    """Turns a second, turns a second of processor, seconds of processor of the program's other threads for a second."""
+    sampler = None
+    if command is not None:
+        sampler = subprocess.Popen([str(c) for c in command], env=bench.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {processor}))
+        time.sleep(BEFORE)
+    try:
+        before = cpu_of_others(program.pid)
+        turns, seconds, cpu = map(float, program.ask(f"work {SECONDS}").split())
+        result = turns / seconds, turns / cpu, (cpu_of_others(program.pid) - before) / seconds
+        if sampler is not None and sampler.wait(PATIENCE) != 0:
+            return None
+        return result
+    finally:
+        if sampler is not None and sampler.poll() is None:
+            sampler.kill()
+            sampler.wait(PATIENCE)
+
+
+def measure(bench, venv_python, scale):
+    """{name: {what: summary}}: "clock" and "processor" are ratios to nobody's median; empty where there is one processor."""
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) < 2:
+        return {}
+    program = bench.program("pystuck", 4, 10)
+    pin(program, processors[0], processors[1])
+    commands = samplers(bench, venv_python, program, bench.scratch)
+    seen, failed = {name: [] for name in commands}, dict.fromkeys(commands, 0)
+    for turn in range(scale(20)):
+        for name in rotated(commands, turn):
+            figures = one(bench, program, commands[name], processors[1])
+            if figures is None:
+                failed[name] += 1
+            else:
+                seen[name].append(figures)
+    program.stop()
+    bench.processes.remove(program)
+    base = [summary([f[i] for f in seen["nobody"]])["median"] for i in (0, 1)]
+    return {name: {"clock": summary([f[0] / base[0] for f in seen[name]], failed[name]),
+                   "processor": summary([f[1] / base[1] for f in seen[name]], failed[name]),
+                   "others": summary([f[2] * 100 for f in seen[name]], failed[name])} for name in commands}
