@@ -61,6 +61,12 @@ struct service {
 	void (*background)(void *session, uint32_t id);
 	/* The client is gone. An evaluation that still runs is interrupted; the handle is the service's to free. */
 	void (*close)(void *session);
+	/*
+	 * What is looked after while requests wait for the GIL: tick is called at the time that due says (UINT64_MAX: never), or soon
+	 * after, in ns of CLOCK_MONOTONIC. Any thread. Both NULL: nothing is.
+	 */
+	uint64_t (*due)(void);
+	void (*tick)(uint64_t now_ns);
 	/* What MSG_WELCOME says of the process (version and role are the server's to fill in). Valid while the server runs. */
 	const struct msg_welcome *(*welcome)(void *listener);
 };

@@ -29,7 +29,7 @@
 /* The arguments as they came, borrowed; NULL or None: not given. */
 struct given {
 	PyObject *host, *port, *socket, *key, *allow, *mode, *group, *eval, *namespace, *gil_timeout,
-		*max_clients, *pam, *on_fork, *audit, *audit_required, *signal;
+		*max_clients, *pam, *on_fork, *audit, *audit_required, *signal, *hurry;
 };
 
 static int is_given(PyObject *o)
@@ -406,6 +406,14 @@ static int parse_signal(const struct given *g, struct host_request *r)
 	return 0;
 }
 
+static int check_hurry(const struct given *g)
+{
+	if (!g->hurry || PyBool_Check(g->hurry))
+		return 0;
+	PyErr_Format(PyExc_TypeError, "hurry must be True or False, not %.100s", Py_TYPE(g->hurry)->tp_name);
+	return -1;
+}
+
 static int parse_namespace(const struct given *g, struct host_request *r)
 {
 	PyObject *copy = NULL;
@@ -424,7 +432,7 @@ static int parse_namespace(const struct given *g, struct host_request *r)
 		if (!(copy = PyDict_Copy(g->namespace)))
 			return -1;
 	}
-	r->context = visitor_context_new(copy, r->audit == HOST_AUDIT_CALL ? g->audit : NULL);
+	r->context = visitor_context_new(copy, r->audit == HOST_AUDIT_CALL ? g->audit : NULL, g->hurry != Py_False);
 	Py_XDECREF(copy);
 	if (r->context)
 		return 0;
@@ -435,16 +443,17 @@ static int parse_namespace(const struct given *g, struct host_request *r)
 int args_parse(PyObject *args, PyObject *kwargs, struct host_request *r)
 {
 	static char *names[] = { "host", "port", "socket", "key", "allow", "mode", "group", "eval", "namespace",
-		"gil_timeout", "max_clients", "pam", "on_fork", "audit", "audit_required", "signal", NULL };
+		"gil_timeout", "max_clients", "pam", "on_fork", "audit", "audit_required", "signal", "hurry", NULL };
 	struct given g = { 0 };
 	memset(r, 0, sizeof *r);
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOOOOOOOOOOOOO:run_server", names, &g.host, &g.port,
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOOOOOOOOOOOOOO:run_server", names, &g.host, &g.port,
 			&g.socket, &g.key, &g.allow, &g.mode, &g.group, &g.eval, &g.namespace,
-			&g.gil_timeout, &g.max_clients, &g.pam, &g.on_fork, &g.audit, &g.audit_required, &g.signal))
+			&g.gil_timeout, &g.max_clients, &g.pam, &g.on_fork, &g.audit, &g.audit_required, &g.signal,
+			&g.hurry))
 		return -1;
 	if (parse_place(&g, r) == 0 && parse_allow(&g, r) == 0 && parse_mode(&g, r) == 0 &&
 		parse_limits(&g, r) == 0 && parse_pam(&g, r) == 0 && parse_fork(&g, r) == 0 && parse_audit(&g, r) == 0 &&
-		parse_signal(&g, r) == 0 && parse_namespace(&g, r) == 0 && parse_key(&g, r) == 0)
+		parse_signal(&g, r) == 0 && check_hurry(&g) == 0 && parse_namespace(&g, r) == 0 && parse_key(&g, r) == 0)
 		return 0;
 	host_request_free(r);
 	return -1;

@@ -12,6 +12,7 @@
 
 #include "compat.h"
 #include "gil.h"
+#include "hurry.h"
 
 /* Our value, which is odd enough to be told from the program's, and what stood there before; 0: no stretch is under way. */
 static unsigned long ours, before;
@@ -33,6 +34,7 @@ int atomic_begin(struct atomic *a, unsigned ms)
 		PyErr_SetString(PyExc_RuntimeError, "another %atomic is under way");
 		return -1;
 	}
+	hurry_hold(1);
 	now = __atomic_load_n(&gil->interval, __ATOMIC_RELAXED);
 	before = now;
 	__atomic_store_n(&ours, (unsigned long)ms * 1000 + 7003, __ATOMIC_RELEASE);
@@ -57,6 +59,7 @@ void atomic_forget(void)
 {
 	atomic_restore();
 	__atomic_store_n(&ours, 0, __ATOMIC_RELEASE);
+	hurry_hold(0);
 }
 
 int atomic_end(const struct atomic *a, uint64_t *ns)

@@ -191,7 +191,7 @@ static void complete(struct eval_worker *w, const struct eval_request *r)
 		.ask = (r->flags & COMPLETE_ASK) != 0,
 		.from = (uint32_t)r->len};
 
-	PyEval_RestoreThread(w->state);
+	gil_restore(w->state);
 	if (port_claim(port, PORT_EVAL, r->id) != 0) {
 		PyEval_SaveThread();
 		finish(w);
@@ -212,7 +212,7 @@ static void evaluate(struct eval_worker *w, const struct eval_request *r)
 	struct run_result result = {.status = RESULT_NONE};
 	uint64_t began;
 
-	PyEval_RestoreThread(w->state);
+	gil_restore(w->state);
 	if (port_claim(port, PORT_EVAL, r->id) != 0) {
 		PyEval_SaveThread();
 		finish(w);

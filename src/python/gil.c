@@ -20,6 +20,7 @@
 
 #include "compat.h"
 #include "error.h"
+#include "hurry.h"
 #include "ours.h"
 
 #define COURIER_NAME "pystuck-courier"
@@ -270,6 +271,7 @@ void gil_park(void)
 	courier_lock();
 	courier_end(PARK_MS);
 	courier_unlock();
+	hurry_tick(UINT64_MAX);
 }
 
 void gil_resume(void)
@@ -290,6 +292,7 @@ int gil_stop(int timeout_ms)
 		ended = courier_end(timeout_ms);
 	atomic_store(&over, 1);
 	courier_unlock();
+	hurry_tick(UINT64_MAX);
 	return ended;
 }
 
@@ -313,6 +316,7 @@ PyThreadState *gil_holder(void)
 void gil_take(struct gil_hold *hold)
 {
 	uint64_t asked = gil_now_ns();
+	unsigned token;
 
 	/*
 	 * Once the interpreter finalizes, asking for the GIL ends the thread, hangs it or crashes
@@ -324,7 +328,9 @@ void gil_take(struct gil_hold *hold)
 	hold->holder = gil_holder();
 	if (on_courier)
 		atomic_store(&waiting_since, asked);
+	token = hurry_begin();
 	hold->state = PyGILState_Ensure();
+	hurry_end(token);
 	hold->since_ns = gil_now_ns();
 	if (on_courier)
 		atomic_store(&waiting_since, 0);
@@ -334,6 +340,14 @@ void gil_take(struct gil_hold *hold)
 void gil_give(struct gil_hold *hold)
 {
 	PyGILState_Release(hold->state);
+}
+
+void gil_restore(PyThreadState *state)
+{
+	unsigned token = hurry_begin();
+
+	PyEval_RestoreThread(state);
+	hurry_end(token);
 }
 
 void gil_await_gone(pid_t tid)

@@ -42,6 +42,8 @@ struct gil_hold {
 };
 void gil_take(struct gil_hold *hold);
 void gil_give(struct gil_hold *hold);
+/* The GIL for a thread that has given it back with PyEval_SaveThread, when a client waits for it. */
+void gil_restore(PyThreadState *state);
 
 /* An approximate answer without the GIL: the thread state that holds it now, as an address; NULL: nobody. */
 PyThreadState *gil_holder(void);

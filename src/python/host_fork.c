@@ -10,6 +10,7 @@
 #include "eval.h"
 #include "forkgate.h"
 #include "gil.h"
+#include "hurry.h"
 #include "lane.h"
 #include "ours.h"
 #include "sigwaiter.h"
@@ -37,6 +38,7 @@ static void become_child(void)
 		return;
 	host.pid = getpid();
 	ours_forget();
+	hurry_forget(); /* eval_forget uses its lock */
 	eval_forget();
 	lane_forget();
 	gil_forget();

@@ -178,7 +178,7 @@ static PyType_Spec server_spec = {
 
 PyDoc_STRVAR(run_server_doc, "run_server(host=None, port=None, *, socket=None, key=None, allow=None, "
 	"mode=0o600, group=None, eval=True, namespace=None, gil_timeout=1.0, max_clients=16, pam=False, on_fork='restart', "
-	"audit=..., audit_required=False, signal=None)\n--\n\n"
+	"audit=..., audit_required=False, signal=None, hurry=True)\n--\n\n"
 	"Let `pystuck` look into this process from a shell, and return the Server.\n"
 	"\n"
 	"With no arguments it listens on a Unix socket that only this user and root can use.\n"
@@ -204,6 +204,8 @@ PyDoc_STRVAR(run_server_doc, "run_server(host=None, port=None, *, socket=None, k
 	"signal (int): SIGUSR1, SIGUSR2 or a real-time signal: listen when that comes and not before, also when the program is\n"
 	"    stuck in C code; again does nothing. One for which the program has a handler is refused. Server.error says why\n"
 	"    it could not listen.\n"
+	"hurry (bool): True: while a client waits for the GIL, for 20 ms at most, threads that compute hand it over sooner, and\n"
+	"    sys.getswitchinterval() says so; False: never.\n"
 	"\n"
 	"Raises TypeError, ValueError, OSError or PermissionError; the message says what to do.\n"
 	"\n"

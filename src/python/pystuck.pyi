@@ -56,6 +56,7 @@ def run_server(
     audit: Union[Literal["syslog"], Callable[[Dict[str, Any]], object], None] = ...,
     audit_required: bool = False,
     signal: Optional[int] = None,
+    hurry: bool = True,
 ) -> Server:
     """Let ``pystuck`` look into this process from a shell, and return the Server.
 
@@ -91,6 +92,9 @@ def run_server(
         ('listen') say why, and the next signal tries again. ValueError when the program has a handler for the signal, ignores it
         or has it blocked. close() and the end of the interpreter give the default handler back; in a forked child whose
         address has no pid in it the signal does nothing.
+    hurry: True: a client beside threads that compute need not wait for Python's switch interval, 5 ms, each time: while it waits for the
+        GIL, and for 20 ms at most, the interval is 53 us, which sys.getswitchinterval() shows. False: the interval is never touched,
+        but by ``%atomic``.
 
     Raises TypeError, ValueError, OSError or PermissionError; the message says what to do.
     """

@@ -15,6 +15,7 @@
 #include "auditor.h"
 #include "dump.h"
 #include "eval.h"
+#include "hurry.h"
 #include "version.h"
 
 #define COMMAND_MAX 4096	/* bytes of /proc/self/cmdline that a client is shown */
@@ -22,6 +23,7 @@
 struct visitor_context {
 	PyObject *namespace;
 	struct auditor *auditor;	/* NULL: the program has no audit function */
+	int hurry;
 	struct msg_welcome welcome;
 	char python[32];
 	char command[COMMAND_MAX];
@@ -100,7 +102,7 @@ void visitor_context_refresh(struct visitor_context *c)
 		w->command.len--;	/* NULs stand between the arguments, the kernel has one behind them too */
 }
 
-struct visitor_context *visitor_context_new(PyObject *namespace, PyObject *audit)
+struct visitor_context *visitor_context_new(PyObject *namespace, PyObject *audit, int hurry)
 {
 	struct visitor_context *c = calloc(1, sizeof *c);
 	if (!c)
@@ -111,6 +113,7 @@ struct visitor_context *visitor_context_new(PyObject *namespace, PyObject *audit
 		free(c);
 		return NULL;
 	}
+	c->hurry = hurry;
 	c->namespace = Py_XNewRef(namespace);
 	return c;
 }
@@ -146,9 +149,18 @@ static int visitor_admit(void *listener, const struct service_client *who, struc
 	return admit_request(port, who->text, who->role);
 }
 
+/* A request has come that needs the GIL. */
+static void hurry(const struct visitor *v)
+{
+	if (v->context->hurry)
+		hurry_expect();
+}
+
 static void visitor_dump(void *session, const struct msg_dump *request)
 {
 	struct visitor *v = session;
+	if (!(request->flags & DUMP_RAW))
+		hurry(v);
 	dump_request(v->port, request);
 }
 
@@ -178,15 +190,19 @@ static int has_eval(struct visitor *v, uint32_t id)
 static void visitor_eval(void *session, const struct msg_eval *request)
 {
 	struct visitor *v = session;
-	if (has_eval(v, request->id))
-		eval_request(v->eval, request);
+	if (!has_eval(v, request->id))
+		return;
+	hurry(v);
+	eval_request(v->eval, request);
 }
 
 static void visitor_complete(void *session, const struct msg_complete *request)
 {
 	struct visitor *v = session;
-	if (has_eval(v, request->id))
-		eval_complete(v->eval, request);
+	if (!has_eval(v, request->id))
+		return;
+	hurry(v);
+	eval_complete(v->eval, request);
 }
 
 static void visitor_eval_late(void *session, uint32_t id, uint64_t waited_us)
@@ -258,5 +274,7 @@ const struct service visitor_service = {
 	.background = visitor_background,
 #endif
 	.close = visitor_close,
+	.due = hurry_due,
+	.tick = hurry_tick,
 	.welcome = visitor_welcome,
 };

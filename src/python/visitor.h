@@ -16,10 +16,11 @@ extern const struct service visitor_service;
 struct visitor_context;
 
 /*
- * `namespace` is a dict, `audit` a function that is called with each event; references are taken; either may be NULL. GIL held.
+ * `namespace` is a dict, `audit` a function that is called with each event; references are taken; either may be NULL. `hurry`: clients
+ * may have the GIL sooner (hurry.h). GIL held.
  * NULL: no memory, no exception set.
  */
-struct visitor_context *visitor_context_new(PyObject *namespace, PyObject *audit);
+struct visitor_context *visitor_context_new(PyObject *namespace, PyObject *audit, int hurry);
 /* No GIL. A log to the function that was given, for a listener at this address; the context outlives it. NULL: no memory. */
 struct audit *visitor_context_audit(struct visitor_context *c, const char *listener);
 /* Notes pid and start time of this process; again in a forked child. */

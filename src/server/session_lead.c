@@ -36,6 +36,8 @@ static void call_in_time(const struct session *s)
 
 	if (audit < next)
 		next = audit;
+	if (s->door->service->due != NULL && s->door->service->due() < next)
+		next = s->door->service->due();
 	if (next >= turn->until)
 		return;
 	turn->until = next;

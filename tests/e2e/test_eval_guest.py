@@ -1,6 +1,5 @@
 """What evaluating leaves behind in the program, which is nothing; and the finer points of the prompt's namespace."""
 
-
 import pytest
 
 import procfs
@@ -340,3 +339,36 @@ assert threading.enumerate() == [main], threading.enumerate()
     assert ask(program, "modules['threading'].main_thread().native_id == modules.os.getpid()").out == "True\n"
     assert end(program) == 0
     assert program.stderr() == ""
+
+
+COMPUTING = """
+import os, sys, threading, pystuck
+server = pystuck.run_server({arguments})
+seen = set()
+def compute():
+    while True:
+        seen.add(round(sys.getswitchinterval() * 1e6))
+threading.Thread(target=compute, daemon=True).start()
+print("READY", flush=True)
+os.read(0, 1)
+"""
+
+
+def seen(ask, program):
+    """The switch intervals that a thread which computes has seen, in us, and the one that stands there afterwards."""
+    answer = ask(program, "*sorted(modules['__main__'].seen), modules.sys.getswitchinterval()")
+    *before, now = eval(answer.out)
+    assert now == 0.005
+    return before
+
+
+def test_the_switch_interval_is_shorter_only_while_a_client_waits(python, start, ask):
+    program = start(python, COMPUTING.format(arguments=""))
+    wait_until(lambda: 53 in seen(ask, program), "a shorter interval was never seen")
+    assert seen(ask, program) == [53, 5000]
+
+
+def test_hurry_false_leaves_the_switch_interval_alone(python, start, ask):
+    program = start(python, COMPUTING.format(arguments="hurry=False"))
+    for _ in range(5):
+        assert seen(ask, program) == [5000]

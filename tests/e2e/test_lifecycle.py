@@ -247,6 +247,7 @@ def test_a_fixed_path_is_not_served_by_the_child(python, start, client):
     ("run_server(gil_timeout='1')", "TypeError", "seconds"),
     ("run_server(gil_timeout=0)", "ValueError", "0.001"),
     ("run_server(gil_timeout=float('nan'))", "ValueError", "0.001"),
+    ("run_server(hurry=1)", "TypeError", "True or False"),
     ("run_server(max_clients=0)", "ValueError", "max_clients"),
     ("run_server(on_fork=1)", "TypeError", "'restart' or 'ignore'"),
     ("run_server(on_fork='serve')", "ValueError", "serve"),

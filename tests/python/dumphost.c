@@ -1,5 +1,5 @@
 /*
- * dumphost.c: the dump half of src/python as an extension module of its own, for test_dump.py: with
+ * dumphost.c: the dump half of src/python as an extension module of its own, for test_dump.py and test_hurry.py: with
  * a port that keeps what is answered, and with the inner functions (line decoder, rendering, text)
  * callable. No server, no sockets.
  */
@@ -18,6 +18,7 @@
 #include "fakeport.h"
 #include "frames.h"
 #include "gil.h"
+#include "hurry.h"
 #include "lines.h"
 #include "locals.h"
 #include "ours.h"
@@ -505,6 +506,77 @@ static PyObject *py_collect_locked(PyObject *self, PyObject *none)
 		(unsigned long long)(gil_now_ns() - since) / 1000);
 }
 
+/* --- hurry.c --- */
+
+static PyObject *py_hurry_expect(PyObject *self, PyObject *none)
+{
+	(void)self;
+	(void)none;
+	hurry_expect();
+	Py_RETURN_NONE;
+}
+
+static PyObject *py_hurry_begin(PyObject *self, PyObject *none)
+{
+	(void)self;
+	(void)none;
+	return PyLong_FromUnsignedLong(hurry_begin());
+}
+
+static PyObject *py_hurry_end(PyObject *self, PyObject *args)
+{
+	unsigned token;
+
+	(void)self;
+	if (!PyArg_ParseTuple(args, "I", &token))
+		return NULL;
+	hurry_end(token);
+	Py_RETURN_NONE;
+}
+
+/* In seconds from now; None: there is nothing to do. */
+static PyObject *py_hurry_due(PyObject *self, PyObject *none)
+{
+	uint64_t due = hurry_due();
+
+	(void)self;
+	(void)none;
+	if (due == UINT64_MAX)
+		Py_RETURN_NONE;
+	return PyFloat_FromDouble(((double)due - (double)gil_now_ns()) / 1e9);
+}
+
+/* When it is due, or so many ns before that. */
+static PyObject *py_hurry_tick(PyObject *self, PyObject *args)
+{
+	unsigned before = 0;
+
+	(void)self;
+	if (!PyArg_ParseTuple(args, "|I", &before))
+		return NULL;
+	hurry_tick(hurry_due() - before);
+	Py_RETURN_NONE;
+}
+
+static PyObject *py_hurry_hold(PyObject *self, PyObject *args)
+{
+	int hold;
+
+	(void)self;
+	if (!PyArg_ParseTuple(args, "p", &hold))
+		return NULL;
+	hurry_hold(hold);
+	Py_RETURN_NONE;
+}
+
+static PyObject *py_hurry_forget(PyObject *self, PyObject *none)
+{
+	(void)self;
+	(void)none;
+	hurry_forget();
+	Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
 	{"dump", py_dump, METH_VARARGS, "dump(flags=0, max_frames=0): the messages of the answer"},
 	{"measure", py_measure, METH_VARARGS, "measure(flags=0): (latency us, GIL held us, bytes)"},
@@ -529,6 +601,13 @@ static PyMethodDef functions[] = {
 	{"busy_courier", py_busy_courier, METH_VARARGS, "busy_courier(ms)"},
 	{"collect_locked", py_collect_locked, METH_NOARGS,
 		"(gave up, us) with the list of threads locked"},
+	{"hurry_expect", py_hurry_expect, METH_NOARGS, "hurry_expect"},
+	{"hurry_begin", py_hurry_begin, METH_NOARGS, "hurry_begin: token"},
+	{"hurry_end", py_hurry_end, METH_VARARGS, "hurry_end(token)"},
+	{"hurry_due", py_hurry_due, METH_NOARGS, "hurry_due: seconds from now, or None"},
+	{"hurry_tick", py_hurry_tick, METH_VARARGS, "hurry_tick(ns before it is due)"},
+	{"hurry_hold", py_hurry_hold, METH_VARARGS, "hurry_hold(bool)"},
+	{"hurry_forget", py_hurry_forget, METH_NOARGS, "hurry_forget"},
 	{NULL, NULL, 0, NULL},
 };
 

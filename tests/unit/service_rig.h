@@ -35,6 +35,9 @@ static struct fake {
 	int admit;  /* what admit returns; 0: nobody is asked */
 	int admits; /* how often it was called */
 	enum fake_mode dump_mode, eval_mode;
+	unsigned due_ms; /* how long after an evaluation has come the service wants to be looked after; 0: not */
+	_Atomic uint64_t due_at;
+	int ticks;
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static void fake_count(int *counter)
@@ -142,7 +145,11 @@ static void fake_eval(void *session, const struct msg_eval *request)
 	struct port *port = *(struct port **)session;
 	struct msg m = rig_result(request->id);
 	enum fake_mode mode;
+	struct timespec now;
 
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (fake.due_ms != 0)
+		fake.due_at = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + fake.due_ms * (uint64_t)1000000;
 	pthread_mutex_lock(&fake.lock);
 	mode = fake.eval_mode;
 	fake.eval_id = request->id;
@@ -241,6 +248,20 @@ static void fake_background(void *session, uint32_t id)
 	fake_count(&fake.backgrounds);
 }
 
+static uint64_t fake_due(void)
+{
+	return fake.due_at != 0 ? fake.due_at : UINT64_MAX;
+}
+
+static void fake_tick(uint64_t now)
+{
+	/* Too soon does not count. */
+	if (fake.due_at == 0 || now < fake.due_at)
+		return;
+	fake.due_at = 0;
+	fake_count(&fake.ticks);
+}
+
 static const struct service fake_service MAYBE_UNUSED = {
 	.admit = fake_admit,
 	.open = fake_open,
@@ -254,6 +275,8 @@ static const struct service fake_service MAYBE_UNUSED = {
 	.where = fake_where,
 	.background = fake_background,
 	.close = fake_close,
+	.due = fake_due,
+	.tick = fake_tick,
 	.welcome = fake_welcome,
 };
 
@@ -267,6 +290,9 @@ MAYBE_UNUSED static void fake_reset(void)
 	fake.slow_late = fake.dumps_late = fake.completes = fake.evals_late = fake.interrupts = fake.detaches = fake.backgrounds = 0;
 	fake.refuse_open = fake.admit = fake.admits = 0;
 	fake.eval_id = 0;
+	fake.due_ms = 0;
+	fake.due_at = 0;
+	fake.ticks = 0;
 	fake.dump_mode = fake.eval_mode = FAKE_ANSWER;
 }
 

@@ -209,6 +209,23 @@ static void test_server_interrupts_what_a_reader_has_read(void **state)
 	channel_free(ch);
 }
 
+static void test_server_looks_after_the_service_in_time_whoever_has_read_the_request(void **state)
+{
+	struct reader r;
+	struct channel *ch;
+
+	(void)state;
+	ch = dial_reader(&r);
+	fake.due_ms = 5;
+	fake_set_eval_mode(FAKE_CLAIM);
+	say(ch, rig_eval(ENDLESS));
+	assert_int_equal(pthread_join(r.thread, NULL), 0);
+	fake_await(&fake.ticks, 1);
+	assert_int_equal(fake_get(&fake.evals_late), 0);
+	port_unref(r.port);
+	channel_free(ch);
+}
+
 /* What a program that closes all its fds does to a thread of ours that waits: nothing wakes it but this. */
 static void test_a_reader_can_be_cancelled_where_it_waits(void **state)
 {
@@ -236,6 +253,7 @@ int main(void)
 		T(test_server_may_be_freed_before_those_who_read),
 		T(test_server_notices_who_goes_while_somebody_reads),
 		T(test_server_interrupts_what_a_reader_has_read),
+		T(test_server_looks_after_the_service_in_time_whoever_has_read_the_request),
 		T(test_a_reader_can_be_cancelled_where_it_waits),
 	};
 

@@ -82,6 +82,25 @@ static void test_server_a_silent_flood_leaves_room_for_who_belongs(void **state)
 	fake_await(&fake.closes, 2);
 }
 
+static void test_server_looks_after_the_service_when_it_is_due(void **state)
+{
+	struct channel *ch;
+
+	(void)state;
+	add_unix("a.sock", NULL);
+	serve();
+	fake.due_ms = 5;
+	fake.eval_mode = FAKE_HOLD;
+	ch = dial("a.sock");
+	greet(ch);
+	say(ch, rig_eval(1));
+	fake_await(&fake.ticks, 1);
+	assert_int_equal(fake_get(&fake.evals_late), 0);
+	channel_free(ch);
+	fake_await(&fake.closes, 1);
+	assert_int_equal(fake_get(&fake.ticks), 1);
+}
+
 /* Their HELLO may be on its way, for as long as it takes: only others like them push them out. */
 static void test_server_a_flood_pushes_out_nobody_who_has_proved_a_key(void **state)
 {
@@ -408,6 +427,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_server_past_the_cap_the_oldest_stranger_goes),
 		T(test_server_a_silent_flood_leaves_room_for_who_belongs),
+		T(test_server_looks_after_the_service_when_it_is_due),
 		T(test_server_a_flood_pushes_out_nobody_who_has_proved_a_key),
 		T(test_server_silent_and_slow_strangers_are_cut_off_by_the_clock),
 		T(test_server_a_reader_that_does_not_read_is_cut_off_and_its_worker_let_go),
