@@ -32,6 +32,7 @@
 #define MSG_TEXT_MAX (MSG_MAX - 64)	/* source, output, result */
 #define MSG_COMPLETE_MAX 65536		/* what is to be completed; what completes it */
 #define MSG_FRAMES_MAX ((MSG_MAX - 8192) / 8)	/* of one thread */
+#define MSG_GREENLET_FRAMES_MAX (MSG_FRAMES_MAX - 1024)
 
 enum msg_type {
 	/* client to server */
@@ -48,7 +49,7 @@ enum msg_type {
 	MSG_WELCOME = 64,	/* answers HELLO */
 	MSG_REFUSED = 65,	/* answers HELLO, and the connection ends */
 	MSG_ERROR = 66,		/* a request could not be carried out; the session goes on */
-	MSG_DUMP_BEGIN = 67,	/* a dump: BEGIN, then CODE, SOURCE, THREAD, LOCAL, WAIT in any order that defines before use, END */
+	MSG_DUMP_BEGIN = 67,	/* a dump: BEGIN, then CODE, SOURCE, THREAD, LOCAL, WAIT in any order that defines before use, END; or GREENLET, GENERATOR in their place */
 	MSG_DUMP_CODE = 68,
 	MSG_DUMP_SOURCE = 69,
 	MSG_DUMP_THREAD = 70,
@@ -59,6 +60,8 @@ enum msg_type {
 	MSG_MATCHES = 75,	/* answers COMPLETE */
 	MSG_PLACE = 77,		/* answers WHERE */
 	MSG_RAISED = 78,	/* before RESULT: the exception by its parts */
+	MSG_DUMP_GREENLET = 79,	/* in the answer to a DUMP with DUMP_GREENLETS */
+	MSG_DUMP_GENERATOR = 80,	/* in that to one with DUMP_GENERATORS */
 	MSG_DUMP_WAIT = 76,	/* in a dump, after its THREAD: what that thread waits for */
 };
 
@@ -111,6 +114,8 @@ struct msg_refused {
 #define DUMP_OURS 0x02		/* also pystuck's own threads */
 #define DUMP_RAW 0x04		/* without the GIL, at once: DUMP_HOW_RAW where that can be, else DUMP_HOW_OS */
 #define DUMP_SAMPLE 0x08	/* one of many, for a profile: of what threads wait for only their state, and no source lines */
+#define DUMP_GREENLETS 0x10	/* not the threads but the greenlets; without the GIL there is no answer */
+#define DUMP_GENERATORS 0x20	/* not the threads but the generators and coroutines that are suspended; likewise */
 
 struct msg_dump {
 	uint32_t id;		/* chosen by the client, comes back in the answer */
@@ -286,10 +291,72 @@ struct msg_dump_local {
 	struct span value;	/* a bounded text */
 };
 
+enum greenlet_state {
+	GREENLET_CURRENT = 1,	/* of its thread: it runs, or waits in a system call; its stack is the thread's */
+	GREENLET_SUSPENDED = 2,
+	GREENLET_NEW = 3,	/* not begun */
+};
+
+#define GREENLET_HUB 0x01	/* of gevent: it waits for all others of its thread */
+#define GREENLET_MAIN 0x02	/* what its thread began with */
+#define GREENLET_TIMED 0x04	/* `left_us` means something */
+
+enum greenlet_wait {
+	GREENLET_FOR_UNKNOWN = 0,
+	GREENLET_FOR_TURN = 1,	/* it may go on as soon as its thread's loop comes to it */
+	GREENLET_FOR_IO = 2,
+	GREENLET_FOR_CHILD = 3,	/* a child process */
+	GREENLET_FOR_OBJECT = 4,	/* an Event, a lock, a queue, another greenlet's end */
+	GREENLET_FOR_EVENT = 5,	/* another event of the loop: a signal, a call from another thread */
+	GREENLET_FOR_TIME = 6,
+};
+
+#define GREENLET_READS 0x01
+#define GREENLET_WRITES 0x02
+#define GREENLET_NO_FD 0xffffffffu
+
+struct msg_dump_greenlet {
+	uint64_t address;
+	uint64_t parent;	/* address; 0: none */
+	uint64_t thread;	/* ident of its thread; 0: not known */
+	uint8_t state;		/* enum greenlet_state */
+	uint8_t flags;		/* GREENLET_* */
+	struct span type;	/* "Greenlet" */
+	struct span name;	/* given to it, or the function that it runs; may be empty */
+	uint8_t wait;		/* enum greenlet_wait */
+	uint8_t events;		/* GREENLET_FOR_IO: GREENLET_READS, GREENLET_WRITES */
+	uint32_t fd;		/* the same; GREENLET_NO_FD: not known */
+	uint32_t count;		/* for how many of this kind it waits */
+	uint64_t left_us;	/* until it goes on by itself */
+	uint64_t object;	/* address of what it waits for; 0: none, or unknown */
+	uint64_t holder;	/* address of the greenlet that has it; 0: nobody, or unknown */
+	struct span object_type;	/* "Semaphore"; of a socket "TCP" */
+	struct span local, peer;	/* the ends of a socket */
+	struct span path;	/* what else the fd is open on */
+	uint32_t omitted_frames;	/* outermost frames that were left out */
+	struct span frames;	/* FRAME_BYTES each, outermost first */
+};
+
+enum generator_kind {
+	GENERATOR_PLAIN = 1,
+	GENERATOR_COROUTINE = 2,
+	GENERATOR_ASYNC = 3,	/* an asynchronous generator */
+};
+
+struct msg_dump_generator {
+	uint8_t kind;		/* enum generator_kind */
+	uint32_t count;		/* so many stand in the same place */
+	uint32_t omitted_frames;
+	struct span frames;	/* FRAME_BYTES each, outermost first: it, what it waits for, and so on */
+};
+
+#define DUMP_CUT 0x01		/* something was left out: frames, threads, locals, greenlets */
+#define DUMP_HAS_GREENLETS 0x02	/* the program has imported greenlet: DUMP_GREENLETS may tell more */
+
 struct msg_dump_end {
 	uint32_t id;
 	uint32_t omitted_threads;
-	uint8_t cut;		/* 1 when something was left out: frames, threads, locals */
+	uint8_t flags;		/* DUMP_CUT, DUMP_HAS_* */
 };
 
 struct msg_output {
@@ -365,6 +432,8 @@ struct msg {
 		struct msg_place place;
 		struct msg_raised raised;
 		struct msg_dump_wait dump_wait;
+		struct msg_dump_greenlet dump_greenlet;
+		struct msg_dump_generator dump_generator;
 	};
 };
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dump_private.h"
 #include "text.h"
 
 #define DUMP_CHUNK (256u * 1024) /* bytes of text taken at a time */
@@ -34,6 +35,7 @@ void dump_free(struct dump *dump)
 	}
 	for (size_t i = 0; i < dump->thread_count; i++)
 		free(dump->threads[i].places);
+	dump_suspended_free(dump);
 	free(dump->codes);
 	free(dump->places);
 	free(dump->threads);
@@ -52,12 +54,12 @@ static int is_as_asked(const struct dump *dump, uint8_t flags)
 
 int dump_is_degraded(const struct dump *dump, uint8_t flags)
 {
-	if (!is_as_asked(dump, flags) || dump->end.cut || dump->end.omitted_threads > 0)
+	if (!is_as_asked(dump, flags) || (dump->end.flags & DUMP_CUT) || dump->end.omitted_threads > 0)
 		return 1;
 	for (size_t i = 0; i < dump->thread_count; i++)
 		if (dump->threads[i].head.omitted_frames > 0)
 			return 1;
-	return 0;
+	return dump->suspended != NULL && (dump->suspended->end.flags & DUMP_CUT) != 0;
 }
 
 static int spend(struct dump *dump, size_t bytes)
@@ -68,8 +70,7 @@ static int spend(struct dump *dump, size_t bytes)
 	return 0;
 }
 
-/* Room for one more element at *array; all arrays grow by doubling. */
-static int grow(struct dump *dump, void **array, size_t count, size_t *room, size_t size)
+int dump_grow(struct dump *dump, void **array, size_t count, size_t *room, size_t size)
 {
 	if (count < *room)
 		return 0;
@@ -85,8 +86,7 @@ static int grow(struct dump *dump, void **array, size_t count, size_t *room, siz
 	return 0;
 }
 
-/* Copies text to where it stays as long as the dump. */
-static int keep(struct dump *dump, struct span *s)
+int dump_keep(struct dump *dump, struct span *s)
 {
 	struct dump_chunk *c = dump->chunks;
 
@@ -173,7 +173,7 @@ static int find_place(struct dump *dump, uint32_t code, uint32_t line, uint32_t 
 		return rc;
 	size_t slot = slot_of(dump, code, line);
 	if (dump->index[slot] == 0) {
-		rc = grow(dump, (void **)&dump->places, dump->place_count, &dump->place_room,
+		rc = dump_grow(dump, (void **)&dump->places, dump->place_count, &dump->place_room,
 			sizeof *dump->places);
 		if (rc != 0)
 			return rc;
@@ -187,15 +187,15 @@ static int find_place(struct dump *dump, uint32_t code, uint32_t line, uint32_t 
 static int accept_code(struct dump *dump, const struct msg_dump_code *m)
 {
 	struct dump_code code = {m->file, m->function};
-	int rc = grow(dump, (void **)&dump->codes, dump->code_count, &dump->code_room,
+	int rc = dump_grow(dump, (void **)&dump->codes, dump->code_count, &dump->code_room,
 		sizeof *dump->codes);
 
 	if (m->code != dump->code_count)
 		return PYSTUCK_EFORMAT;
 	if (rc == 0)
-		rc = keep(dump, &code.file);
+		rc = dump_keep(dump, &code.file);
 	if (rc == 0)
-		rc = keep(dump, &code.function);
+		rc = dump_keep(dump, &code.function);
 	if (rc == 0)
 		dump->codes[dump->code_count++] = code;
 	return rc;
@@ -208,13 +208,13 @@ static int accept_source(struct dump *dump, const struct msg_dump_source *m)
 	int rc = find_place(dump, m->code, m->line, &place);
 
 	if (rc == 0)
-		rc = keep(dump, &text);
+		rc = dump_keep(dump, &text);
 	if (rc == 0)
 		dump->places[place].source = text;
 	return rc;
 }
 
-static int accept_frames(struct dump *dump, struct dump_thread *t, struct span frames)
+int dump_stack(struct dump *dump, struct span frames, uint32_t **places, size_t *depth)
 {
 	size_t count = frames.len / FRAME_BYTES;
 
@@ -222,16 +222,16 @@ static int accept_frames(struct dump *dump, struct dump_thread *t, struct span f
 		return PYSTUCK_EFORMAT;
 	if (count == 0)
 		return 0;
-	int rc = spend(dump, count * sizeof *t->places);
+	int rc = spend(dump, count * sizeof **places);
 	if (rc != 0)
 		return rc;
-	t->places = malloc(count * sizeof *t->places);
-	if (t->places == NULL)
+	*places = malloc(count * sizeof **places);
+	if (*places == NULL)
 		return PYSTUCK_ENOMEM;
-	for (; t->depth < count && rc == 0; t->depth++) {
-		const uint8_t *at = frames.data + t->depth * FRAME_BYTES;
+	for (; *depth < count && rc == 0; ++*depth) {
+		const uint8_t *at = frames.data + *depth * FRAME_BYTES;
 
-		rc = find_place(dump, be32_get(at), be32_get(at + 4), &t->places[t->depth]);
+		rc = find_place(dump, be32_get(at), be32_get(at + 4), &(*places)[*depth]);
 	}
 	return rc;
 }
@@ -239,20 +239,20 @@ static int accept_frames(struct dump *dump, struct dump_thread *t, struct span f
 static int accept_thread(struct dump *dump, const struct msg_dump_thread *m)
 {
 	struct dump_thread t = {.head = *m, .first_local = dump->local_count, .holder = DUMP_NOBODY};
-	int rc = grow(dump, (void **)&dump->threads, dump->thread_count, &dump->thread_room,
+	int rc = dump_grow(dump, (void **)&dump->threads, dump->thread_count, &dump->thread_room,
 		sizeof *dump->threads);
 
 	t.head.frames = (struct span){(const uint8_t *)"", 0};
 	if (rc == 0)
-		rc = keep(dump, &t.head.name);
+		rc = dump_keep(dump, &t.head.name);
 	if (rc == 0)
-		rc = keep(dump, &t.head.class_name);
+		rc = dump_keep(dump, &t.head.class_name);
 	if (rc == 0)
-		rc = keep(dump, &t.head.os_name);
+		rc = dump_keep(dump, &t.head.os_name);
 	if (rc == 0)
-		rc = keep(dump, &t.head.detail);
+		rc = dump_keep(dump, &t.head.detail);
 	if (rc == 0)
-		rc = accept_frames(dump, &t, m->frames);
+		rc = dump_stack(dump, m->frames, &t.places, &t.depth);
 	if (rc == 0)
 		dump->threads[dump->thread_count++] = t;
 	else
@@ -267,12 +267,12 @@ static int accept_local(struct dump *dump, const struct msg_dump_local *m)
 	if (dump->thread_count == 0 || m->frame >= dump->threads[dump->thread_count - 1].depth)
 		return PYSTUCK_EFORMAT;
 	struct dump_thread *t = &dump->threads[dump->thread_count - 1];
-	int rc = grow(dump, (void **)&dump->locals, dump->local_count, &dump->local_room,
+	int rc = dump_grow(dump, (void **)&dump->locals, dump->local_count, &dump->local_room,
 		sizeof *dump->locals);
 	if (rc == 0)
-		rc = keep(dump, &local.name);
+		rc = dump_keep(dump, &local.name);
 	if (rc == 0)
-		rc = keep(dump, &local.value);
+		rc = dump_keep(dump, &local.value);
 	if (rc != 0)
 		return rc;
 	local.order = (uint32_t)t->local_count++;
@@ -293,7 +293,7 @@ static int accept_wait(struct dump *dump, const struct msg_dump_wait *m)
 	if (t->has_wait)
 		return PYSTUCK_EFORMAT;
 	for (size_t i = 0; rc == 0 && i < sizeof texts / sizeof *texts; i++)
-		rc = keep(dump, texts[i]);
+		rc = dump_keep(dump, texts[i]);
 	if (rc != 0)
 		return rc;
 	t->wait = w;
@@ -380,7 +380,7 @@ int dump_accept(struct dump *dump, const struct msg *m)
 	case MSG_DUMP_BEGIN:
 		dump->begin = m->dump_begin;
 		dump->begun = 1;
-		return keep(dump, &dump->begin.note);
+		return dump_keep(dump, &dump->begin.note);
 	case MSG_DUMP_CODE:
 		return accept_code(dump, &m->dump_code);
 	case MSG_DUMP_SOURCE:
@@ -391,6 +391,10 @@ int dump_accept(struct dump *dump, const struct msg *m)
 		return accept_local(dump, &m->dump_local);
 	case MSG_DUMP_WAIT:
 		return accept_wait(dump, &m->dump_wait);
+	case MSG_DUMP_GREENLET:
+		return dump_accept_greenlet(dump, &m->dump_greenlet);
+	case MSG_DUMP_GENERATOR:
+		return dump_accept_generator(dump, &m->dump_generator);
 	case MSG_DUMP_END:
 		if (m->dump_end.id != dump->begin.id)
 			return PYSTUCK_EFORMAT;
@@ -413,19 +417,24 @@ int dump_ask(struct connection *c, uint32_t id, uint8_t flags, struct diag *d)
 	return connect_queue(c, &m, d);
 }
 
-static int request_failed(const struct msg_error *e, struct diag *d)
+static const char *what(const struct dump *dump)
+{
+	return dump->what != NULL ? dump->what : "stacks";
+}
+
+static int request_failed(const struct dump *dump, const struct msg_error *e, struct diag *d)
 {
 	char text[DUMP_REFUSED_TEXT];
 
 	text_copy(text, sizeof text, e->text, TEXT_LINE);
 	if (e->reason == REASON_DENIED || e->reason == REASON_DISABLED || e->reason == REASON_VETO)
-		return diag_set(d, PYSTUCK_EPERM, 0, "no stacks: %s", text);
-	return diag_set(d, PYSTUCK_ECLOSED, 0, "no stacks (%s): %s", reason_name(e->reason), text);
+		return diag_set(d, PYSTUCK_EPERM, 0, "no %s: %s", what(dump), text);
+	return diag_set(d, PYSTUCK_ECLOSED, 0, "no %s (%s): %s", what(dump), reason_name(e->reason), text);
 }
 
 /* connect_receive, which also ends when stop_fd is readable. */
 static int receive(
-	struct connection *c, struct msg *m, int64_t deadline, int stop_fd, struct diag *d)
+	struct connection *c, const char *of, struct msg *m, int64_t deadline, int stop_fd, struct diag *d)
 {
 	struct pollfd stop = {.fd = stop_fd, .events = POLLIN};
 
@@ -442,7 +451,7 @@ static int receive(
 		if (rc < 0)
 			return rc;
 	}
-	return connect_receive(c, m, deadline, "stacks", d);
+	return connect_receive(c, m, deadline, of, d);
 }
 
 static int await_end(struct connection *c, uint32_t id, struct dump *dump, int64_t deadline,
@@ -451,7 +460,7 @@ static int await_end(struct connection *c, uint32_t id, struct dump *dump, int64
 	struct msg m;
 
 	for (;;) {
-		int rc = receive(c, &m, deadline, stop_fd, d);
+		int rc = receive(c, what(dump), &m, deadline, stop_fd, d);
 
 		if (rc == 0)
 			return DUMP_STOPPED;
@@ -465,7 +474,7 @@ static int await_end(struct connection *c, uint32_t id, struct dump *dump, int64
 		if (m.type == MSG_ERROR && m.error.id != id && m.error.id != 0)
 			continue;
 		if (m.type == MSG_ERROR)
-			return request_failed(&m.error, d);
+			return request_failed(dump, &m.error, d);
 		rc = m.type == MSG_DUMP_BEGIN && m.dump_begin.id != id ? PYSTUCK_EFORMAT
 								       : dump_accept(dump, &m);
 		if (rc == 1)

@@ -45,6 +45,19 @@ struct dump_thread {
 	uint32_t holder; /* index into dump.threads of who has what it waits for; DUMP_NOBODY */
 };
 
+/* In the answer to a request of its own: with places, and all it refers to, of that one. */
+struct dump_greenlet {
+	struct msg_dump_greenlet head; /* .frames is empty: see places */
+	uint32_t *places;
+	size_t depth;
+};
+
+struct dump_generator {
+	struct msg_dump_generator head; /* the same */
+	uint32_t *places;
+	size_t depth;
+};
+
 struct dump_chunk;
 
 /* Read the fields; only dump.c writes them. Spans point into memory of the dump. */
@@ -59,6 +72,13 @@ struct dump {
 	size_t place_count, place_room;
 	size_t thread_count, thread_room;
 	size_t local_count, local_room;
+	struct dump_greenlet *greenlets;
+	struct dump_generator *generators;
+	size_t greenlet_count, greenlet_room;
+	size_t generator_count, generator_room;
+	const char *what; /* is asked for, in words; NULL: the stacks */
+	uint8_t asked; /* DUMP_* of that request */
+	struct dump *suspended; /* greenlets and generators, by suspended.h; NULL: not asked for */
 	int begun, complete;
 	uint32_t *index; /* hash of (code, line) -> place + 1; a power of two in size */
 	size_t index_size;

@@ -51,7 +51,7 @@ static void key_command(struct json *j, const char *name, struct span command)
 	j->pretty = pretty;
 }
 
-struct frames {
+struct json_frames {
 	const struct dump *dump;
 	struct buf cache; /* of each place its members, made once */
 	struct piece {
@@ -61,13 +61,13 @@ struct frames {
 	int error;
 };
 
-static void put(struct frames *f, const char *text)
+static void put(struct json_frames *f, const char *text)
 {
 	if (f->error == 0)
 		f->error = buf_put(&f->cache, text, strlen(text));
 }
 
-static void put_string(struct frames *f, struct span s)
+static void put_string(struct json_frames *f, struct span s)
 {
 	put(f, "\"");
 	if (f->error == 0)
@@ -75,7 +75,7 @@ static void put_string(struct frames *f, struct span s)
 	put(f, "\"");
 }
 
-static const struct piece *place_text(struct frames *f, uint32_t index)
+static const struct piece *place_text(struct json_frames *f, uint32_t index)
 {
 	const struct dump_place *place = &f->dump->places[index];
 	struct piece *piece = &f->pieces[index];
@@ -99,7 +99,7 @@ static const struct piece *place_text(struct frames *f, uint32_t index)
 	return piece;
 }
 
-static void frame_locals(struct json *j, const struct frames *f, const struct dump_thread *t,
+static void frame_locals(struct json *j, const struct json_frames *f, const struct dump_thread *t,
 	size_t frame, size_t *next)
 {
 	const char *comma = "";
@@ -122,7 +122,7 @@ static void frame_locals(struct json *j, const struct frames *f, const struct du
 }
 
 /* One frame a line also when pretty: a stack is read from top to bottom. */
-static void thread_frames(struct json *j, struct frames *f, const struct dump_thread *t)
+static void thread_frames(struct json *j, struct json_frames *f, const struct dump_thread *t)
 {
 	size_t next_local = 0;
 
@@ -142,14 +142,45 @@ static void thread_frames(struct json *j, struct frames *f, const struct dump_th
 	end(j, "]");
 }
 
+struct json_frames *json_frames_open(const struct dump *dump)
+{
+	struct json_frames *f = calloc(1, sizeof *f);
+
+	if (f == NULL)
+		return NULL;
+	f->dump = dump;
+	buf_init(&f->cache, JSON_CACHE_MAX);
+	f->pieces = calloc(dump->place_count + 1, sizeof *f->pieces);
+	f->error = f->pieces != NULL ? 0 : PYSTUCK_ENOMEM;
+	return f;
+}
+
+void json_frames(struct json *j, struct json_frames *f, const uint32_t *places, size_t depth)
+{
+	const struct dump_thread t = {.places = (uint32_t *)(uintptr_t)places, .depth = depth};
+
+	thread_frames(j, f, &t);
+}
+
+int json_frames_close(struct json_frames *f)
+{
+	int error = f != NULL ? f->error : 0;
+
+	if (f != NULL) {
+		buf_free(&f->cache);
+		free(f->pieces);
+	}
+	free(f);
+	return error;
+}
+
 static void key_text(struct json *j, const char *name, struct span s)
 {
 	if (s.len > 0)
 		key_string(j, name, s);
 }
 
-/* Microseconds as seconds, whatever the locale's decimal point is. */
-static void key_seconds(struct json *j, const char *name, uint64_t us)
+void json_key_seconds(struct json *j, const char *name, uint64_t us)
 {
 	char text[JSON_TIME];
 
@@ -228,7 +259,7 @@ static void waits_for(struct json *j, const struct dump *dump, const struct dump
 		key_number(j, "pid", w->pid);
 	key_text(j, "command", w->command);
 	if (w->flags & WAIT_SINCE)
-		key_seconds(j, "seconds", w->waited_us);
+		json_key_seconds(j, "seconds", w->waited_us);
 	end(j, "}");
 	j->pretty = pretty;
 }
@@ -312,7 +343,7 @@ static int report(struct json *j, const struct dump *dump)
 	return rc;
 }
 
-static void thread(struct json *j, struct frames *f, const struct dump_thread *t)
+static void thread(struct json *j, struct json_frames *f, const struct dump_thread *t)
 {
 	int known = t->head.class_name.len > 0;
 
@@ -331,7 +362,7 @@ static void thread(struct json *j, struct frames *f, const struct dump_thread *t
 	waits_for(j, f->dump, t);
 	key_string(j, "os_name", t->head.os_name);
 	if (t->wait.flags & WAIT_CPU)
-		key_seconds(j, "cpu_seconds", t->wait.cpu_us);
+		json_key_seconds(j, "cpu_seconds", t->wait.cpu_us);
 	key_bool(j, "settled", !(t->head.flags & THREAD_MOVING));
 	thread_frames(j, f, t);
 	key_number(j, "omitted_frames", t->head.omitted_frames);
@@ -370,23 +401,23 @@ static void dump_head(struct json *j, const struct msg_welcome *w, const struct 
 
 int json_dump_members(struct json *j, const struct msg_welcome *w, const struct dump *dump, int locals)
 {
-	struct frames f = {.dump = dump, .locals = locals};
+	struct json_frames *f = json_frames_open(dump);
+	int rc;
 
-	buf_init(&f.cache, JSON_CACHE_MAX);
-	f.pieces = calloc(dump->place_count + 1, sizeof *f.pieces);
-	if (f.pieces == NULL)
+	if (f == NULL)
 		return PYSTUCK_ENOMEM;
+	f->locals = locals;
 	dump_head(j, w, &dump->begin);
-	f.error = report(j, dump);
+	rc = report(j, dump);
+	f->error = f->error != 0 ? f->error : rc;
 	key(j, "threads");
 	begin(j, "[");
-	for (size_t i = 0; i < dump->thread_count && f.error == 0; i++)
-		thread(j, &f, &dump->threads[i]);
+	for (size_t i = 0; i < dump->thread_count && f->error == 0; i++)
+		thread(j, f, &dump->threads[i]);
 	end(j, "]");
 	key_number(j, "omitted_threads", dump->end.omitted_threads);
-	buf_free(&f.cache);
-	free(f.pieces);
-	return f.error;
+	rc = json_frames_close(f);
+	return rc == 0 ? json_suspended(j, dump) : rc;
 }
 
 int json_dump(

@@ -1,6 +1,6 @@
 /*
  * json_private.h: how values, lists and objects are written, for json.c, which has the dump, json_result.c, which has the outcome
- * of an evaluation, json_family.c, which has several processes, and speedscope.c. For these files only.
+ * of an evaluation, json_family.c, which has several processes, json_greenlets.c, and speedscope.c. For these files only.
  */
 #ifndef PYSTUCK_CLIENT_JSON_PRIVATE_H
 #define PYSTUCK_CLIENT_JSON_PRIVATE_H
@@ -16,6 +16,17 @@ struct json {
 
 /* The members of a dump, of an object that has begun. 0 or an error. */
 int json_dump_members(struct json *j, const struct msg_welcome *w, const struct dump *dump, int locals);
+
+/* Its greenlets and generators: the same. */
+int json_suspended(struct json *j, const struct dump *dump);
+
+/* Frames of a dump: each place is made into text once. NULL: no memory; json_frames_close says what went wrong in between. */
+struct json_frames;
+struct json_frames *json_frames_open(const struct dump *dump);
+void json_frames(struct json *j, struct json_frames *f, const uint32_t *places, size_t depth);
+int json_frames_close(struct json_frames *f);
+/* Microseconds as seconds, whatever the locale's decimal point is. */
+void json_key_seconds(struct json *j, const char *name, uint64_t us);
 
 /* Where the next element begins: comma, line, indentation. */
 static inline void element(struct json *j)

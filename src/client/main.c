@@ -29,13 +29,14 @@
 #include "repl.h"
 #include "signals.h"
 #include "status.h"
+#include "suspended.h"
 #include "version.h"
 #include "watch.h"
 
 #define MAIN_KEY_NAME "default"
 
 /* Request ids: any numbers, as long as they differ. */
-enum { ID_DUMP = 1, ID_EVAL = 2, ID_PROMPT = 3 };
+enum { ID_DUMP = 1, ID_EVAL = 2, ID_SUSPENDED = 3, ID_PROMPT = 4 };
 
 struct client {
 	const struct options *o;
@@ -142,8 +143,14 @@ static int show_stacks(struct client *cl)
 		status = status_fail(&d, o->timeout_ms);
 		goto out;
 	}
+	uint8_t wanted = suspended_wanted(&dump, &o->suspended);
+	int pending = 0;
+	if (wanted != 0)
+		rc = suspended_await(cl->c, ID_SUSPENDED, &dump, wanted, &pending, connect_clock() + o->timeout_ms, -1, &d);
 	print_caveats(&dump);
-	if (o->json) {
+	if (rc != 0) {
+		/* said below */
+	} else if (o->json) {
 		rc = json_dump(
 			&cl->out, connect_peer(cl->c), &dump, o->locals, cl->out_is_terminal);
 	} else {
@@ -155,7 +162,7 @@ static int show_stacks(struct client *cl)
 	}
 	if (rc != 0 && rc != PYSTUCK_ECLOSED && rc != PYSTUCK_ESYS)
 		out_notice("the stacks can't be shown: %s", error_text(rc));
-	if (rc != 0 || dump_is_degraded(&dump, stacks_flags(o)))
+	if (rc != 0 || dump_is_degraded(&dump, stacks_flags(o)) || (wanted != 0 && dump.suspended == NULL))
 		status = STATUS_PARTIAL;
 	status = finish_output(cl, status);
 	if (print_unmeant(&dump, &po.view) > 0)

@@ -34,6 +34,9 @@ enum {
 	OPT_NO_RC,
 	OPT_LOCALS,
 	OPT_RAW,
+	OPT_GREENLETS,
+	OPT_NO_GREENLETS,
+	OPT_GENERATORS,
 	OPT_CHILDREN,
 	OPT_WATCH,
 	OPT_ALL,
@@ -67,6 +70,9 @@ static const struct option long_options[] = {
 	{"locals", no_argument, NULL, OPT_LOCALS},
 	{"raw", no_argument, NULL, OPT_RAW},
 	{"watch", required_argument, NULL, OPT_WATCH},
+	{"greenlets", no_argument, NULL, OPT_GREENLETS},
+	{"no-greenlets", no_argument, NULL, OPT_NO_GREENLETS},
+	{"generators", no_argument, NULL, OPT_GENERATORS},
 	{"children", no_argument, NULL, OPT_CHILDREN},
 	{"all", no_argument, NULL, OPT_ALL},
 	{"sample", required_argument, NULL, OPT_SAMPLE},
@@ -105,6 +111,7 @@ static const char help[] =
 	"  --no-group          print threads with the same stack one by one\n"
 	"  --watch SECONDS     look again and again, in place, and mark what moved\n"
 	"  --children          the stacks of its child processes too\n"
+	"  --greenlets         greenlets (default: if any); --no-greenlets; --generators\n"
 	"  --raw               read the stacks without the GIL; the program goes on\n"
 	"  --sample SECONDS    where the time goes: 100 looks a second (--rate N)\n"
 	"  --output FILE       the same as FILE.svg, .html, .txt or .json (speedscope)\n"
@@ -255,6 +262,15 @@ static int take(struct options *o, int opt, const char *arg, struct diag *d)
 		return 0;
 	case OPT_WATCH:
 		return options_seconds(&o->watch_ms, "--watch", arg, OPTIONS_TIMEOUT_MAX, d);
+	case OPT_GREENLETS:
+		o->suspended.greenlets = SUSPENDED_ALWAYS;
+		return 0;
+	case OPT_NO_GREENLETS:
+		o->suspended.greenlets = SUSPENDED_NEVER;
+		return 0;
+	case OPT_GENERATORS:
+		o->suspended.generators = 1;
+		return 0;
 	case OPT_CHILDREN:
 		o->children = 1;
 		return 0;
@@ -361,6 +377,16 @@ static const char *wrong_with_sample(const struct options *o)
 	return NULL;
 }
 
+/* What goes with --greenlets and --generators. NULL: what was said makes sense. */
+static const char *wrong_with_suspended(const struct options *o)
+{
+	const struct suspended_options *s = &o->suspended;
+
+	if ((s->greenlets != SUSPENDED_AUTO || s->generators) && (!o->stacks || o->command != NULL || o->sample_ms > 0))
+		return "--greenlets, --no-greenlets and --generators go with the stacks: they do not go with --no-stacks, -c or --sample";
+	return NULL;
+}
+
 static int contradiction(const struct options *o, struct diag *d)
 {
 	int looks = o->thread_count > 0 || o->frames > 0 || o->no_group;
@@ -400,6 +426,8 @@ static int contradiction(const struct options *o, struct diag *d)
 		text = wrong_with_several(o, places);
 	if (text == NULL)
 		text = wrong_with_sample(o);
+	if (text == NULL)
+		text = wrong_with_suspended(o);
 	return text != NULL ? diag_set(d, PYSTUCK_EINVAL, 0, "%s", text) : 0;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "error.h"
+#include "suspended.h"
 
 enum options_action {
 	OPTIONS_CONNECT,
@@ -42,6 +43,7 @@ struct options {
 	int repl;            /* 1 unless --no-repl, --json or -c */
 	int locals;
 	int raw;
+	struct suspended_options suspended; /* --greenlets, --no-greenlets, --generators */
 	int children; /* with the processes that descend from it */
 	int all;      /* every process of this machine that has a server */
 	int64_t sample_ms;  /* --sample; 0: not given */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "greenlets.h"
 #include "report.h"
 #include "waits.h"
 
@@ -285,6 +286,8 @@ static void print_head(struct printer *pr, const struct view *v, const struct vi
 		print_state(pr, thread);
 	}
 	print_times(pr, v, b);
+	if (b->count == 1)
+		greenlets_of_thread(pr->o, pr->dump, thread);
 	if (t->flags & THREAD_MOVING)
 		out_text(pr->o, "; it ran on while its stack was read, which may be wrong");
 	out_text(pr->o, "\n");
@@ -374,6 +377,21 @@ static void print_frames(struct printer *pr, const struct dump_thread *t)
 	}
 }
 
+void print_stack(struct printer *pr, const uint32_t *places, size_t depth, uint32_t omitted)
+{
+	uint32_t most = pr->po->view.frames;
+	size_t first = most != 0 && depth > most ? depth - most : 0;
+
+	if (omitted + first > 0)
+		print_omitted(pr, "  ", omitted + first, " outer frame");
+	for (size_t i = first; i < depth && pr->error == 0; i++) {
+		const struct piece *piece = place_text(pr, places[i], 0);
+
+		if (pr->error == 0)
+			out_bytes(pr->o, buf_bytes(&pr->cache) + piece->at, piece->len);
+	}
+}
+
 static int printer_open(struct printer *pr, struct out *o, const struct dump *dump, const struct print_options *po)
 {
 	*pr = (struct printer){.o = o, .dump = dump, .po = po, .p = po->color ? &colored : &plain};
@@ -393,6 +411,25 @@ static int printer_close(struct printer *pr)
 	buf_free(&pr->cache);
 	free(pr->pieces);
 	return error != 0 ? error : pr->o->error;
+}
+
+struct printer *print_open(struct out *o, const struct dump *dump, const struct print_options *po)
+{
+	struct printer *pr = calloc(1, sizeof *pr);
+
+	if (pr != NULL && printer_open(pr, o, dump, po) != 0) {
+		free(pr);
+		pr = NULL;
+	}
+	return pr;
+}
+
+int print_close(struct printer *pr)
+{
+	int rc = printer_close(pr);
+
+	free(pr);
+	return rc;
 }
 
 /* What is to be known before any stack is read. */
@@ -455,7 +492,9 @@ static int print_by(struct out *o, const struct dump *dump, const struct print_o
 
 int print_dump(struct out *o, const struct dump *dump, const struct print_options *po)
 {
-	return print_by(o, dump, po, print_whole);
+	int rc = print_by(o, dump, po, print_whole);
+
+	return rc == 0 ? greenlets_print(o, dump, po) : rc;
 }
 
 int print_threads(struct out *o, const struct dump *dump, const struct print_options *po)

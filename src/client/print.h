@@ -18,6 +18,10 @@ struct print_options {
 
 /* The dump, as far as it is to be shown, one empty line between threads. */
 int print_dump(struct out *o, const struct dump *dump, const struct print_options *po);
+/* Stacks of a dump one by one, of who is no thread: print_open, as many as there are, print_close in the end. NULL: no memory. */
+struct printer *print_open(struct out *o, const struct dump *dump, const struct print_options *po);
+void print_stack(struct printer *pr, const uint32_t *places, size_t depth, uint32_t omitted);
+int print_close(struct printer *pr);
 /* Each thread's first line and its innermost frame. */
 int print_threads(struct out *o, const struct dump *dump, const struct print_options *po);
 /* Says of each word for threads that means none, on standard error, which there are. How many such words. */

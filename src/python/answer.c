@@ -131,9 +131,11 @@ static int put_end(struct encoder *e, uint32_t left_out)
 		.dump_end = {
 			.id = e->a->begin.id,
 			.omitted_threads = f->omitted_threads + left_out,
-			.cut = f->cut || left_out > 0 ||
-			       (e->a->locals != NULL && e->a->locals->cut),
+			.flags = e->a->has,
 		}};
+
+	if (f->cut || left_out > 0 || (e->a->locals != NULL && e->a->locals->cut))
+		m.dump_end.flags |= DUMP_CUT;
 
 	return channel_frame(e->out, &m);
 }

@@ -26,6 +26,7 @@ struct answer {
 	const struct locals *locals;    /* NULL: none were asked for */
 	const struct waits_view *views; /* one for each of frames->threads */
 	const struct wait_list *waits;  /* the same */
+	uint8_t has;                    /* DUMP_HAS_* */
 };
 
 /*

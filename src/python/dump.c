@@ -20,6 +20,8 @@
 #include "error.h"
 #include "frames.h"
 #include "gil.h"
+#include "greenlets.h"
+#include "heap.h"
 #include "lines.h"
 #include "locals.h"
 #include "names.h"
@@ -45,6 +47,8 @@ void dump_init(void)
 	locals_init();
 	raw_init();
 	wait_init();
+	greenlets_init();
+	heap_init();
 }
 
 uint64_t dump_time_ns(void)
@@ -105,6 +109,7 @@ void dump_send(struct port *port, const struct dump *d, int with_locals)
 		.locals = with_locals ? &d->locals : NULL,
 		.views = d->views,
 		.waits = &d->waits,
+		.has = d->has,
 	};
 	struct buf out = {0};
 	int rc = answer_encode(&out, &a);
@@ -125,6 +130,8 @@ static int collect(struct dump *d, const struct msg_dump *request, const struct 
 	int rc = frames_collect(&d->frames, request->flags, request->max_frames, hold->holder);
 
 	d->waits.collecting = collector_runs();
+	if (greenlets_there())
+		d->has |= DUMP_HAS_GREENLETS;
 	if (rc == 0 && (request->flags & DUMP_LOCALS))
 		locals_collect(&d->locals, &d->frames);
 	d->begin.time_ns = dump_time_ns();
@@ -213,31 +220,41 @@ void dump_refuse(struct port *port, uint32_t id, enum reason reason, const char 
 	port_done(port, PORT_DUMP, id);
 }
 
-void dump_request(struct port *port, const struct msg_dump *request)
+static int submit(struct port *port, const struct msg_dump *request)
 {
-	struct job *job;
+	struct job *job = malloc(sizeof *job);
 	int rc;
 
-	if (request->flags & DUMP_RAW) {
-		dump_raw(port, request);
-		return;
-	}
-	job = malloc(sizeof *job);
-	if (job == NULL) {
-		dump_refuse(port, request->id, REASON_LIMIT, "no memory in the program for a dump");
-		return;
-	}
+	if (job == NULL)
+		return PYSTUCK_ENOMEM;
 	job->base = (struct gil_job){.run = run_job};
 	job->port = port_ref(port);
 	job->request = *request;
 	rc = gil_submit(&job->base);
-	if (rc == 0)
+	if (rc != 0) {
+		port_unref(job->port);
+		free(job);
+	}
+	return rc;
+}
+
+void dump_request(struct port *port, const struct msg_dump *request)
+{
+	int rc;
+
+	if (request->flags & (DUMP_GREENLETS | DUMP_GENERATORS)) {
+		rc = dump_heap(port, request);
+	} else if (request->flags & DUMP_RAW) {
+		dump_raw(port, request);
 		return;
-	port_unref(job->port);
-	free(job);
+	} else {
+		rc = submit(port, request);
+	}
 	if (rc == PYSTUCK_ECLOSED)
 		dump_refuse(port, request->id, REASON_STOPPING, "the program is ending");
-	else
+	else if (rc == PYSTUCK_ENOMEM)
+		dump_refuse(port, request->id, REASON_LIMIT, "no memory in the program for a dump");
+	else if (rc != 0)
 		dump_refuse(port, request->id, REASON_LIMIT,
 			"no thread could be started in the program");
 }

@@ -288,6 +288,10 @@ void dump_without_gil(struct port *port, const struct msg_dump *request, uint64_
 	struct late late = {.port = port, .request = *request, .waited_us = waited_us};
 	const char *why = raw_trouble();
 
+	if (request->flags & (DUMP_GREENLETS | DUMP_GENERATORS)) {
+		dump_refuse(port, request->id, REASON_GIL, "the GIL is not available, and objects are not looked at without it");
+		return;
+	}
 	/* Then it is the thread that reads which was waited for, and it is at work. */
 	if (request->flags & DUMP_RAW)
 		late.waited_us = 0;

@@ -24,6 +24,7 @@ struct dump {
 	struct waits_view *views;
 	struct wait_list waits;
 	struct msg_dump_begin begin;
+	uint8_t has; /* DUMP_HAS_* */
 };
 
 /* Nothing here needs the GIL. */
@@ -43,6 +44,8 @@ void dump_send(struct port *port, const struct dump *d, int with_locals);
 
 /* A request that asks for stacks without the GIL: claimed, answered and done by a thread of its own. Net thread, at once. */
 void dump_raw(struct port *port, const struct msg_dump *request);
+/* One that asks for greenlets or generators: for the courier. 0, or why it could not be handed over. */
+int dump_heap(struct port *port, const struct msg_dump *request);
 /* The operating system's view, from whichever thread this is; `note` says why. */
 void dump_os(struct port *port, const struct msg_dump *request, uint64_t waited_us, const char *note);
 

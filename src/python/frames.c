@@ -282,6 +282,20 @@ int frames_add(struct frames *f, compat_frame *top, uint32_t max_frames)
 	return 0;
 }
 
+int frames_again(struct frames *f, const uint32_t *frames, uint32_t count)
+{
+	int rc = grow_threads(f, f->thread_count + 1);
+
+	if (rc == 0 && count <= FRAMES_TOTAL_MAX)
+		rc = grow_frames(f, f->frame_count + count);
+	if (rc != 0)
+		return rc;
+	f->threads[f->thread_count++] = (struct frames_thread){.first = f->frame_count, .count = count};
+	for (uint32_t i = 0; i < count; i++)
+		f->frames[f->frame_count++] = f->frames[frames[i]];
+	return 0;
+}
+
 /* --- thread states --- */
 
 static int list_threads(struct frames *f, const PyThreadState *holder, uint64_t *holder_ident)
@@ -435,55 +449,4 @@ void frames_finish(struct frames *f, uint8_t flags)
 {
 	fill_in_tids(f);
 	sort_out_ours(f, flags);
-}
-
-/* --- by ident --- */
-
-struct frames_idents {
-	uint32_t mask;
-	uint32_t slots[]; /* index + 1, 0 for none */
-};
-
-static uint32_t *ident_slot(struct frames_idents *map, const struct frames *f, uint64_t ident)
-{
-	uint32_t i = hash_address((const void *)(uintptr_t)ident) & map->mask;
-
-	while (map->slots[i] != 0 && f->threads[map->slots[i] - 1].ident != ident)
-		i = (i + 1) & map->mask;
-	return &map->slots[i];
-}
-
-struct frames_idents *frames_idents_new(const struct frames *f)
-{
-	uint32_t size = 16, *slot;
-	struct frames_idents *map;
-
-	while (size < f->thread_count * 2)
-		size *= 2;
-	map = calloc(1, sizeof *map + size * sizeof *map->slots);
-	if (map == NULL)
-		return NULL;
-	map->mask = size - 1;
-	for (uint32_t i = 0; i < f->thread_count; i++) {
-		slot = ident_slot(map, f, f->threads[i].ident);
-		if (*slot == 0 || (f->threads[*slot - 1].count == 0 && f->threads[i].count > 0))
-			*slot = i + 1;
-	}
-	return map;
-}
-
-struct frames_thread *frames_idents_find(
-	const struct frames_idents *map, struct frames *f, uint64_t ident)
-{
-	uint32_t i = hash_address((const void *)(uintptr_t)ident) & map->mask;
-
-	for (; map->slots[i] != 0; i = (i + 1) & map->mask)
-		if (f->threads[map->slots[i] - 1].ident == ident)
-			return &f->threads[map->slots[i] - 1];
-	return NULL;
-}
-
-void frames_idents_free(struct frames_idents *map)
-{
-	free(map);
 }

@@ -23,7 +23,7 @@
 #include "msg.h"
 #include "sockets.h"
 
-#define PATH_BYTES 4096u
+#define PATH_BYTES KERNEL_PATH
 #define SETS_MAX 1024u  /* fds of a select(2) */
 #define INFO_BYTES 4096u
 #define BY_PIDFD 3u /* P_PIDFD of waitid(2), which is in no header before glibc 2.36 */
@@ -78,8 +78,7 @@ static void put_process(struct wait *w, struct pytext *text, uint32_t pid)
 
 /* --- what an fd is --- */
 
-/* 0 when there is no such fd. */
-static size_t read_link(int fd, char out[static PATH_BYTES])
+size_t kernel_path(char out[static KERNEL_PATH], int fd)
 {
 	char path[40];
 	ssize_t n;
@@ -138,7 +137,7 @@ static void put_fd(struct wait *w, struct pytext *text, int fd)
 
 	w->fd = (uint32_t)fd;
 	w->flags |= WAIT_FD;
-	if (read_link(fd, link) == 0)
+	if (kernel_path(link, fd) == 0)
 		return;
 	if (strncmp(link, "socket:", 7) == 0) {
 		put_socket(w, text, fd, link);

@@ -12,6 +12,9 @@
  * does an fd mean what it says, so the caller throws it away when the thread has moved meanwhile (waits_same).
  */
 void kernel_describe(struct wait *w, struct pytext *text, const struct waits_view *view);
+/* What an fd is open on, as /proc has it; 0 when there is no such fd. */
+#define KERNEL_PATH 4096u
+size_t kernel_path(char out[static KERNEL_PATH], int fd);
 /* "name" of a process, as /proc has it; empty when it is gone. */
 #define KERNEL_COMM 32
 void kernel_comm(char out[static KERNEL_COMM], uint32_t pid);

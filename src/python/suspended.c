@@ -61,7 +61,7 @@ static PyCodeObject *copy_code(struct suspended *s, struct objects *o, uintptr_t
 	return code->co_exceptiontable != NULL && code->co_linetable != NULL && code->co_nlocalsplus >= 0 ? code : NULL;
 }
 
-static int is_suspended(int8_t state)
+int suspended_is(int8_t state)
 {
 #if PY_VERSION_HEX >= 0x030D0000
 	/* 3.13: another state when it waits for a generator of its own. */
@@ -89,7 +89,7 @@ static int read_frame(struct suspended *s, struct objects *o, uintptr_t generato
 	int8_t state = 0;
 	int complete;
 
-	if (!raw_mem_read(o->mem, generator + offsetof(PyGenObject, gi_frame_state), &state, sizeof state) || !is_suspended(state) ||
+	if (!raw_mem_read(o->mem, generator + offsetof(PyGenObject, gi_frame_state), &state, sizeof state) || !suspended_is(state) ||
 		!raw_mem_read(o->mem, at, &f, offsetof(compat_frame, localsplus)) || f.owner != FRAME_OWNED_BY_GENERATOR)
 		return 0;
 	code = code_of(&f);

@@ -16,6 +16,11 @@ struct suspended {
 int suspended_read(struct suspended *s, struct objects *o, uintptr_t object);
 void suspended_free(struct suspended *s);
 
+#if PY_VERSION_HEX >= 0x030B0000
+/* 1 when that is what gi_frame_state says. */
+int suspended_is(int8_t state);
+#endif
+
 /*
  * Looks for them among the variables of many frames, some hundreds at a time: `take` is called for each. NULL: no memory. Ended in any
  * case, which calls it for those that are left.

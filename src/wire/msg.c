@@ -44,7 +44,7 @@ static const struct field hello[] = {
 
 static const struct field dump[] = {
 	{ U32, AT(dump.id), 0, 0, false },
-	{ FLAGS, AT(dump.flags), 0, DUMP_LOCALS | DUMP_OURS | DUMP_RAW | DUMP_SAMPLE, false },
+	{ FLAGS, AT(dump.flags), 0, DUMP_LOCALS | DUMP_OURS | DUMP_RAW | DUMP_SAMPLE | DUMP_GREENLETS | DUMP_GENERATORS, false },
 	{ U32, AT(dump.max_frames), 0, 0, false },
 };
 
@@ -151,7 +151,7 @@ static const struct field dump_local[] = {
 static const struct field dump_end[] = {
 	{ U32, AT(dump_end.id), 0, 0, false },
 	{ U32, AT(dump_end.omitted_threads), 0, 0, false },
-	{ U8, AT(dump_end.cut), 0, 1, false },
+	{ FLAGS, AT(dump_end.flags), 0, DUMP_CUT | DUMP_HAS_GREENLETS, false },
 };
 
 static const struct field output[] = {
@@ -210,6 +210,36 @@ static const struct field dump_wait[] = {
 	{ TEXT, AT(dump_wait.command), 0, MSG_NAME_MAX, false },
 };
 
+static const struct field dump_greenlet[] = {
+	{ U64, AT(dump_greenlet.address), 0, 0, false },
+	{ U64, AT(dump_greenlet.parent), 0, 0, false },
+	{ U64, AT(dump_greenlet.thread), 0, 0, false },
+	{ U8, AT(dump_greenlet.state), GREENLET_CURRENT, GREENLET_NEW, false },
+	{ FLAGS, AT(dump_greenlet.flags), 0, GREENLET_HUB | GREENLET_MAIN | GREENLET_TIMED, false },
+	{ TEXT, AT(dump_greenlet.type), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_greenlet.name), 0, MSG_NAME_MAX, false },
+	{ U8, AT(dump_greenlet.wait), GREENLET_FOR_UNKNOWN, GREENLET_FOR_TIME, false },
+	{ FLAGS, AT(dump_greenlet.events), 0, GREENLET_READS | GREENLET_WRITES, false },
+	{ U32, AT(dump_greenlet.fd), 0, 0, false },
+	{ U32, AT(dump_greenlet.count), 0, 0, false },
+	{ U64, AT(dump_greenlet.left_us), 0, 0, false },
+	{ U64, AT(dump_greenlet.object), 0, 0, false },
+	{ U64, AT(dump_greenlet.holder), 0, 0, false },
+	{ TEXT, AT(dump_greenlet.object_type), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_greenlet.local), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_greenlet.peer), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_greenlet.path), 0, MSG_FILE_MAX, false },
+	{ U32, AT(dump_greenlet.omitted_frames), 0, 0, false },
+	{ FRAMES, AT(dump_greenlet.frames), 0, MSG_GREENLET_FRAMES_MAX, false },
+};
+
+static const struct field dump_generator[] = {
+	{ U8, AT(dump_generator.kind), GENERATOR_PLAIN, GENERATOR_ASYNC, false },
+	{ U32, AT(dump_generator.count), 0, 0, false },
+	{ U32, AT(dump_generator.omitted_frames), 0, 0, false },
+	{ FRAMES, AT(dump_generator.frames), 0, MSG_GREENLET_FRAMES_MAX, false },
+};
+
 struct layout {
 	const char *name;
 	const struct field *fields;
@@ -243,6 +273,8 @@ static const struct layout layouts[] = {
 	[MSG_RAISED] = LAYOUT("RAISED", raised),
 	[MSG_MATCHES] = LAYOUT("MATCHES", matches),
 	[MSG_DUMP_WAIT] = LAYOUT("DUMP_WAIT", dump_wait),
+	[MSG_DUMP_GREENLET] = LAYOUT("DUMP_GREENLET", dump_greenlet),
+	[MSG_DUMP_GENERATOR] = LAYOUT("DUMP_GENERATOR", dump_generator),
 };
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))

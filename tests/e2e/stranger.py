@@ -140,12 +140,15 @@ class List(String):
 class Frames:
     """[(code, line), ...]"""
 
+    def __init__(self, most=FRAMES_MAX):
+        self.most = most
+
     def encode(self, value):
         return len(value).to_bytes(4, "big") + b"".join(struct.pack(">II", *entry) for entry in value)
 
     def decode(self, reader):
         count = int.from_bytes(reader.take(4), "big")
-        if count > FRAMES_MAX:
+        if count > self.most:
             raise Malformed(f"{count} frames")
         return list(struct.iter_unpack(">II", reader.take(8 * count)))
 
@@ -158,7 +161,7 @@ BOOL = Unsigned(1, range(2))
 
 TABLE = {
     1: ("HELLO", (("magic", String(16)), ("version", U16), ("client", Text(64)))),
-    2: ("DUMP", (("id", U32), ("flags", Flags(7)), ("max_frames", U32))),
+    2: ("DUMP", (("id", U32), ("flags", Flags(63)), ("max_frames", U32))),
     3: ("EVAL", (("id", U32), ("flags", Flags(3)), ("cell", U32), ("source", Utf8(SOURCE_MAX)))),
     4: ("INTERRUPT", (("id", U32),)),
     5: ("DETACH", (("id", U32),)),
@@ -178,7 +181,7 @@ TABLE = {
                          ("class_name", Text(1024)), ("os_name", Text(1024)), ("detail", Text(1024)), ("omitted_frames", U32),
                          ("frames", Frames()))),
     71: ("DUMP_LOCAL", (("frame", U32), ("name", Text(1024)), ("value", Text(65536)))),
-    72: ("DUMP_END", (("id", U32), ("omitted_threads", U32), ("cut", BOOL))),
+    72: ("DUMP_END", (("id", U32), ("omitted_threads", U32), ("flags", Flags(3)))),
     73: ("OUTPUT", (("id", U32), ("stream", Unsigned(1, range(1, 4))), ("text", Utf8(SOURCE_MAX)))),
     74: ("RESULT", (("id", U32), ("status", Unsigned(1, range(6))), ("duration_us", U64), ("total", U64), ("text", Text(SOURCE_MAX)))),
     77: ("PLACE", (("id", U32), ("text", Text(1024)))),
@@ -188,6 +191,13 @@ TABLE = {
                        ("waited_us", U64), ("address", U64), ("holder", U32), ("holder_frame", U32), ("holder_line", U32), ("fd", U32),
                        ("count", U64), ("pid", U32), ("call", Text(1024)), ("type", Text(1024)), ("name", Text(1024)), ("path", Text(4096)),
                        ("local", Text(1024)), ("peer", Text(1024)), ("command", Text(1024)))),
+    79: ("DUMP_GREENLET", (("address", U64), ("parent", U64), ("thread", U64), ("state", Unsigned(1, range(1, 4))), ("flags", Flags(7)),
+                           ("type", Text(1024)), ("name", Text(1024)), ("wait", Unsigned(1, range(7))), ("events", Flags(3)), ("fd", U32),
+                           ("count", U32), ("left_us", U64), ("object", U64), ("holder", U64), ("object_type", Text(1024)),
+                           ("local", Text(1024)), ("peer", Text(1024)), ("path", Text(4096)), ("omitted_frames", U32),
+                           ("frames", Frames(FRAMES_MAX - 1024)))),
+    80: ("DUMP_GENERATOR", (("kind", Unsigned(1, range(1, 4))), ("count", U32), ("omitted_frames", U32),
+                            ("frames", Frames(FRAMES_MAX - 1024)))),
 }
 TYPES = {name: kind for kind, (name, _) in TABLE.items()}
 FROM_SERVER = {"BYE"} | {name for kind, (name, _) in TABLE.items() if kind >= 64}
@@ -553,7 +563,7 @@ class Dump:
 
     def __init__(self, begin):
         self.begin, self.end = begin, None
-        self.codes, self.sources, self.threads = [], {}, []
+        self.codes, self.sources, self.threads, self.suspended = [], {}, [], []
         self.framed = set()  # (code, line) of the frames so far
 
     def take(self, message):
@@ -576,6 +586,9 @@ class Dump:
             self._insist(bool(self.threads) and self.threads[-1].wait is None, message)
             self._insist(bool(message.holder) or message.holder_frame == NO_FRAME, message)
             self.threads[-1].wait = message
+        elif message.what in ("DUMP_GREENLET", "DUMP_GENERATOR"):
+            self._insist(all(code < len(self.codes) for code, _ in message.frames), message)
+            self.suspended.append(message)
         elif message.what == "DUMP_LOCAL":
             self._insist(bool(self.threads) and message.frame < len(self.threads[-1].frames), message)
             self.threads[-1].locals[message.frame][message.name] = message.value

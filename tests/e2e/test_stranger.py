@@ -611,7 +611,7 @@ def test_a_dump_is_what_python_says_of_its_threads(python, serve, transport):
         assert dump.begin.how == 1 and dump.begin.settled == 1
         assert abs(dump.begin.time_ns - time.time_ns()) < PATIENCE * 10 ** 9
         assert dump.begin.threads == len(dump.threads) == 10
-        assert dump.end.omitted_threads == 0 and dump.end.cut == 0
+        assert dump.end.omitted_threads == 0 and dump.end.flags == 0
         assert all(thread.omitted_frames == 0 and not any(thread.locals) for thread in dump.threads)
         worker = dump.stack(dump.thread("worker"))[-1]
         assert worker[3] == "return held.acquire()  # \u00e9: here it waits"
@@ -657,7 +657,7 @@ def test_max_frames_keeps_the_innermost_and_says_how_many_are_missing(python, se
         cut = session.dump(max_frames=3)
         thread = cut.thread("deep")
         assert cut.stack(thread) == stack[-3:] and thread.omitted_frames == len(stack) - 3
-        assert cut.end.cut == 1 and cut.end.omitted_threads == 0
+        assert cut.end.flags == 1 and cut.end.omitted_threads == 0
 
 
 def test_a_stack_of_ten_thousand_frames_comes_whole(serve, one_python):
@@ -1061,7 +1061,7 @@ def test_every_type_that_is_not_for_the_server_ends_the_session(served, transpor
 
 
 @pytest.mark.parametrize("data", [
-    b"\2\0\0\0\1\x08\0\0\0\0", b"\2\0\0\0\1\x80\0\0\0\0", b"\2\0\0\0\1\0\0\0\0", b"\2\0\0\0\1\0\0\0\0\0\0", b"\2",
+    b"\2\0\0\0\1\x40\0\0\0\0", b"\2\0\0\0\1\x80\0\0\0\0", b"\2\0\0\0\1\0\0\0\0", b"\2\0\0\0\1\0\0\0\0\0\0", b"\2",
     b"\3\0\0\0\1\x08\0\0\0\0\0\0\0\0", b"\3\0\0\0\1\0\0\0\0\0\0\0\0\2x",
     b"\3\0\0\0\1\0\0\0\0\0\0\0\0\1xx", b"\3\0\0\0\1\0\0\0\0\0\xff\xff\xff\xffx",
     b"\7\0\0\0\1\2\0\0\0\0", b"\7\0\0\0\1\0\0\0\0", b"\7\0\0\0\1\0\0\0\0\1xx", b"\7\0\0\0\1\0\0\1\0\1" + b"x" * 65537,

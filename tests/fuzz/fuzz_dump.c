@@ -3,6 +3,7 @@
  * by the client. What comes out has no control byte but newlines, whatever came in.
  * SOURCES: src/client/dump.c src/client/print.c src/client/json.c src/client/out.c
  * SOURCES: src/client/view.c src/client/locks.c src/client/moved.c
+ * SOURCES: src/client/dump_suspended.c src/client/greenlets.c src/client/json_greenlets.c
  * SOURCES: src/client/gone.c src/client/handshake.c src/client/procs.c
  * SOURCES: src/client/signals.c src/client/connect.c src/client/waits.c src/client/report.c src/client/deadlock.c
  */

@@ -85,7 +85,7 @@ static PyObject *message(const struct msg *m)
 			m->dump_wait.pid);
 	case MSG_DUMP_END:
 		return Py_BuildValue("(s{s:I,s:I,s:i})", "end", "id", m->dump_end.id, "omitted",
-			m->dump_end.omitted_threads, "cut", m->dump_end.cut);
+			m->dump_end.omitted_threads, "cut", (m->dump_end.flags & DUMP_CUT) != 0);
 	case MSG_ERROR:
 		return Py_BuildValue("(sisN)", "error", m->error.reason,
 			reason_name(m->error.reason), text(m->error.text));

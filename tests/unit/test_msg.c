@@ -91,6 +91,18 @@ static const struct sample samples[] = {
 			"\x61\x62\x63\x64" "\x71\x72\x73\x74\x75\x76\x77\x78" "\1\2\3\4" "\0\0\0\4" "recv"
 			"\0\0\0\3" "TCP" "\0\0\0\1" "n" "\0\0\0\2" "/p" "\0\0\0\1" "l" "\0\0\0\1" "r"
 			"\0\0\0\3" "cmd") },
+	{ { .type = MSG_DUMP_GREENLET, .dump_greenlet = { 0x0102030405060708, 0x1112131415161718, 0x2122232425262728,
+		GREENLET_SUSPENDED, GREENLET_HUB | GREENLET_TIMED, TEXT("Hub"), TEXT("n"), GREENLET_FOR_IO, GREENLET_WRITES,
+		0x31323334, 0x41424344, 0x5152535455565758, 0x6162636465666768, 0x7172737475767778, TEXT("TCP"), TEXT("l"),
+		TEXT("r"), TEXT("/p"), 0x01020304, TEXT("\1\2\3\4\5\6\7\10") } },
+		TEXT("\x4f" "\1\2\3\4\5\6\7\10" "\x11\x12\x13\x14\x15\x16\x17\x18" "\x21\x22\x23\x24\x25\x26\x27\x28"
+			"\2" "\5" "\0\0\0\3" "Hub" "\0\0\0\1" "n" "\2" "\2" "\x31\x32\x33\x34" "\x41\x42\x43\x44"
+			"\x51\x52\x53\x54\x55\x56\x57\x58" "\x61\x62\x63\x64\x65\x66\x67\x68"
+			"\x71\x72\x73\x74\x75\x76\x77\x78" "\0\0\0\3" "TCP" "\0\0\0\1" "l" "\0\0\0\1" "r" "\0\0\0\2" "/p"
+			"\1\2\3\4" "\0\0\0\1" "\1\2\3\4\5\6\7\10") },
+	{ { .type = MSG_DUMP_GENERATOR, .dump_generator = { GENERATOR_ASYNC, 0x01020304, 0x11121314,
+		TEXT("\1\2\3\4\5\6\7\10") } },
+		TEXT("\x50" "\3" "\1\2\3\4" "\x11\x12\x13\x14" "\0\0\0\1" "\1\2\3\4\5\6\7\10") },
 };
 
 #define SAMPLES (sizeof samples / sizeof samples[0])
@@ -260,7 +272,7 @@ static void test_msg_values_out_of_range_are_refused(void **state)
 		size_t at;
 		int least, most;
 	} ranged[] = {
-		{ MSG_DUMP, 5, 0, 15 },
+		{ MSG_DUMP, 5, 0, 63 },
 		{ MSG_EVAL, 5, 0, 7 },
 		{ MSG_BYE, 1, 0, 10 },
 		{ MSG_WELCOME, 3, 1, 3 },
@@ -270,11 +282,14 @@ static void test_msg_values_out_of_range_are_refused(void **state)
 		{ MSG_DUMP_BEGIN, 6, 0, 1 },
 		{ MSG_DUMP_THREAD, 13, 0, 15 },
 		{ MSG_DUMP_THREAD, 14, 0, 9 },
-		{ MSG_DUMP_END, 9, 0, 1 },
+		{ MSG_DUMP_END, 9, 0, 3 },
 		{ MSG_OUTPUT, 5, 1, 3 },
 		{ MSG_COMPLETE, 5, 0, 1 },
 		{ MSG_MATCHES, 5, 0, 3 },
 		{ MSG_RESULT, 5, 0, 5 },
+		{ MSG_DUMP_GREENLET, 25, 1, 3 },
+		{ MSG_DUMP_GREENLET, 26, 0, 7 },
+		{ MSG_DUMP_GENERATOR, 1, 1, 3 },
 		{ MSG_DUMP_WAIT, 1, 0, 9 },
 		{ MSG_DUMP_WAIT, 3, 0, 2 },
 	};
@@ -297,7 +312,7 @@ static void test_msg_values_out_of_range_are_not_sent(void **state)
 	struct msg bad[] = {
 		{ .type = MSG_WELCOME, .welcome = { .version = 1, .role = ROLE_NONE } },
 		{ .type = MSG_WELCOME, .welcome = { .version = 1, .role = 4 } },
-		{ .type = MSG_DUMP, .dump = { .flags = 16 } },
+		{ .type = MSG_DUMP, .dump = { .flags = 64 } },
 		{ .type = MSG_OUTPUT, .output = { .stream = 4 } },
 		{ .type = MSG_RESULT, .result = { .status = 6 } },
 		{ .type = MSG_ERROR, .error = { .reason = 0 } },
