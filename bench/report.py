@@ -118,6 +118,21 @@ def sample_targets(r):
         yield "what sampling takes from a program that computes", f"{cost:.2f} %", "under 1 %", below(cost, 1)
 
 
+def section_prompt(r):
+    rows = [[name, spread(s)] for name, s in r["prompt"]["first"].items()]
+    tab = spread(r["prompt"]["tab"])
+    return ("### 9. At a terminal\n\n" + table(["from the start of the command to the prompt", "ms"], rows) +
+            "\n\n" + table(["from Tab behind `modules['`, with 1,000 modules, to the list", "ms"], [["pystuck", tab]]))
+
+
+def prompt_targets(r):
+    for name, s in r["prompt"]["first"].items():
+        if name != "/bin/echo":
+            yield f"first prompt, {name}", f"{number(s['median'])} ms", "under 10 ms", below(s["median"], 10)
+    ms = r["prompt"]["tab"]["median"]
+    yield "completion of `modules['` with 1,000 modules", f"{number(ms)} ms", "under 20 ms", below(ms, 20)
+
+
 def phases_targets(r):
     small, large = r["phases"]["100x30"]["usual"], r["phases"]["1000x50"]["raw"]
     us = sum(figure[2] for part, figure in small.items() if part.startswith("waits"))
@@ -176,9 +191,9 @@ def eval_targets(r):
 
 
 TARGETS = {"commands": command_targets, "gil": gil_targets, "startup": startup_targets, "idle": idle_targets,
-           "eval": eval_targets, "phases": phases_targets, "sample": sample_targets}
+           "eval": eval_targets, "phases": phases_targets, "sample": sample_targets, "prompt": prompt_targets}
 SECTIONS = {"commands": section_commands, "gil": section_gil, "startup": section_startup, "idle": section_idle,
-            "eval": section_eval, "dump": section_dump, "phases": section_phases, "sample": section_sample}
+            "eval": section_eval, "dump": section_dump, "phases": section_phases, "sample": section_sample, "prompt": section_prompt}
 
 
 def targets(r):
