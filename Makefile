@@ -369,6 +369,8 @@ check-frameworks: module $(BUILD)/pystuck	## gunicorn, uWSGI, celery, gevent, ..
 	@tools/check-frameworks --build $(BUILD) --results $(RESULTS)/frameworks.xml $(PYTHONS)
 check-browser: modules		## the files of pystuck --sample in headless Chromium (PYSTUCK_BROWSER says which)
 	@PYSTUCK_BUILD=$(BUILD) PYSTUCK_PYTHONS=$(PYTHON) timeout 300 $$(tools/pythons --pytest) -m pytest tests/browser
+agree: modules			## frames are those of py-spy (pip) and sys._current_frames(), one by one, on every interpreter found
+	@tools/check-agree --build $(BUILD) --results $(RESULTS)/agree.xml $(PYTHONS)
 check-versions:			## end to end on Debian sid's Pythons, in a chroot (root, Debian)
 	@tools/check-versions
 
@@ -465,6 +467,8 @@ include mk/dist.mk
 	$(call pyobj,$(PYROOM)))
 .PHONY: libedit false-alarms lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
 	systemd check-frameworks check-browser asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
+.PHONY: agree libedit false-alarms lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
+	systemd check-frameworks asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
 	fuzz-run compilers storm storm-raw leavings bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.
