@@ -465,10 +465,8 @@ include mk/dist.mk
 
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ) tests/unit/faults.c $(wildcard tests/load/*.c)) \
 	$(call pyobj,$(PYROOM)))
-.PHONY: libedit false-alarms lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
-	systemd check-frameworks check-browser asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
 .PHONY: agree libedit false-alarms lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
-	systemd check-frameworks asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
+	systemd check-frameworks check-browser asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
 	fuzz-run compilers storm storm-raw leavings bench check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.
