@@ -37,7 +37,7 @@ _pystuck() {
 	*)
 		if [[ $word == -* ]]; then
 			_pystuck_words '-c --command --socket --pid --inject --unit --list --all --children --watch --greenlets --no-greenlets --generators --no-stacks --no-repl --no-ipython --no-rc
-				--thread --frames --locals --no-group --raw --sample --rate --output --json --key --key-name --keygen --role --add --timeout --color -V --version -h --help'
+				--thread --frames --locals --no-group --tasks --raw --sample --rate --output --json --key --key-name --keygen --role --add --timeout --color -V --version -h --help'
 		else
 			mapfile -t COMPREPLY < <(compgen -A hostname -- "$word")
 		fi

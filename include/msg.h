@@ -33,6 +33,8 @@
 #define MSG_COMPLETE_MAX 65536		/* what is to be completed; what completes it */
 #define MSG_FRAMES_MAX ((MSG_MAX - 8192) / 8)	/* of one thread */
 #define MSG_GREENLET_FRAMES_MAX (MSG_FRAMES_MAX - 1024)
+#define MSG_AWAITS_MAX 60000u		/* tasks that one task waits for */
+#define MSG_TASK_FRAMES_MAX 60000u	/* of one task */
 
 enum msg_type {
 	/* client to server */
@@ -63,6 +65,9 @@ enum msg_type {
 	MSG_DUMP_GREENLET = 79,	/* in the answer to a DUMP with DUMP_GREENLETS */
 	MSG_DUMP_GENERATOR = 80,	/* in that to one with DUMP_GENERATORS */
 	MSG_DUMP_WAIT = 76,	/* in a dump, after its THREAD: what that thread waits for */
+	MSG_DUMP_TASKS = 81,	/* in a dump, after the threads: the tasks of asyncio as a whole; then LOOPs, then TASKs */
+	MSG_DUMP_LOOP = 82,
+	MSG_DUMP_TASK = 83,
 };
 
 /* What a client may do; each includes those before it. A role comes from the server's rules, never from the client. */
@@ -116,6 +121,7 @@ struct msg_refused {
 #define DUMP_SAMPLE 0x08	/* one of many, for a profile: of what threads wait for only their state, and no source lines */
 #define DUMP_GREENLETS 0x10	/* not the threads but the greenlets; without the GIL there is no answer */
 #define DUMP_GENERATORS 0x20	/* not the threads but the generators and coroutines that are suspended; likewise */
+#define DUMP_TASKS 0x40		/* also the tasks of asyncio; without the GIL there are none */
 
 struct msg_dump {
 	uint32_t id;		/* chosen by the client, comes back in the answer */
@@ -353,6 +359,96 @@ struct msg_dump_generator {
 #define DUMP_CUT 0x01		/* something was left out: frames, threads, locals, greenlets */
 #define DUMP_HAS_GREENLETS 0x02	/* the program has imported greenlet: DUMP_GREENLETS may tell more */
 
+#define TASKS_IMPORTED 0x01	/* the program has imported asyncio */
+#define TASKS_ALL 0x01
+
+struct msg_dump_tasks {
+	uint8_t flags;		/* TASKS_* */
+	uint32_t tasks;		/* how many DUMP_TASK follow */
+	uint32_t omitted;	/* how many are left out */
+	uint64_t took_us;	/* how long looking at them took, */
+	uint64_t held_us;	/* for how long of that the program stood still, in all */
+	uint64_t longest_us;	/* and at a time */
+};
+
+#define LOOP_RUNS 0x01		/* a thread is in its run_forever() or run_until_complete() */
+#define LOOP_BUSY 0x02		/* `busy_us` means something */
+#define LOOP_COUNTS 0x04	/* `ready` and `scheduled` do */
+#define LOOP_ALL 0x07
+#define LOOP_NONE 0xffffffffu
+
+struct msg_dump_loop {
+	uint32_t loop;		/* index, from 0, counting up by one */
+	uint8_t flags;		/* LOOP_* */
+	uint64_t address;	/* of the object */
+	uint32_t tid;		/* the thread that it runs in; 0: none, or unknown */
+	uint64_t busy_us;	/* for how long it has not looked for events, since it runs callbacks */
+	uint32_t ready;		/* callbacks that are due */
+	uint32_t scheduled;	/* timers */
+	uint64_t task;		/* id of the task that runs at this moment; 0: none */
+	struct span type;	/* its class */
+	struct span callback;	/* the function that it runs at this moment; empty: none, a task, or unknown */
+};
+
+enum task_state {
+	TASK_WAITS = 0,
+	TASK_RUNS = 1,		/* a thread is in it */
+	TASK_READY = 2,		/* it will go on when the loop comes to it */
+	TASK_UNBEGUN = 3,	/* the same, for the first time */
+};
+
+#define TASK_CANCELLED 0x01	/* somebody has asked for its cancellation */
+#define TASK_EAGER 0x02		/* it began within the call that made it, and has not waited yet */
+#define TASK_STILL 0x04		/* it has not gone on between two looks: all that have this waited at one moment */
+#define TASK_TIMED 0x08		/* its wait ends by itself some time */
+#define TASK_ANY 0x10		/* one of those in `awaits` is enough */
+#define TASK_LEFT 0x20		/* `left_us` means something */
+#define TASK_FD 0x40		/* `fd` does */
+#define TASK_COUNT 0x80		/* `count` does */
+#define TASK_ALL 0xff
+
+/* What a task waits for. */
+enum task_wait {
+	TASK_FOR_NONE = 0,
+	TASK_FOR_FUTURE = 1,	/* that is nothing of the below, or not known to be */
+	TASK_FOR_TASKS = 2,	/* those in `awaits`, or some that have ended or are futures */
+	TASK_FOR_SLEEP = 3,
+	TASK_FOR_LOCK = 4,	/* or a semaphore, a condition, an event, a barrier: `type` says */
+	TASK_FOR_GET = 5,	/* an item in a queue */
+	TASK_FOR_PUT = 6,	/* room in a queue */
+	TASK_FOR_JOIN = 7,	/* that all items of a queue have been dealt with */
+	TASK_FOR_READ = 8,	/* from a stream or socket */
+	TASK_FOR_WRITE = 9,
+	TASK_FOR_CONNECT = 10,	/* or an incoming connection */
+	TASK_FOR_EXECUTOR = 11,	/* a function that an executor runs */
+	TASK_FOR_CHILD = 12,	/* the end of a process */
+};
+
+struct msg_dump_task {
+	uint64_t id;		/* the address of the object; not 0 */
+	uint32_t loop;		/* index; LOOP_NONE */
+	uint8_t state;		/* enum task_state */
+	uint8_t flags;		/* TASK_* */
+	uint8_t kind;		/* enum task_wait */
+	uint8_t confidence;	/* enum wait_confidence, of the holder */
+	uint64_t address;	/* of the object that it waits for; 0: none */
+	uint64_t holder;	/* id of the task that has it; 0: none, or unknown */
+	uint64_t left_us;	/* until the wait ends by itself */
+	uint64_t count;		/* items in the queue; bytes that wait to be written */
+	uint32_t fd;
+	struct span name;
+	struct span coroutine;	/* the function that it was made of */
+	struct span awaitable;	/* class of what its innermost frame awaits, where that is neither Python nor a future */
+	struct span how;	/* by what it waits, where the kind does not say it: "gather", "TaskGroup", "shield" */
+	struct span type;	/* class of the object that it waits for; of a socket "TCP" */
+	struct span object;	/* as the source has it: "self._lock" */
+	struct span local, peer; /* the ends of a socket */
+	uint32_t omitted_frames; /* outermost frames that were left out */
+	uint32_t omitted_awaits; /* tasks that it waits for, and that are not in `awaits` for want of room */
+	struct span awaits;	/* a u64 each: ids of the tasks that it waits for */
+	struct span frames;	/* as in DUMP_THREAD */
+};
+
 struct msg_dump_end {
 	uint32_t id;
 	uint32_t omitted_threads;
@@ -434,6 +530,9 @@ struct msg {
 		struct msg_dump_wait dump_wait;
 		struct msg_dump_greenlet dump_greenlet;
 		struct msg_dump_generator dump_generator;
+		struct msg_dump_tasks dump_tasks;
+		struct msg_dump_loop dump_loop;
+		struct msg_dump_task dump_task;
 	};
 };
 
@@ -460,6 +559,8 @@ const char *role_name(int role);
 const char *reason_name(int reason);
 const char *state_name(int state);	/* the JSON spelling: "cpu", "gil", "lock", "sleep", "io", "child", "c", "gc", "idle", "unknown" */
 const char *wait_name(int kind);	/* "lock", "join", "future", "queue", "import", "io", "sleep", "gil", "child"; "?" for WAIT_FOR_NONE */
+const char *task_state_name(int state);	/* "waiting", "running", "ready", "not started" */
+const char *task_wait_name(int kind);	/* "future", "tasks", "sleep", "lock", "get", ...; "?" for TASK_FOR_NONE */
 const char *confidence_name(int confidence);	/* "unknown", "inferred", "known" */
 int role_parse(const char *name);	/* ROLE_*, or PYSTUCK_EINVAL */
 

@@ -36,6 +36,7 @@ void dump_free(struct dump *dump)
 	for (size_t i = 0; i < dump->thread_count; i++)
 		free(dump->threads[i].places);
 	dump_suspended_free(dump);
+	dump_tasks_free(dump);
 	free(dump->codes);
 	free(dump->places);
 	free(dump->threads);
@@ -62,7 +63,7 @@ int dump_is_degraded(const struct dump *dump, uint8_t flags)
 	return dump->suspended != NULL && (dump->suspended->end.flags & DUMP_CUT) != 0;
 }
 
-static int spend(struct dump *dump, size_t bytes)
+int dump_spend(struct dump *dump, size_t bytes)
 {
 	if (bytes > DUMP_BYTES_MAX - dump->bytes)
 		return PYSTUCK_ETOOBIG;
@@ -75,7 +76,7 @@ int dump_grow(struct dump *dump, void **array, size_t count, size_t *room, size_
 	if (count < *room)
 		return 0;
 	size_t more = *room > 0 ? *room : 16;
-	int rc = spend(dump, more * size);
+	int rc = dump_spend(dump, more * size);
 	if (rc != 0)
 		return rc;
 	void *bigger = realloc(*array, (*room + more) * size);
@@ -96,7 +97,7 @@ int dump_keep(struct dump *dump, struct span *s)
 	}
 	if (c == NULL || c->size - c->used < s->len) {
 		size_t size = s->len > DUMP_CHUNK ? s->len : DUMP_CHUNK;
-		int rc = spend(dump, sizeof *c + size);
+		int rc = dump_spend(dump, sizeof *c + size);
 
 		if (rc != 0)
 			return rc;
@@ -149,7 +150,7 @@ static int grow_index(struct dump *dump)
 	if (dump->place_count + 1 <= dump->index_size / 2)
 		return 0;
 	size_t size = dump->index_size > 0 ? dump->index_size * 2 : DUMP_INDEX_FIRST;
-	int rc = spend(dump, size * sizeof *dump->index);
+	int rc = dump_spend(dump, size * sizeof *dump->index);
 	if (rc != 0)
 		return rc;
 	uint32_t *index = calloc(size, sizeof *index);
@@ -222,7 +223,7 @@ int dump_stack(struct dump *dump, struct span frames, uint32_t **places, size_t 
 		return PYSTUCK_EFORMAT;
 	if (count == 0)
 		return 0;
-	int rc = spend(dump, count * sizeof **places);
+	int rc = dump_spend(dump, count * sizeof **places);
 	if (rc != 0)
 		return rc;
 	*places = malloc(count * sizeof **places);
@@ -395,6 +396,10 @@ int dump_accept(struct dump *dump, const struct msg *m)
 		return dump_accept_greenlet(dump, &m->dump_greenlet);
 	case MSG_DUMP_GENERATOR:
 		return dump_accept_generator(dump, &m->dump_generator);
+	case MSG_DUMP_LOOP:
+	case MSG_DUMP_TASK:
+	case MSG_DUMP_TASKS:
+		return dump_tasks_accept(dump, m);
 	case MSG_DUMP_END:
 		if (m->dump_end.id != dump->begin.id)
 			return PYSTUCK_EFORMAT;
@@ -402,6 +407,8 @@ int dump_accept(struct dump *dump, const struct msg *m)
 		dump->complete = 1;
 		put_in_order(dump);
 		rc = find_holders(dump);
+		if (rc == 0)
+			rc = dump_tasks_settle(dump);
 		return rc == 0 ? 1 : rc;
 	default:
 		return PYSTUCK_EFORMAT;

@@ -58,6 +58,15 @@ struct dump_generator {
 	size_t depth;
 };
 
+struct dump_task {
+	struct msg_dump_task head; /* .frames and .awaits are empty: see below */
+	uint32_t *places;          /* indexes into dump.places, outermost first */
+	size_t depth;
+	uint32_t *awaits; /* indexes into dump.tasks of those that it waits for */
+	size_t await_count;
+	uint32_t holder; /* index into dump.tasks of who has what it waits for; DUMP_NOBODY */
+};
+
 struct dump_chunk;
 
 /* Read the fields; only dump.c writes them. Spans point into memory of the dump. */
@@ -68,6 +77,11 @@ struct dump {
 	struct dump_place *places;
 	struct dump_thread *threads;
 	struct dump_local *locals;
+	struct msg_dump_loop *loops;
+	struct dump_task *tasks;
+	struct msg_dump_tasks tasks_head;
+	size_t loop_count, loop_room;
+	size_t task_count, task_room;
 	size_t code_count, code_room;
 	size_t place_count, place_room;
 	size_t thread_count, thread_room;
@@ -80,6 +94,7 @@ struct dump {
 	uint8_t asked; /* DUMP_* of that request */
 	struct dump *suspended; /* greenlets and generators, by suspended.h; NULL: not asked for */
 	int begun, complete;
+	int has_tasks; /* tasks_head has come */
 	uint32_t *index; /* hash of (code, line) -> place + 1; a power of two in size */
 	size_t index_size;
 	struct dump_chunk *chunks;

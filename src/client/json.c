@@ -174,12 +174,6 @@ int json_frames_close(struct json_frames *f)
 	return error;
 }
 
-static void key_text(struct json *j, const char *name, struct span s)
-{
-	if (s.len > 0)
-		key_string(j, name, s);
-}
-
 void json_key_seconds(struct json *j, const char *name, uint64_t us)
 {
 	char text[JSON_TIME];
@@ -416,6 +410,8 @@ int json_dump_members(struct json *j, const struct msg_welcome *w, const struct 
 		thread(j, f, &dump->threads[i]);
 	end(j, "]");
 	key_number(j, "omitted_threads", dump->end.omitted_threads);
+	if (f->error == 0)
+		f->error = json_tasks(j, f, dump);
 	rc = json_frames_close(f);
 	return rc == 0 ? json_suspended(j, dump) : rc;
 }

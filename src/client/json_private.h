@@ -5,6 +5,8 @@
 #ifndef PYSTUCK_CLIENT_JSON_PRIVATE_H
 #define PYSTUCK_CLIENT_JSON_PRIVATE_H
 
+#include <stdio.h>
+
 #include "json.h"
 
 struct json {
@@ -20,8 +22,11 @@ int json_dump_members(struct json *j, const struct msg_welcome *w, const struct 
 /* Its greenlets and generators: the same. */
 int json_suspended(struct json *j, const struct dump *dump);
 
-/* Frames of a dump: each place is made into text once. NULL: no memory; json_frames_close says what went wrong in between. */
+/* Its loops and tasks, with the frames of the same dump. 0 or PYSTUCK_ENOMEM. */
 struct json_frames;
+int json_tasks(struct json *j, struct json_frames *f, const struct dump *dump);
+
+/* Frames of a dump: each place is made into text once. NULL: no memory; json_frames_close says what went wrong in between. */
 struct json_frames *json_frames_open(const struct dump *dump);
 void json_frames(struct json *j, struct json_frames *f, const uint32_t *places, size_t depth);
 int json_frames_close(struct json_frames *f);
@@ -99,6 +104,23 @@ static inline void key_bool(struct json *j, const char *name, int v)
 {
 	key(j, name);
 	out_text(j->o, v ? "true" : "false");
+}
+
+static inline void key_text(struct json *j, const char *name, struct span s)
+{
+	if (s.len > 0)
+		key_string(j, name, s);
+}
+
+/* An address as people write it: "0x7f12"; nothing for 0. */
+static inline void key_known_address(struct json *j, const char *name, uint64_t address)
+{
+	char text[24];
+
+	if (address == 0)
+		return;
+	snprintf(text, sizeof text, "0x%llx", (unsigned long long)address);
+	key_string(j, name, span_text(text));
 }
 
 #endif

@@ -30,6 +30,7 @@
 #include "signals.h"
 #include "status.h"
 #include "suspended.h"
+#include "tasks.h"
 #include "version.h"
 #include "watch.h"
 
@@ -60,7 +61,7 @@ static int use_color(const struct options *o, int out_is_terminal)
 
 static uint8_t stacks_flags(const struct options *o)
 {
-	return (uint8_t)((o->locals ? DUMP_LOCALS : 0) | (o->raw ? DUMP_RAW : 0));
+	return (uint8_t)((o->locals ? DUMP_LOCALS : 0) | (o->raw ? DUMP_RAW : DUMP_TASKS));
 }
 
 static uint8_t batch_flags(const struct options *o)
@@ -158,7 +159,7 @@ static int show_stacks(struct client *cl)
 			about_server(&cl->out, connect_peer(cl->c), cl->color);
 			out_text(&cl->out, "\n");
 		}
-		rc = print_dump(&cl->out, &dump, &po);
+		rc = o->tasks ? tasks_print(&cl->out, &dump, &po) : print_dump(&cl->out, &dump, &po);
 	}
 	if (rc != 0 && rc != PYSTUCK_ECLOSED && rc != PYSTUCK_ESYS)
 		out_notice("the stacks can't be shown: %s", error_text(rc));

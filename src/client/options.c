@@ -46,6 +46,7 @@ enum {
 	OPT_THREAD,
 	OPT_FRAMES,
 	OPT_NO_GROUP,
+	OPT_TASKS,
 	OPT_JSON,
 	OPT_TIMEOUT,
 	OPT_COLOR,
@@ -81,6 +82,7 @@ static const struct option long_options[] = {
 	{"thread", required_argument, NULL, OPT_THREAD},
 	{"frames", required_argument, NULL, OPT_FRAMES},
 	{"no-group", no_argument, NULL, OPT_NO_GROUP},
+	{"tasks", no_argument, NULL, OPT_TASKS},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"color", optional_argument, NULL, OPT_COLOR},
@@ -112,6 +114,7 @@ static const char help[] =
 	"  --watch SECONDS     look again and again, in place, and mark what moved\n"
 	"  --children          the stacks of its child processes too\n"
 	"  --greenlets         greenlets (default: if any); --no-greenlets; --generators\n"
+	"  --tasks             print the tasks of asyncio as a tree, not the threads\n"
 	"  --raw               read the stacks without the GIL; the program goes on\n"
 	"  --sample SECONDS    where the time goes: 100 looks a second (--rate N)\n"
 	"  --output FILE       the same as FILE.svg, .html, .txt or .json (speedscope)\n"
@@ -291,6 +294,9 @@ static int take(struct options *o, int opt, const char *arg, struct diag *d)
 	case OPT_NO_GROUP:
 		o->no_group = 1;
 		return 0;
+	case OPT_TASKS:
+		o->tasks = 1;
+		return 0;
 	case OPT_JSON:
 		o->json = 1;
 		return 0;
@@ -414,6 +420,10 @@ static int contradiction(const struct options *o, struct diag *d)
 		text = "--raw goes with the stacks: it does not go with --no-stacks or -c";
 	else if (looks && (!o->stacks || o->command != NULL))
 		text = "--thread, --frames and --no-group go with the stacks: they do not go with --no-stacks or -c";
+	else if (o->tasks && (!o->stacks || o->command != NULL || o->raw || o->locals || o->thread_count > 0 || o->children || o->all))
+		text = "--tasks prints tasks: it does not go with --no-stacks, -c, --raw, --locals, --thread, --children or --all";
+	else if (o->tasks && o->json)
+		text = "--json has the tasks: --tasks does not go with it";
 	else if (looks && o->json)
 		text = "--json has all threads and frames: --thread, --frames and --no-group do not go with it";
 	else if (o->locals && o->command != NULL)

@@ -53,6 +53,7 @@ struct options {
 	size_t thread_count;
 	uint32_t frames; /* 0: all */
 	int no_group;
+	int tasks; /* those of asyncio in full, and not the threads */
 	int json;
 	enum options_color color;
 	int64_t watch_ms; /* 0: one look */

@@ -10,6 +10,7 @@
 
 #include "greenlets.h"
 #include "report.h"
+#include "tasks.h"
 #include "waits.h"
 
 #define PRINT_CACHE_MAX (512u << 20) /* bytes: DUMP_BYTES_MAX, as far as it is text, escaped */
@@ -441,6 +442,8 @@ static void print_report(struct printer *pr, const struct report *r)
 	out_text(pr->o, "\n");
 	out_text(pr->o, pr->p->state);
 	report_deadlocks(pr->o, r);
+	if (pr->error == 0)
+		pr->error = tasks_print_circles(pr->o, r->dump);
 	out_text(pr->o, pr->p->off);
 }
 
@@ -452,6 +455,8 @@ static void print_whole(struct printer *pr, const struct report *r, const struct
 		print_head(pr, v, &v->blocks[i]);
 		print_frames(pr, &pr->dump->threads[v->members[v->blocks[i].first]]);
 	}
+	if (pr->error == 0)
+		pr->error = tasks_print_short(pr->o, pr->dump, pr->po);
 }
 
 static void print_short(struct printer *pr, const struct report *r, const struct view *v)

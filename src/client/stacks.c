@@ -13,6 +13,7 @@
 #include "locks.h"
 #include "print.h"
 #include "signals.h"
+#include "tasks.h"
 
 #define NUMBER_BYTES 24
 
@@ -91,7 +92,7 @@ static int take_option(struct request *r, const char **at)
 	if (len == 8 && memcmp(*at, "--locals", len) == 0) {
 		r->flags |= DUMP_LOCALS;
 	} else if (len == 5 && memcmp(*at, "--raw", len) == 0) {
-		r->flags |= DUMP_RAW;
+		r->flags = (uint8_t)((r->flags & ~DUMP_TASKS) | DUMP_RAW);
 	} else if (len == 10 && memcmp(*at, "--no-group", len) == 0) {
 		r->po.view.no_group = 1;
 	} else if (len == 8 && memcmp(*at, "--frames", len) == 0) {
@@ -116,7 +117,7 @@ static void take_thread(struct request *r, const char *rest)
 
 int stacks_run(const struct commands_context *x, const char *arguments, struct diag *d)
 {
-	struct request r = {.print = print_dump};
+	struct request r = {.flags = DUMP_TASKS, .print = print_dump};
 	const char *at = arguments;
 
 	while (strncmp(at, "--", 2) == 0)
@@ -145,6 +146,20 @@ int stacks_locks(const struct commands_context *x, const char *arguments, struct
 		return 0;
 	}
 	return carry_out(x, &r, d);
+}
+
+int stacks_tasks(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	struct request r = {.flags = DUMP_TASKS, .print = tasks_print};
+	const char *at = arguments;
+
+	while (strncmp(at, "--", 2) == 0)
+		if (strncmp(at, "--locals", 8) == 0 || strncmp(at, "--raw", 5) == 0 || take_option(&r, &at) != 0)
+			break;
+	if (*at == '\0')
+		return carry_out(x, &r, d);
+	out_notice("%%tasks [--frames N] [--no-group], not: %s", at);
+	return 0;
 }
 
 int stacks_show(const struct commands_context *x, const char *arguments, struct diag *d)

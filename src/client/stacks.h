@@ -1,5 +1,5 @@
 /*
- * stacks.h: the commands of the prompt that look at the threads: %stacks, %threads, %locks. Each is a row of commands.c's table.
+ * stacks.h: the commands of the prompt that look at the threads: %stacks, %threads, %locks, %tasks. Each is a row of commands.c's table.
  */
 #ifndef PYSTUCK_CLIENT_STACKS_H
 #define PYSTUCK_CLIENT_STACKS_H
@@ -13,6 +13,7 @@
 int stacks_run(const struct commands_context *x, const char *arguments, struct diag *d);
 int stacks_threads(const struct commands_context *x, const char *arguments, struct diag *d);
 int stacks_locks(const struct commands_context *x, const char *arguments, struct diag *d);
+int stacks_tasks(const struct commands_context *x, const char *arguments, struct diag *d);
 int stacks_show(const struct commands_context *x, const char *arguments, struct diag *d); /* the original's %show threads */
 
 #endif

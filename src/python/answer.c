@@ -1,9 +1,10 @@
 /*
  * answer.c: encodes a dump. What is in the dump has been decided elsewhere; only what does not fit is left out
- * here. Stacks: stack_encoder.c.
+ * here. Stacks: stack_encoder.c; tasks: answer_tasks.c.
  */
 #include "answer.h"
 
+#include "answer_tasks.h"
 #include "channel.h"
 #include "error.h"
 #include "stack_encoder.h"
@@ -124,9 +125,10 @@ static int put_begin(struct encoder *e, uint32_t threads)
 	return channel_frame(e->out, &m);
 }
 
-static int put_end(struct encoder *e, uint32_t left_out)
+static int put_end(struct encoder *e, uint32_t left_out, uint32_t left_out_tasks)
 {
 	const struct frames *f = e->a->frames;
+	const struct tasks *t = e->a->tasks;
 	struct msg m = {.type = MSG_DUMP_END,
 		.dump_end = {
 			.id = e->a->begin.id,
@@ -134,7 +136,8 @@ static int put_end(struct encoder *e, uint32_t left_out)
 			.flags = e->a->has,
 		}};
 
-	if (f->cut || left_out > 0 || (e->a->locals != NULL && e->a->locals->cut))
+	if (f->cut || left_out > 0 || left_out_tasks > 0 || (e->a->locals != NULL && e->a->locals->cut) ||
+		(t != NULL && (t->cut || t->omitted > 0)))
 		m.dump_end.flags |= DUMP_CUT;
 
 	return channel_frame(e->out, &m);
@@ -147,6 +150,8 @@ static int put_end(struct encoder *e, uint32_t left_out)
 static int encode(struct encoder *e, uint32_t threads, uint32_t left_out, uint32_t *done)
 {
 	const struct frames *f = e->a->frames;
+	size_t most = ANSWER_BYTES_MAX - END_BYTES - answer_tasks_least(e->a->tasks);
+	uint32_t tasks_left_out = 0;
 	int rc;
 
 	buf_clear(e->out);
@@ -158,12 +163,14 @@ static int encode(struct encoder *e, uint32_t threads, uint32_t left_out, uint32
 		if (is_gone(e->a, i))
 			continue;
 		rc = put_thread(e, i);
-		if (rc == 0 && buf_len(e->out) > ANSWER_BYTES_MAX - END_BYTES)
+		if (rc == 0 && buf_len(e->out) > most)
 			rc = PYSTUCK_ETOOBIG;
 		if (rc == 0)
 			(*done)++;
 	}
-	return rc == 0 ? put_end(e, left_out) : rc;
+	if (rc == 0 && e->a->tasks != NULL)
+		rc = answer_tasks_put(&e->stacks, e->a->tasks, ANSWER_BYTES_MAX - END_BYTES, &tasks_left_out);
+	return rc == 0 ? put_end(e, left_out, tasks_left_out) : rc;
 }
 
 /* About how many bytes it will take: one allocation instead of ten, each copying what was there. */
@@ -176,6 +183,8 @@ static size_t estimate(const struct answer *a)
 
 	if (a->locals != NULL)
 		bytes += a->locals->text.used + (size_t)a->locals->count * 20;
+	if (a->tasks != NULL)
+		bytes += a->tasks->text.used + (size_t)a->tasks->count * 150 + (size_t)a->tasks->edge_count * FRAME_BYTES;
 	return bytes < ANSWER_BYTES_MAX ? bytes : ANSWER_BYTES_MAX;
 }
 

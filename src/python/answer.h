@@ -13,10 +13,11 @@
 #include "locals.h"
 #include "msg.h"
 #include "port.h"
+#include "tasks.h"
 #include "wait.h"
 #include "waits.h"
 
-/* Threads that do not fit any more are counted in omitted_threads. */
+/* Threads and tasks that do not fit any more are counted. */
 #define ANSWER_BYTES_MAX PORT_ANSWER_MAX
 
 struct answer {
@@ -27,6 +28,7 @@ struct answer {
 	const struct waits_view *views; /* one for each of frames->threads */
 	const struct wait_list *waits;  /* the same */
 	uint8_t has;                    /* DUMP_HAS_* */
+	const struct tasks *tasks;      /* NULL: none were asked for */
 };
 
 /*

@@ -49,6 +49,7 @@ void dump_init(void)
 	wait_init();
 	greenlets_init();
 	heap_init();
+	tasks_init();
 }
 
 uint64_t dump_time_ns(void)
@@ -74,6 +75,9 @@ void dump_free(struct dump *d)
 	locals_free(&d->locals);
 	wait_free(&d->waits);
 	free(d->views);
+	if (d->tasks != NULL)
+		tasks_free(d->tasks);
+	free(d->tasks);
 }
 
 /* What the kernel says, as soon as possible after the frames were read. */
@@ -110,6 +114,7 @@ void dump_send(struct port *port, const struct dump *d, int with_locals)
 		.views = d->views,
 		.waits = &d->waits,
 		.has = d->has,
+		.tasks = d->tasks,
 	};
 	struct buf out = {0};
 	int rc = answer_encode(&out, &a);
@@ -143,6 +148,14 @@ static void finish(struct dump *d, struct port *port, const struct msg_dump *req
 	int sample = (request->flags & DUMP_SAMPLE) != 0;
 	int rc = sample ? dump_look_sample(d, 0) : dump_look(d);
 
+	/* Not before that: the sooner the kernel is asked, the more is true of what the threads waited for. */
+	if (rc == 0 && (request->flags & DUMP_TASKS) != 0) {
+		d->tasks = calloc(1, sizeof *d->tasks);
+		if (d->tasks != NULL)
+			tasks_collect(d->tasks, &d->frames);
+		else
+			rc = PYSTUCK_ENOMEM;
+	}
 	if (rc == 0)
 		rc = lines_find(&d->lines, &d->frames);
 	if (rc != 0) {
@@ -154,6 +167,8 @@ static void finish(struct dump *d, struct port *port, const struct msg_dump *req
 		lines_read(&d->lines, &d->frames);
 		wait_names(&d->waits, &d->frames, &d->lines);
 	}
+	if (d->tasks != NULL)
+		tasks_names(d->tasks, &d->lines);
 	dump_send(port, d, (request->flags & DUMP_LOCALS) != 0);
 }
 
@@ -182,6 +197,8 @@ static void answer_claimed(const struct job *job, struct dump *d, struct gil_hol
 	 * The answer is out: only now, since it may run the program's code, are the code objects
 	 * let go.
 	 */
+	if (d->tasks != NULL)
+		tasks_release(d->tasks);
 	if (d->frames.code_count > 0) {
 		gil_take(hold);
 		frames_release(&d->frames);

@@ -13,6 +13,7 @@
 #include "locals.h"
 #include "msg.h"
 #include "port.h"
+#include "tasks.h"
 #include "wait.h"
 #include "waits.h"
 
@@ -23,6 +24,7 @@ struct dump {
 	struct locals locals;
 	struct waits_view *views;
 	struct wait_list waits;
+	struct tasks *tasks; /* NULL: none were asked for */
 	struct msg_dump_begin begin;
 	uint8_t has; /* DUMP_HAS_* */
 };

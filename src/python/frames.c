@@ -199,20 +199,20 @@ static int add_code(struct frames *f, PyCodeObject *code, struct file_cache *cac
 
 /* --- frames --- */
 
-static int add_frame(
-	struct frames *f, PyCodeObject *code, int32_t offset, const compat_frame *at, struct file_cache *cache)
+static int add_frame(struct frames *f, PyCodeObject *code, int32_t offset, const compat_frame *at, struct file_cache *cache,
+	uint32_t *index)
 {
-	uint32_t index = 0, *slot = f->slots != NULL ? find_slot(f, code) : NULL;
+	uint32_t *slot = f->slots != NULL ? find_slot(f, code) : NULL;
 	int rc = grow_frames(f, f->frame_count + 1);
 
 	if (rc != 0)
 		return rc;
 	if (slot != NULL && *slot != 0)
-		index = *slot - 1;
+		*index = *slot - 1;
 	else
-		rc = add_code(f, code, cache, &index);
+		rc = add_code(f, code, cache, index);
 	if (rc == 0)
-		f->frames[f->frame_count++] = (struct frames_frame){index, offset, (uintptr_t)at};
+		f->frames[f->frame_count++] = (struct frames_frame){*index, offset, (uintptr_t)at};
 	return rc;
 }
 
@@ -246,7 +246,7 @@ static void touch_frames(const struct frames_thread *threads, uint32_t count)
 static void walk_thread(
 	struct frames *f, struct frames_thread *t, uint32_t most, struct file_cache *cache)
 {
-	uint32_t walked = 0;
+	uint32_t walked = 0, index;
 	int32_t offset;
 	int complete;
 
@@ -260,13 +260,23 @@ static void walk_thread(
 		offset = compat_offset(fr, code, &complete);
 		if (!complete)
 			continue;
-		if (t->omitted == 0 && t->count < most && add_frame(f, code, offset, fr, cache) == 0)
+		if (t->omitted == 0 && t->count < most && add_frame(f, code, offset, fr, cache, &index) == 0)
 			t->count++;
 		else
 			t->omitted++;
 	}
 	if (t->omitted > 0)
 		f->cut = 1;
+}
+
+int frames_add_one(struct frames *f, PyCodeObject *code, int32_t offset, const compat_frame *at, uint32_t *index)
+{
+	struct file_cache cache;
+
+	/* Only a code that is new needs it. */
+	if (f->slots == NULL || *find_slot(f, code) == 0)
+		memset(&cache, 0, sizeof cache);
+	return add_frame(f, code, offset, at, &cache, index);
 }
 
 int frames_add(struct frames *f, compat_frame *top, uint32_t max_frames)

@@ -87,6 +87,11 @@ int frames_add(struct frames *f, compat_frame *top, uint32_t max_frames);
 /* No GIL: the same, of frames that are there already: indexes into f->frames, innermost first. Before lines_find. */
 int frames_again(struct frames *f, const uint32_t *frames, uint32_t count);
 /*
+ * GIL held: adds a frame behind all others, as of a coroutine that no thread runs; the caller notes where it stands. *index is its
+ * code's. 0, PYSTUCK_ENOMEM or PYSTUCK_ETOOBIG.
+ */
+int frames_add_one(struct frames *f, PyCodeObject *code, int32_t offset, const compat_frame *at, uint32_t *index);
+/*
  * The same order, and the same threads left out, for threads that were found otherwise (raw.c): the newest first, `top` not NULL
  * where there are frames. No GIL needed. First the one; then names are filled in; then the other, which needs the kernel's ids.
  */

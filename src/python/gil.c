@@ -274,6 +274,16 @@ void gil_park(void)
 	hurry_tick(UINT64_MAX);
 }
 
+int gil_is_ending(void)
+{
+	int ending;
+
+	courier_lock();
+	ending = courier.refusing || courier.state == COURIER_ENDING;
+	courier_unlock();
+	return ending;
+}
+
 void gil_resume(void)
 {
 	courier_lock();

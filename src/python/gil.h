@@ -28,6 +28,8 @@ uint64_t gil_waiting_us(void);
 void gil_park(void);
 /* After gil_park: starts the courier again if jobs wait for their time. */
 void gil_resume(void);
+/* 1 when somebody waits in gil_park or gil_stop: a long job should come to its end. Any thread. */
+int gil_is_ending(void);
 /* The same at exit, for good: jobs from now on are refused. 1 when the courier ended within timeout_ms. */
 int gil_stop(int timeout_ms);
 /* In a forked child, GIL held: the courier does not exist there; queued jobs are dropped (leaked, their locks are gone). */

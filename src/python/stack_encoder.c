@@ -13,6 +13,7 @@
 #include "msg.h"
 
 #define NOT_SENT UINT32_MAX
+#define NUMBERS 64u /* bytes of a message beside its texts, at most */
 
 static uint32_t longest_stack(const struct frames *f)
 {
@@ -29,7 +30,8 @@ int stack_encoder_open(struct stack_encoder *e, struct buf *out, const struct fr
 	*e = (struct stack_encoder){.out = out, .frames = frames, .lines = lines};
 	e->wire_codes = malloc((frames->code_count > 0 ? frames->code_count : 1) * sizeof *e->wire_codes);
 	e->source_sent = malloc(lines->spot_count > 0 ? lines->spot_count : 1);
-	e->bytes = malloc((size_t)longest_stack(frames) * FRAME_BYTES);
+	e->room = longest_stack(frames);
+	e->bytes = malloc((size_t)e->room * FRAME_BYTES);
 	if (e->wire_codes == NULL || e->source_sent == NULL || e->bytes == NULL)
 		return PYSTUCK_ENOMEM;
 	stack_encoder_again(e);
@@ -71,8 +73,39 @@ static int send_source(struct stack_encoder *e, const struct lines_spot *spot)
 	return channel_frame(e->out, &m);
 }
 
+size_t stack_encoder_size(const struct stack_encoder *e, const struct frames_thread *t)
+{
+	const struct frames *f = e->frames;
+	size_t bytes = (size_t)t->count * FRAME_BYTES;
+
+	for (uint32_t i = 0; i < t->count; i++) {
+		const struct frames_frame *frame = &f->frames[t->first + i];
+		const struct lines_spot *spot = &e->lines->spots[frame->offset];
+
+		if (e->wire_codes[frame->code] == NOT_SENT)
+			bytes += NUMBERS + f->codes[frame->code].file.len + f->codes[frame->code].function.len;
+		if (spot->source.len > 0 && !e->source_sent[spot->twin])
+			bytes += NUMBERS + spot->source.len;
+	}
+	return bytes;
+}
+
+/* Stacks that are no thread's may be longer than all that were known at first. */
+static int make_room(struct stack_encoder *e, uint32_t frames)
+{
+	uint8_t *bytes = frames > e->room ? realloc(e->bytes, (size_t)frames * FRAME_BYTES) : e->bytes;
+
+	if (bytes == NULL)
+		return PYSTUCK_ENOMEM;
+	e->bytes = bytes;
+	e->room = frames > e->room ? frames : e->room;
+	return 0;
+}
+
 int stack_encoder_put(struct stack_encoder *e, const struct frames_thread *t, struct span *frames)
 {
+	if (make_room(e, t->count) != 0)
+		return PYSTUCK_ENOMEM;
 	for (uint32_t i = 0; i < t->count; i++) {
 		const struct frames_frame *frame = &e->frames->frames[t->first + t->count - 1 - i];
 		const struct lines_spot *spot = &e->lines->spots[frame->offset];

@@ -19,6 +19,7 @@ struct stack_encoder {
 	uint32_t next_code;
 	uint8_t *source_sent; /* for each spot */
 	uint8_t *bytes;	      /* of one stack */
+	uint32_t room;	      /* for so many frames */
 };
 
 /* After lines_find. 0 or PYSTUCK_ENOMEM; stack_encoder_close in any case. */
@@ -30,6 +31,8 @@ void stack_encoder_again(struct stack_encoder *e);
  * outermost first; valid until the next call. 0, PYSTUCK_ENOMEM, PYSTUCK_ETOOBIG.
  */
 int stack_encoder_put(struct stack_encoder *e, const struct frames_thread *t, struct span *frames);
+/* How many bytes that appends at most, with the message's own frames. */
+size_t stack_encoder_size(const struct stack_encoder *e, const struct frames_thread *t);
 void stack_encoder_close(struct stack_encoder *e);
 
 #endif

@@ -24,7 +24,7 @@ enum kind {
 	BYTES,		/* u32 length, then at most `most` bytes */
 	TEXT,		/* the same, for showing only: cut to `most` when encoding */
 	LIST,		/* as BYTES, of texts that each end with a NUL */
-	FRAMES,		/* u32 count of at most `most`, then FRAME_BYTES each */
+	FRAMES,		/* u32 count of at most `most`, then FRAME_BYTES each; ids of tasks are as long */
 };
 
 struct field {
@@ -44,7 +44,7 @@ static const struct field hello[] = {
 
 static const struct field dump[] = {
 	{ U32, AT(dump.id), 0, 0, false },
-	{ FLAGS, AT(dump.flags), 0, DUMP_LOCALS | DUMP_OURS | DUMP_RAW | DUMP_SAMPLE | DUMP_GREENLETS | DUMP_GENERATORS, false },
+	{ FLAGS, AT(dump.flags), 0, DUMP_LOCALS | DUMP_OURS | DUMP_RAW | DUMP_SAMPLE | DUMP_GREENLETS | DUMP_GENERATORS | DUMP_TASKS, false },
 	{ U32, AT(dump.max_frames), 0, 0, false },
 };
 
@@ -240,6 +240,54 @@ static const struct field dump_generator[] = {
 	{ FRAMES, AT(dump_generator.frames), 0, MSG_GREENLET_FRAMES_MAX, false },
 };
 
+static const struct field dump_tasks[] = {
+	{ FLAGS, AT(dump_tasks.flags), 0, TASKS_ALL, false },
+	{ U32, AT(dump_tasks.tasks), 0, 0, false },
+	{ U32, AT(dump_tasks.omitted), 0, 0, false },
+	{ U64, AT(dump_tasks.took_us), 0, 0, false },
+	{ U64, AT(dump_tasks.held_us), 0, 0, false },
+	{ U64, AT(dump_tasks.longest_us), 0, 0, false },
+};
+
+static const struct field dump_loop[] = {
+	{ U32, AT(dump_loop.loop), 0, 0, false },
+	{ FLAGS, AT(dump_loop.flags), 0, LOOP_ALL, false },
+	{ U64, AT(dump_loop.address), 0, 0, false },
+	{ U32, AT(dump_loop.tid), 0, 0, false },
+	{ U64, AT(dump_loop.busy_us), 0, 0, false },
+	{ U32, AT(dump_loop.ready), 0, 0, false },
+	{ U32, AT(dump_loop.scheduled), 0, 0, false },
+	{ U64, AT(dump_loop.task), 0, 0, false },
+	{ TEXT, AT(dump_loop.type), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_loop.callback), 0, MSG_NAME_MAX, false },
+};
+
+static const struct field dump_task[] = {
+	{ U64, AT(dump_task.id), 0, 0, false },
+	{ U32, AT(dump_task.loop), 0, 0, false },
+	{ U8, AT(dump_task.state), TASK_WAITS, TASK_UNBEGUN, false },
+	{ FLAGS, AT(dump_task.flags), 0, TASK_ALL, false },
+	{ U8, AT(dump_task.kind), TASK_FOR_NONE, TASK_FOR_CHILD, false },
+	{ U8, AT(dump_task.confidence), WAIT_UNKNOWN, WAIT_KNOWN, false },
+	{ U64, AT(dump_task.address), 0, 0, false },
+	{ U64, AT(dump_task.holder), 0, 0, false },
+	{ U64, AT(dump_task.left_us), 0, 0, false },
+	{ U64, AT(dump_task.count), 0, 0, false },
+	{ U32, AT(dump_task.fd), 0, 0, false },
+	{ TEXT, AT(dump_task.name), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_task.coroutine), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_task.awaitable), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_task.how), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_task.type), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_task.object), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_task.local), 0, MSG_NAME_MAX, false },
+	{ TEXT, AT(dump_task.peer), 0, MSG_NAME_MAX, false },
+	{ U32, AT(dump_task.omitted_frames), 0, 0, false },
+	{ U32, AT(dump_task.omitted_awaits), 0, 0, false },
+	{ FRAMES, AT(dump_task.awaits), 0, MSG_AWAITS_MAX, false },
+	{ FRAMES, AT(dump_task.frames), 0, MSG_TASK_FRAMES_MAX, false },
+};
+
 struct layout {
 	const char *name;
 	const struct field *fields;
@@ -275,6 +323,9 @@ static const struct layout layouts[] = {
 	[MSG_DUMP_WAIT] = LAYOUT("DUMP_WAIT", dump_wait),
 	[MSG_DUMP_GREENLET] = LAYOUT("DUMP_GREENLET", dump_greenlet),
 	[MSG_DUMP_GENERATOR] = LAYOUT("DUMP_GENERATOR", dump_generator),
+	[MSG_DUMP_TASKS] = LAYOUT("DUMP_TASKS", dump_tasks),
+	[MSG_DUMP_LOOP] = LAYOUT("DUMP_LOOP", dump_loop),
+	[MSG_DUMP_TASK] = LAYOUT("DUMP_TASK", dump_task),
 };
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
@@ -609,6 +660,38 @@ const char *wait_name(int kind)
 		[WAIT_FOR_SLEEP] = "sleep",
 		[WAIT_FOR_GIL] = "gil",
 		[WAIT_FOR_CHILD] = "child",
+	};
+
+	return name_in(names, COUNT(names), kind);
+}
+
+const char *task_state_name(int state)
+{
+	static const char *const names[] = {
+		[TASK_WAITS] = "waiting",
+		[TASK_RUNS] = "running",
+		[TASK_READY] = "ready",
+		[TASK_UNBEGUN] = "not started",
+	};
+
+	return name_in(names, COUNT(names), state);
+}
+
+const char *task_wait_name(int kind)
+{
+	static const char *const names[] = {
+		[TASK_FOR_FUTURE] = "future",
+		[TASK_FOR_TASKS] = "tasks",
+		[TASK_FOR_SLEEP] = "sleep",
+		[TASK_FOR_LOCK] = "lock",
+		[TASK_FOR_GET] = "get",
+		[TASK_FOR_PUT] = "put",
+		[TASK_FOR_JOIN] = "join",
+		[TASK_FOR_READ] = "read",
+		[TASK_FOR_WRITE] = "write",
+		[TASK_FOR_CONNECT] = "connect",
+		[TASK_FOR_EXECUTOR] = "executor",
+		[TASK_FOR_CHILD] = "child",
 	};
 
 	return name_in(names, COUNT(names), kind);

@@ -13,6 +13,7 @@ HELLO, DUMP, EVAL, INTERRUPT, DETACH, BYE = 1, 2, 3, 4, 5, 6
 WELCOME, REFUSED, ERROR = 64, 65, 66
 DUMP_BEGIN, DUMP_CODE, DUMP_SOURCE, DUMP_THREAD, DUMP_LOCAL, DUMP_END, OUTPUT, RESULT, MATCHES, DUMP_WAIT = range(67, 77)
 RAISED_PARTS = 78
+DUMP_TASKS, DUMP_LOOP, DUMP_TASK = 81, 82, 83
 NONE, VALUE, RAISED, INTERRUPTED, INCOMPLETE, EXIT = range(6)
 
 
@@ -66,6 +67,22 @@ def dump_wait(kind=1, flags=0, confidence=0, cpu_us=0, waited_us=0, address=0, h
     return (bytes([DUMP_WAIT]) + struct.pack(">BBBQQQIIIIQI", kind, flags, confidence, cpu_us, waited_us, address, holder, holder_frame,
                                              holder_line, fd, count, pid) +
             b"".join(map(text, (call, type, name, path, local, peer, command))))
+
+
+def dump_loop(loop=0, flags=1, address=16, tid=2, busy_us=0, ready=0, scheduled=0, task=0, type="Loop", callback=""):
+    return bytes([DUMP_LOOP]) + struct.pack(">IBQIQIIQ", loop, flags, address, tid, busy_us, ready, scheduled, task) + text(type) + text(callback)
+
+
+def dump_task(id=1, loop=0, state=0, flags=4, kind=1, confidence=0, address=0, holder=0, left_us=0, count=0, fd=0, name="Task-1", coroutine="f",
+              awaitable="", how="", type="", object="", local="", peer="", omitted_frames=0, omitted_awaits=0, awaits=(), frames=()):
+    return (bytes([DUMP_TASK]) + struct.pack(">QIBBBBQQQQI", id, loop, state, flags, kind, confidence, address, holder, left_us, count, fd) +
+            b"".join(map(text, (name, coroutine, awaitable, how, type, object, local, peer))) +
+            struct.pack(">III", omitted_frames, omitted_awaits, len(awaits)) + b"".join(struct.pack(">Q", one) for one in awaits) +
+            struct.pack(">I", len(frames)) + b"".join(struct.pack(">II", code, line) for code, line in frames))
+
+
+def dump_tasks(tasks, flags=1, omitted=0):
+    return bytes([DUMP_TASKS]) + struct.pack(">BIIQQQ", flags, tasks, omitted, 3, 2, 1)
 
 
 def dump_end(id, omitted_threads=0, cut=0):

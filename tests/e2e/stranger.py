@@ -161,7 +161,7 @@ BOOL = Unsigned(1, range(2))
 
 TABLE = {
     1: ("HELLO", (("magic", String(16)), ("version", U16), ("client", Text(64)))),
-    2: ("DUMP", (("id", U32), ("flags", Flags(63)), ("max_frames", U32))),
+    2: ("DUMP", (("id", U32), ("flags", Flags(127)), ("max_frames", U32))),
     3: ("EVAL", (("id", U32), ("flags", Flags(3)), ("cell", U32), ("source", Utf8(SOURCE_MAX)))),
     4: ("INTERRUPT", (("id", U32),)),
     5: ("DETACH", (("id", U32),)),
@@ -198,6 +198,14 @@ TABLE = {
                            ("frames", Frames(FRAMES_MAX - 1024)))),
     80: ("DUMP_GENERATOR", (("kind", Unsigned(1, range(1, 4))), ("count", U32), ("omitted_frames", U32),
                             ("frames", Frames(FRAMES_MAX - 1024)))),
+    81: ("DUMP_TASKS", (("flags", Flags(1)), ("tasks", U32), ("omitted", U32), ("took_us", U64), ("held_us", U64), ("longest_us", U64))),
+    82: ("DUMP_LOOP", (("loop", U32), ("flags", Flags(7)), ("address", U64), ("tid", U32), ("busy_us", U64), ("ready", U32),
+                       ("scheduled", U32), ("task", U64), ("type", Text(1024)), ("callback", Text(1024)))),
+    83: ("DUMP_TASK", (("id", U64), ("loop", U32), ("state", Unsigned(1, range(4))), ("flags", Flags(255)), ("kind", Unsigned(1, range(13))),
+                       ("confidence", Unsigned(1, range(3))), ("address", U64), ("holder", U64), ("left_us", U64), ("count", U64), ("fd", U32),
+                       ("name", Text(1024)), ("coroutine", Text(1024)), ("awaitable", Text(1024)), ("how", Text(1024)), ("type", Text(1024)),
+                       ("object", Text(1024)), ("local", Text(1024)), ("peer", Text(1024)), ("omitted_frames", U32), ("omitted_awaits", U32),
+                       ("awaits", Frames()), ("frames", Frames()))),
 }
 TYPES = {name: kind for kind, (name, _) in TABLE.items()}
 FROM_SERVER = {"BYE"} | {name for kind, (name, _) in TABLE.items() if kind >= 64}

@@ -47,6 +47,10 @@ MESSAGES = {
     "dump-thread": message(70, "QIBBssssI", 140245, 812, 1, 3, "MainThread", "_MainThread", "python3", "", 0)
     + FRAMES,
     "dump-local": message(71, "Iss", 0, "lock", "<locked RLock>"),
+    "dump-tasks": message(81, "BIIQQQ", 1, 2, 0, 3, 2, 1),
+    "dump-loop": message(82, "IBQIQIIQss", 0, 5, 16, 812, 0, 1, 2, 32, "_UnixSelectorEventLoop", ""),
+    "dump-task": message(83, "QIBBBBQQQQIssssssssIIIQ", 32, 0, 0, 4, 2, 1, 48, 64, 0, 0, 0, "Task-1", "main", "", "gather", "Future", "", "", "",
+                         0, 0, 1, 64) + FRAMES,
     "dump-end": message(72, "IIB", 1, 0, 0),
     "output": message(73, "IBs", 2, 1, "hello\n"),
     "result": message(74, "IBQQs", 2, 1, 35, 1, "2"),

@@ -1,6 +1,7 @@
 /*
  * fuzz_dump.c: a stream of messages as the answer to a dump, collected, printed and written as JSON
  * by the client. What comes out has no control byte but newlines, whatever came in.
+ * SOURCES: src/client/dump_tasks.c src/client/tasks.c src/client/task_tree.c src/client/task_graph.c src/client/json_tasks.c
  * SOURCES: src/client/dump.c src/client/print.c src/client/json.c src/client/out.c
  * SOURCES: src/client/view.c src/client/locks.c src/client/moved.c
  * SOURCES: src/client/dump_suspended.c src/client/greenlets.c src/client/json_greenlets.c
@@ -16,6 +17,7 @@
 #include "../../src/client/json.h"
 #include "../../src/client/locks.h"
 #include "../../src/client/print.h"
+#include "../../src/client/tasks.h"
 #include "msg.h"
 
 #define SHOWN (1u << 20) /* bytes of output that are looked at */
@@ -57,6 +59,10 @@ static void show(struct out *o, const struct dump *dump)
 	must(print_threads(o, dump, &all) == 0);
 	check(o);
 	must(locks_print(o, dump, &all) == 0);
+	check(o);
+	must(tasks_print(o, dump, &all) == 0);
+	check(o);
+	must(tasks_print(o, dump, &some) == 0);
 	check(o);
 	must(json_dump(o, &nobody, dump, 1, 0) == 0);
 	check(o);

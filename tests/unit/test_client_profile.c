@@ -1,6 +1,6 @@
 /*
  * test_client_profile.c: what dumps come to: by node, function and line, on CPU and waiting apart; and that it stays bounded.
- * SOURCES: src/client/profile.c src/client/profile_sums.c src/client/dump.c src/client/dump_suspended.c src/client/waits.c src/client/out.c src/client/signals.c
+ * SOURCES: src/client/profile.c src/client/profile_sums.c src/client/dump.c src/client/dump_suspended.c src/client/dump_tasks.c src/client/waits.c src/client/out.c src/client/signals.c
  * SOURCES: src/client/connect.c src/client/gone.c src/client/handshake.c src/client/procs.c
  */
 #include "../../src/client/profile.h"

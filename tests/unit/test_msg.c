@@ -103,6 +103,24 @@ static const struct sample samples[] = {
 	{ { .type = MSG_DUMP_GENERATOR, .dump_generator = { GENERATOR_ASYNC, 0x01020304, 0x11121314,
 		TEXT("\1\2\3\4\5\6\7\10") } },
 		TEXT("\x50" "\3" "\1\2\3\4" "\x11\x12\x13\x14" "\0\0\0\1" "\1\2\3\4\5\6\7\10") },
+	{ { .type = MSG_DUMP_TASKS, .dump_tasks = { TASKS_IMPORTED, 0x01020304, 0x05060708, 0x1112131415161718,
+		0x2122232425262728, 0x3132333435363738 } },
+		TEXT("\x51" "\1" "\1\2\3\4" "\5\6\7\10" "\x11\x12\x13\x14\x15\x16\x17\x18"
+			"\x21\x22\x23\x24\x25\x26\x27\x28" "\x31\x32\x33\x34\x35\x36\x37\x38") },
+	{ { .type = MSG_DUMP_LOOP, .dump_loop = { 0x01020304, LOOP_RUNS | LOOP_COUNTS, 0x1112131415161718, 0x05060708,
+		0x2122232425262728, 0x31323334, 0x41424344, 0x5152535455565758, TEXT("Loop"), TEXT("cb") } },
+		TEXT("\x52" "\1\2\3\4" "\5" "\x11\x12\x13\x14\x15\x16\x17\x18" "\5\6\7\10"
+			"\x21\x22\x23\x24\x25\x26\x27\x28" "\x31\x32\x33\x34" "\x41\x42\x43\x44"
+			"\x51\x52\x53\x54\x55\x56\x57\x58" "\0\0\0\4" "Loop" "\0\0\0\2" "cb") },
+	{ { .type = MSG_DUMP_TASK, .dump_task = { 0x0102030405060708, 0x11121314, TASK_READY, TASK_STILL | TASK_FD, TASK_FOR_READ,
+		WAIT_INFERRED, 0x2122232425262728, 0x3132333435363738, 0x4142434445464748, 0x5152535455565758, 0x61626364,
+		TEXT("n"), TEXT("c"), TEXT("a"), TEXT("h"), TEXT("TCP"), TEXT("o"), TEXT("l"), TEXT("p"), 0x01020304, 0x05060708,
+		TEXT("\1\2\3\4\5\6\7\10"), TEXT("\0\0\0\1\0\0\0\2" "\0\0\0\3\0\0\0\4") } },
+		TEXT("\x53" "\1\2\3\4\5\6\7\10" "\x11\x12\x13\x14" "\2" "\x44" "\10" "\1" "\x21\x22\x23\x24\x25\x26\x27\x28"
+			"\x31\x32\x33\x34\x35\x36\x37\x38" "\x41\x42\x43\x44\x45\x46\x47\x48"
+			"\x51\x52\x53\x54\x55\x56\x57\x58" "\x61\x62\x63\x64" "\0\0\0\1" "n" "\0\0\0\1" "c" "\0\0\0\1" "a"
+			"\0\0\0\1" "h" "\0\0\0\3" "TCP" "\0\0\0\1" "o" "\0\0\0\1" "l" "\0\0\0\1" "p" "\1\2\3\4" "\5\6\7\10"
+			"\0\0\0\1" "\1\2\3\4\5\6\7\10" "\0\0\0\2" "\0\0\0\1\0\0\0\2" "\0\0\0\3\0\0\0\4") },
 };
 
 #define SAMPLES (sizeof samples / sizeof samples[0])
@@ -272,7 +290,7 @@ static void test_msg_values_out_of_range_are_refused(void **state)
 		size_t at;
 		int least, most;
 	} ranged[] = {
-		{ MSG_DUMP, 5, 0, 63 },
+		{ MSG_DUMP, 5, 0, 127 },
 		{ MSG_EVAL, 5, 0, 7 },
 		{ MSG_BYE, 1, 0, 10 },
 		{ MSG_WELCOME, 3, 1, 3 },
@@ -292,6 +310,11 @@ static void test_msg_values_out_of_range_are_refused(void **state)
 		{ MSG_DUMP_GENERATOR, 1, 1, 3 },
 		{ MSG_DUMP_WAIT, 1, 0, 9 },
 		{ MSG_DUMP_WAIT, 3, 0, 2 },
+		{ MSG_DUMP_TASKS, 1, 0, 1 },
+		{ MSG_DUMP_LOOP, 5, 0, 7 },
+		{ MSG_DUMP_TASK, 13, 0, 3 },
+		{ MSG_DUMP_TASK, 15, 0, 12 },
+		{ MSG_DUMP_TASK, 16, 0, 2 },
 	};
 
 	(void)state;
@@ -312,7 +335,7 @@ static void test_msg_values_out_of_range_are_not_sent(void **state)
 	struct msg bad[] = {
 		{ .type = MSG_WELCOME, .welcome = { .version = 1, .role = ROLE_NONE } },
 		{ .type = MSG_WELCOME, .welcome = { .version = 1, .role = 4 } },
-		{ .type = MSG_DUMP, .dump = { .flags = 64 } },
+		{ .type = MSG_DUMP, .dump = { .flags = 128 } },
 		{ .type = MSG_OUTPUT, .output = { .stream = 4 } },
 		{ .type = MSG_RESULT, .result = { .status = 6 } },
 		{ .type = MSG_ERROR, .error = { .reason = 0 } },

@@ -1,0 +1,219 @@
+"""Tasks of asyncio: what each waits for, who awaits whom, and what is said of circles and of loops that are blocked."""
+
+import re
+
+from repl import Repl
+
+LONG = "n" * 300
+PROGRAM = f"""
+import asyncio, sys, threading, time
+import pystuck
+pystuck.run_server()
+names = {{}}
+
+def start(coroutine, name):
+    names[name] = asyncio.ensure_future(coroutine)
+    names[name].set_name(name)
+    return names[name]
+
+async def leaf():
+    await asyncio.sleep(100000)
+
+async def middle():
+    await leaf()
+
+async def all_of():
+    await asyncio.gather(start(middle(), "gathered-1"), start(leaf(), "gathered-2"))
+
+async def group():
+    async with asyncio.TaskGroup() as tg:
+        tg.create_task(leaf(), name="grouped")
+
+async def protect():
+    await asyncio.shield(names["shared"])
+
+async def one_of():
+    await asyncio.wait([names["shared"], names["gathered-2"]], return_when=asyncio.FIRST_COMPLETED)
+
+async def for_a_while():
+    await asyncio.wait_for(start(leaf(), "in time"), 100000)
+
+async def race():
+    from asyncio import staggered
+    await staggered.staggered_race([leaf, leaf], None)
+
+async def nested(n):
+    await (nested(n - 1) if n else leaf())
+
+async def agen():
+    await asyncio.sleep(100000)
+    yield 1
+
+async def generator():
+    async for one in agen():
+        pass
+
+async def hold(first, second, mine, other):
+    async with first:
+        mine.set()
+        await other.wait()
+        async with second:
+            pass
+
+async def on_condition(condition):
+    async with condition:
+        await condition.wait()
+
+class Circle:
+    \"\"\"Each awaits the other.\"\"\"
+    async def run(self, other):
+        await asyncio.sleep(0)
+        await names[other]
+
+async def serve(reader, writer):
+    await reader.readline()
+
+async def main():
+    shared = start(middle(), "shared")
+    start(all_of(), "gathering")
+    await asyncio.sleep(0)
+    if sys.version_info >= (3, 11):
+        start(group(), "group")
+    start(protect(), "shielding"), start(one_of(), "waiting"), start(for_a_while(), "timed"), start(race(), "race")
+    start(nested(40), "nested"), start(generator(), "generator"), start(leaf(), "{LONG}")
+    a, b, seen_a, seen_b = asyncio.Lock(), asyncio.Lock(), asyncio.Event(), asyncio.Event()
+    start(hold(a, b, seen_a, seen_b), "lock-1"), start(hold(b, a, seen_b, seen_a), "lock-2")
+    start(Circle().run("circle-2"), "circle-1"), start(Circle().run("circle-1"), "circle-2")
+    start(asyncio.Event().wait(), "event"), start(on_condition(asyncio.Condition()), "condition")
+    start(asyncio.Semaphore(0).acquire(), "semaphore")
+    full = asyncio.Queue(1)
+    full.put_nowait(1)
+    start(asyncio.Queue().get(), "getting"), start(full.put(2), "putting"), start(full.join(), "joining")
+    start(asyncio.to_thread(threading.Event().wait), "executor")
+    future = asyncio.get_running_loop().create_future()
+    async def bare():
+        await future
+    start(bare(), "future")
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    start(reader.readexactly(1), "stream")
+    process = await asyncio.create_subprocess_exec("sleep", "100000")
+    start(process.wait(), "child")
+    start(leaf(), "cancelled twice")
+    await asyncio.sleep(0.05)
+    start(leaf(), "fresh")
+    start(leaf(), "doomed").cancel()
+    print("PORT", *server.sockets[0].getsockname(), flush=True)
+    print("READY", flush=True)
+    sys.stdin.readline()  # the loop is blocked
+    names["fresh"].cancel()
+    process.kill()
+    print("DONE", flush=True)
+    await asyncio.sleep(100000)
+
+def other():
+    async def far_away():
+        start(leaf(), "in a thread")
+        apart.set()
+        await asyncio.sleep(100000)
+    asyncio.run(far_away())
+
+apart = threading.Event()
+threading.Thread(target=other, name="second loop", daemon=True).start()
+apart.wait()
+asyncio.run(main())
+"""
+
+WAITS = {
+    "shared": ("sleep", ""), "gathering": ("tasks", "gather"), "shielding": ("tasks", "shield"), "waiting": ("tasks", "wait"),
+    "timed": ("tasks", "wait_for"), "race": ("tasks", "staggered_race"), "generator": ("sleep", ""), "lock-1": ("lock", ""),
+    "circle-1": ("tasks", ""), "event": ("lock", ""), "condition": ("lock", ""), "semaphore": ("lock", ""), "getting": ("get", ""),
+    "putting": ("put", ""), "joining": ("join", ""), "executor": ("executor", ""), "future": ("future", ""), "stream": ("read", ""),
+    "child": ("child", ""), "in a thread": ("sleep", ""), LONG: ("sleep", "")}
+AWAITS = {
+    "gathering": {"gathered-1", "gathered-2"}, "shielding": {"shared"}, "waiting": {"shared", "gathered-2"}, "timed": {"in time"},
+    "circle-1": {"circle-2"}, "circle-2": {"circle-1"}, "shared": set(), "lock-1": set(), "main": set()}
+
+
+def functions(task):
+    return [frame["function"].split(".")[-1] for frame in task["frames"]]
+
+
+def test_tasks_are_told_with_what_they_wait_for_and_whom(program, client, dump):
+    answer = dump(program)
+    tasks = {task["name"]: task for task in answer["tasks"]}
+    by_id = {task["id"]: task["name"] for task in answer["tasks"]}
+    for name, (kind, how) in WAITS.items():
+        task = tasks[name]
+        assert task["state"] == "waiting", task
+        assert (task["waits_for"]["kind"], task["waits_for"].get("how", "")) == (kind, how), task
+    for name, awaited in AWAITS.items():
+        if name in tasks:
+            assert {by_id[one] for one in tasks[name]["awaits"]} == awaited, tasks[name]
+    assert len(tasks["race"]["awaits"]) in (1, 2) and tasks["waiting"]["waits_for"]["any"] is True
+    if "group" in tasks:
+        assert tasks["group"]["waits_for"] == {"kind": "tasks", "how": "TaskGroup"}
+        assert [by_id[one] for one in tasks["group"]["awaits"]] == ["grouped"]
+    assert functions(tasks["shared"]) == ["middle", "leaf", "sleep"]
+    assert functions(tasks["nested"]) == ["nested"] * 41 + ["leaf", "sleep"]
+    assert functions(tasks["generator"]) == ["generator", "agen", "sleep"]
+    assert 90000 < tasks["shared"]["waits_for"]["seconds_left"] <= 100000
+    for name in ("lock-1", "lock-2"):
+        wait, other = tasks[name]["waits_for"], "lock-2" if name == "lock-1" else "lock-1"
+        assert wait["type"] == "Lock" and wait["holder"]["name"] == other and wait["confidence"] == "inferred"
+    assert "holder" not in tasks["condition"]["waits_for"]
+    assert [tasks[name]["waits_for"]["type"] for name in ("event", "condition", "semaphore")] == ["Event", "Condition", "Semaphore"]
+    assert [tasks[name]["waits_for"]["items"] for name in ("getting", "putting", "joining")] == [0, 1, 1]
+    port = next(line.split()[2] for line in program.out.seen if line.startswith("PORT"))
+    assert tasks["stream"]["waits_for"]["type"] == "TCP" and tasks["stream"]["waits_for"]["peer"] == f"127.0.0.1:{port}"
+    assert tasks["fresh"]["state"] == tasks["doomed"]["state"] == "not started"
+    assert tasks["doomed"]["cancelled"] and not tasks["fresh"]["cancelled"] and functions(tasks["fresh"]) == ["leaf"]
+    circles = sorted(sorted(by_id[one] for one in circle["members"]) for circle in answer["task_deadlocks"])
+    assert circles == [["circle-1", "circle-2"], ["lock-1", "lock-2"]], answer["task_deadlocks"]
+    main = next(task for task in answer["tasks"] if task["state"] == "running")
+    assert functions(main)[0] == "main" and functions(main)[-1] == "main"
+    first = next(loop for loop in answer["loops"] if loop.get("task") == main["id"])
+    second = next(loop for loop in answer["loops"] if loop is not first)
+    threads = {thread["tid"]: thread["name"] for thread in answer["threads"]}
+    assert threads[first["tid"]] == "MainThread" and threads[second["tid"]] == "second loop"
+    assert first["running"] and second["running"] and "busy_seconds" in first and "busy_seconds" not in second
+    assert answer["loops"][tasks["in a thread"]["loop"]] == second
+    assert answer["omitted_tasks"] == 0 and answer["tasks_gil"]["longest_us"] <= answer["tasks_gil"]["held_us"]
+
+    text = client("--socket", program.socket, "--no-repl", "--tasks")
+    assert text.status == 0 and re.search(r"runs Task-\d+ main\(\)", text.out), text
+    assert text.out.count("Deadlock: 2 tasks wait for each other") == 2, text
+    assert re.search(r"^lock-1 hold\(\)  waiting for lock .*, held by lock-2 hold\(\) \(inferred\)$", text.out, re.M), text
+    assert re.search("\u251c\u2500\u2500 gathered-1 middle\\(\\)  sleeping", text.out), text
+    assert "shared middle()  sleeping" in text.out and "(see above)" in text.out and LONG in text.out
+    assert "a circle: it is above, and waits for this" in text.out
+    short = client("--socket", program.socket, "--no-repl")
+    assert short.status == 0 and "Deadlock: 2 tasks wait for each other" in short.out, short
+    assert re.search(r"^\d+ tasks of asyncio: 1 running, 2 not started, \d+ waiting \(--tasks", short.out, re.M), short
+
+
+def test_a_program_without_asyncio_has_no_tasks(start, python, client, dump):
+    program = start(python, "import sys, pystuck; pystuck.run_server(); print('READY', flush=True); sys.stdin.read()")
+    answer = dump(program)
+    assert answer["tasks"] == [] and answer["loops"] == []
+    text = client("--socket", program.socket, "--no-repl", "--tasks")
+    assert text.status == 0 and text.out == "the program has not imported asyncio: it has no tasks\n", text
+    assert "asyncio" not in client("--socket", program.socket, "-c", "[m for m in __import__('sys').modules if m == 'asyncio']").out
+
+
+def test_the_prompt_shows_tasks(start, one_python, tmp_path):
+    program = start(one_python, """
+import asyncio, pystuck
+pystuck.run_server()
+async def sleeper(): await asyncio.sleep(100000)
+async def main():
+    tasks = [asyncio.create_task(sleeper()) for _ in range(50)]
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_soon(print, "READY")
+    await asyncio.gather(*tasks)
+asyncio.run(main())
+""")
+    with Repl("--socket", program.socket, "--no-stacks", home=tmp_path) as repl:
+        shown = repl.ask("%tasks")
+        assert "<50 tasks> sleeper()" in shown and "Task-2, Task-3, Task-4, Task-5, Task-6 and 45 more" in shown, shown
+        assert "not: 12" in repl.ask("%tasks 12")
