@@ -129,8 +129,7 @@ static const char help[] =
 	"  --no-rc             don't run ~/.config/pystuck/rc when the prompt opens\n"
 	"  --color WHEN        auto (default), always, never; $NO_COLOR is honoured\n"
 	"  -V, --version       print the version; -h, --help: print this text\n"
-	"Examples\n"
-	"  pystuck --json | jq '.threads[].state'\n"
+	"An example: pystuck --json | jq '.threads[].state'\n"
 	"Exit status: 0 done, 1 the evaluated code raised, 2 wrong usage,\n"
 	"  3 nobody there or connection lost, 4 refused, 5 degraded or cut short\n";
 
