@@ -165,6 +165,8 @@ def test_everything_works_in_a_hardened_service(hardened):
     assert done.returncode == 3 and "KeyboardInterrupt" in done.stderr, done
     done = hardened("--json", "--locals")
     assert done.returncode == 0 and "a local" in done.stdout, done
+    done = hardened("--raw", "--locals", "--json", "--no-repl")
+    assert done.returncode == 0 and '"how": "raw"' in done.stdout and "a local" in done.stdout, done
     assert hardened("--no-stacks", input="x = 1\nprint(x + 1)\n").stdout == "2\n"
 
 
