@@ -170,6 +170,8 @@ static int collect(struct dump *d, struct raw_look *look, const struct late *lat
 
 	if (request->flags & DUMP_SAMPLE)
 		dump_expect_sample();
+	else
+		wait_begin(&d->waits);
 	rc = raw_collect(&d->frames, &d->lines, &d->locals, look, request->flags, request->max_frames);
 
 	d->begin = (struct msg_dump_begin){

@@ -583,6 +583,11 @@ def circles_of(answer):
     return sorted((sorted(m["name"] for m in d["members"]) for d in answer["deadlocks"]))
 
 
+def is_told_by_the_locks(answer, circle):
+    """An RLock says itself who has it; what else there is takes Python's frames."""
+    return all(by_name(answer)[m["name"]]["waits_for"].get("type") == "RLock" for m in circle["members"])
+
+
 @pytest.mark.parametrize("name", DEADLOCKS)
 def test_a_deadlock_is_found_and_named(python, start, dump, client, name):
     script, circles, led, confidence = DEADLOCKS[name]
@@ -602,6 +607,9 @@ def test_a_deadlock_is_found_and_named(python, start, dump, client, name):
             following = circle["members"][(at + 1) % len(circle["members"])]
             assert member["wants"] == following["holds"], "each wants what the next one has"
             assert by_name(answer)[member["name"]]["waits_for"]["holder"]["tid"] == following["tid"]
+    told = sorted(sorted(m["name"] for m in d["members"]) for d in answer["deadlocks"] if is_told_by_the_locks(answer, d))
+    wait_until(lambda: circles_of(client("--socket", program.socket, "--no-repl", "--raw", "--json").json) == told,
+               f"without the GIL the circles {told}")
     done = client("--socket", program.socket, "--no-repl")
     assert done.status == 0, "a deadlock is an answer"
     top = done.out.split("\n\n")[0]
@@ -609,12 +617,13 @@ def test_a_deadlock_is_found_and_named(python, start, dump, client, name):
 
 
 @pytest.mark.parametrize("name", NONE)
-def test_what_is_no_deadlock_is_not_called_one(python, start, dump, name):
+def test_what_is_no_deadlock_is_not_called_one(python, start, dump, client, name):
     program = start(python, HEAD + NONE[name] + TAIL)
     wait_until(lambda: all(t["state"] in ("lock", "sleep", "io") for t in dump(program)["threads"]), "all threads wait")
     for _ in range(5):
         answer = dump(program)
         assert answer["deadlocks"] == [] and answer["led_into"] == []
+    assert client("--socket", program.socket, "--no-repl", "--raw", "--json").json["deadlocks"] == []
 
 
 def test_a_pool_that_waits_for_itself_is_called_so(one_python, start, dump, client):
@@ -693,11 +702,13 @@ for i in range(6): start("t%d" % i, work, i)
 
 
 @pytest.mark.parametrize("name", CONTENDED)
-def test_contention_is_no_deadlock(python, start, dump, name):
-    """50 dumps; PYSTUCK_CONTENDED says how many else (make false-alarms)."""
+def test_contention_is_no_deadlock(python, start, dump, client, name):
+    """50 dumps, and 10 without the GIL; PYSTUCK_CONTENDED says how many else (make false-alarms)."""
     program = start(python, HEAD + CONTENDED[name] + TAIL)
     waiting = 0
-    for _ in range(int(os.environ.get("PYSTUCK_CONTENDED", "50"))):
+    for i in range(int(os.environ.get("PYSTUCK_CONTENDED", "50"))):
+        if i % 5 == 0:
+            assert client("--socket", program.socket, "--no-repl", "--raw", "--json").json["deadlocks"] == []
         answer = dump(program)
         assert answer["deadlocks"] == [] and answer["led_into"] == [], answer["deadlocks"]
         waiting += sum((t["waits_for"] or {}).get("type") in ("Lock", "RLock", "Future") for t in answer["threads"])
