@@ -18,7 +18,7 @@
 #include "heap.h"
 #include "stack_encoder.h"
 
-#define SLICE_NS 8000000u      /* so long the program stands still at a time, */
+#define SLICE_NS 5000000u      /* so long the program stands still at a time, */
 #define BUDGET_NS 1000000000u  /* and so long all of it may take */
 #define ANSWER_MAX (PORT_ANSWER_MAX - 4u * MSG_MAX) /* then the last one, with its codes, fits */
 
