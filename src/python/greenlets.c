@@ -9,6 +9,9 @@
 #include <string.h>
 
 #include "compat.h"
+#if PY_VERSION_HEX >= 0x030E0000
+#include <internal/pycore_frame.h> /* 3.14: what a frame object looks like is in none of the others */
+#endif
 #include "error.h"
 #include "greenlet_types.h"
 #include "greenlet_waits.h"
@@ -197,7 +200,7 @@ static struct greenlet *add(struct greenlets *g)
 	return &g->list[g->count++];
 }
 
-/* greenlet's own frame of one that is suspended: NULL of all others. A new reference. */
+/* Where a frame object's frame is; NULL: it is none. */
 static compat_frame *top_of(PyObject *frame)
 {
 	if (frame == NULL || !PyFrame_Check(frame))
