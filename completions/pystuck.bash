@@ -36,7 +36,7 @@ _pystuck() {
 	-c | --command | --key-name | --timeout | --watch | --sample | --rate) ;;
 	*)
 		if [[ $word == -* ]]; then
-			_pystuck_words '-c --command --socket --pid --inject --unit --list --all --children --watch --greenlets --no-greenlets --generators --no-stacks --no-repl --no-ipython --no-rc
+			_pystuck_words '-c --command --socket --pid --inject --unit --list --all --children --watch --diff --merge --greenlets --no-greenlets --generators --no-stacks --no-repl --no-ipython --no-rc
 				--thread --frames --locals --no-group --tasks --raw --sample --rate --output --json --key --key-name --keygen --role --add --timeout --color -V --version -h --help'
 		else
 			mapfile -t COMPREPLY < <(compgen -A hostname -- "$word")

@@ -19,6 +19,7 @@
 #include "find.h"
 #include "json.h"
 #include "keyfile.h"
+#include "looks.h"
 #include "options.h"
 #include "out.h"
 #include "print.h"
@@ -362,6 +363,13 @@ static int list_servers(struct client *cl)
 	return STATUS_DONE;
 }
 
+static int read_saved(struct client *cl)
+{
+	const struct looks_options l = {.o = cl->o, .out = &cl->out, .color = cl->color, .pretty = cl->out_is_terminal};
+
+	return cl->o->action == OPTIONS_DIFF ? looks_diff(&l) : looks_merge(&l);
+}
+
 static int run(struct client *cl)
 {
 	switch (cl->o->action) {
@@ -375,6 +383,9 @@ static int run(struct client *cl)
 		return make_key(cl->o);
 	case OPTIONS_LIST:
 		return list_servers(cl);
+	case OPTIONS_DIFF:
+	case OPTIONS_MERGE:
+		return read_saved(cl);
 	case OPTIONS_CONNECT:
 	default:
 		return converse(cl);

@@ -9,6 +9,8 @@
 
 #include "waits.h"
 
+#define NAME_BASIS 0xcbf29ce484222325u /* FNV-1a */
+#define NAME_PRIME 0x100000001b3u
 #define PERCENT 10u /* permille */
 #define MOVED_TICK_US 100000u /* what times of waits are told to, at the worst */
 
@@ -34,15 +36,30 @@ static int by_numbers(const void *a, const void *b)
 	return x->tid < y->tid ? -1 : x->tid > y->tid;
 }
 
-/* The threads of a dump, to be searched by number. NULL: no memory. */
-static struct known_thread *index_threads(const struct dump *dump)
+/* By what it is known. Names as a digest: of those who share one any is meant. */
+static struct known_thread key_of(const struct dump_thread *t, uint32_t number, enum moved_by by)
+{
+	struct known_thread k = {t->head.ident, t->head.tid, number};
+	struct span name = waits_thread_name(t);
+
+	if (by == MOVED_BY_NUMBER)
+		return k;
+	k.tid = 0;
+	k.ident = NAME_BASIS;
+	for (size_t i = 0; i < name.len; i++)
+		k.ident = (k.ident ^ name.data[i]) * NAME_PRIME;
+	return k;
+}
+
+/* The threads of a dump, to be searched. NULL: no memory. */
+static struct known_thread *index_threads(const struct dump *dump, enum moved_by by)
 {
 	struct known_thread *all = calloc(dump->thread_count + 1, sizeof *all);
 
 	if (all == NULL)
 		return NULL;
 	for (size_t i = 0; i < dump->thread_count; i++)
-		all[i] = (struct known_thread){dump->threads[i].head.ident, dump->threads[i].head.tid, (uint32_t)i};
+		all[i] = key_of(&dump->threads[i], (uint32_t)i, by);
 	qsort(all, dump->thread_count, sizeof *all, by_numbers);
 	return all;
 }
@@ -102,9 +119,9 @@ static struct moved compare(const struct dump *before, const struct dump_thread 
 }
 
 int moved_compare(struct moved_list *list, const struct dump *before, const struct moved_list *known, const struct dump *now,
-	uint64_t between_us)
+	uint64_t between_us, enum moved_by by)
 {
-	struct known_thread *all = index_threads(before);
+	struct known_thread *all = index_threads(before, by);
 	size_t stayed = 0;
 
 	*list = (struct moved_list){.at = calloc(now->thread_count + 1, sizeof *list->at), .count = now->thread_count};
@@ -114,7 +131,7 @@ int moved_compare(struct moved_list *list, const struct dump *before, const stru
 	}
 	for (size_t i = 0; i < now->thread_count; i++) {
 		const struct dump_thread *t = &now->threads[i];
-		const struct known_thread wanted = {t->head.ident, t->head.tid, 0},
+		const struct known_thread wanted = key_of(t, 0, by),
 					  *found = bsearch(&wanted, all, before->thread_count, sizeof *all, by_numbers);
 
 		list->at[i] = (struct moved){.kind = MOVED_NEW};
@@ -127,6 +144,23 @@ int moved_compare(struct moved_list *list, const struct dump *before, const stru
 		list->counts[list->at[i].kind]++;
 	}
 	list->ended = before->thread_count > stayed ? before->thread_count - stayed : 0;
+	free(all);
+	return 0;
+}
+
+int moved_each_ended(const struct dump *before, const struct dump *now, enum moved_by by,
+	void (*each)(void *context, const struct dump_thread *t), void *context)
+{
+	struct known_thread *all = index_threads(now, by);
+
+	if (all == NULL)
+		return PYSTUCK_ENOMEM;
+	for (size_t i = 0; i < before->thread_count; i++) {
+		const struct known_thread wanted = key_of(&before->threads[i], 0, by);
+
+		if (bsearch(&wanted, all, now->thread_count, sizeof *all, by_numbers) == NULL)
+			each(context, &before->threads[i]);
+	}
 	free(all);
 	return 0;
 }
@@ -149,7 +183,7 @@ const char *moved_color(enum moved_kind kind)
 void moved_words(struct out *o, const struct moved_list *list, const uint32_t *members, size_t count)
 {
 	static const char *const words[MOVED_KINDS] = {
-		[MOVED_NEW] = "+ new", [MOVED_ON] = "> moved", [MOVED_RAN] = "~ ran", [MOVED_STILL] = "= still "};
+		[MOVED_NEW] = "+ new", [MOVED_ON] = "> moved", [MOVED_RAN] = "~ ran", [MOVED_STILL] = "= still"};
 	struct moved least = list->at[members[0]];
 
 	for (size_t i = 1; i < count; i++) {
@@ -159,8 +193,10 @@ void moved_words(struct out *o, const struct moved_list *list, const uint32_t *m
 		least.permille = m->permille < least.permille ? m->permille : least.permille;
 	}
 	out_text(o, words[least.kind]);
-	if (least.kind == MOVED_STILL)
+	if (least.kind == MOVED_STILL && least.still_us > 0) {
+		out_text(o, " ");
 		waits_duration(o, least.still_us);
+	}
 	if (least.permille < PERCENT)
 		return;
 	out_text(o, ", CPU ");

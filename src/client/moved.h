@@ -32,12 +32,21 @@ struct moved_list {
 	size_t ended; /* threads of the earlier dump that are in the later one no more */
 };
 
+/* Who is who. */
+enum moved_by {
+	MOVED_BY_NUMBER, /* ident and tid: of one process */
+	MOVED_BY_NAME,   /* of two processes; of several threads with one name any */
+};
+
 /*
  * Compares; `between_us` is the time between the two. `known`: what was found out about `before` when it was the later one; NULL: nothing. `list` is made anew. 0 or
  * PYSTUCK_ENOMEM; moved_free in any case.
  */
 int moved_compare(struct moved_list *list, const struct dump *before, const struct moved_list *known, const struct dump *now,
-	uint64_t between_us);
+	uint64_t between_us, enum moved_by by);
+/* Calls each(context, thread) for the threads of `before` that are not in `now`. 0 or PYSTUCK_ENOMEM. */
+int moved_each_ended(const struct dump *before, const struct dump *now, enum moved_by by,
+	void (*each)(void *context, const struct dump_thread *t), void *context);
 void moved_free(struct moved_list *list);
 
 /* Whether two threads of the list did the same, so that they can be shown as one. */

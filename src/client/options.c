@@ -39,6 +39,8 @@ enum {
 	OPT_GENERATORS,
 	OPT_CHILDREN,
 	OPT_WATCH,
+	OPT_DIFF,
+	OPT_MERGE,
 	OPT_ALL,
 	OPT_SAMPLE,
 	OPT_RATE,
@@ -74,6 +76,8 @@ static const struct option long_options[] = {
 	{"greenlets", no_argument, NULL, OPT_GREENLETS},
 	{"no-greenlets", no_argument, NULL, OPT_NO_GREENLETS},
 	{"generators", no_argument, NULL, OPT_GENERATORS},
+	{"diff", no_argument, NULL, OPT_DIFF},
+	{"merge", no_argument, NULL, OPT_MERGE},
 	{"children", no_argument, NULL, OPT_CHILDREN},
 	{"all", no_argument, NULL, OPT_ALL},
 	{"sample", required_argument, NULL, OPT_SAMPLE},
@@ -105,8 +109,7 @@ static const char help[] =
 	"  --list, --all       list the servers on this machine; the stacks of all\n"
 	"What to do (default: print the stacks, then a prompt or a script from stdin)\n"
 	"  -c, --command CODE  evaluate CODE, print its value, and nothing else\n"
-	"  --no-stacks         don't print the stacks\n"
-	"  --no-repl           don't open a prompt (also: --no-ipython)\n"
+	"  --no-stacks, --no-repl   print no stacks; open no prompt (also: --no-ipython)\n"
 	"  --thread NAME       only threads of this name, 'pattern*', ident or tid\n"
 	"  --frames N          only the innermost N frames of each thread\n"
 	"  --locals            print the variables of each frame too\n"
@@ -119,6 +122,7 @@ static const char help[] =
 	"  --sample SECONDS    where the time goes: 100 looks a second (--rate N)\n"
 	"  --output FILE       the same as FILE.svg, .html, .txt or .json (speedscope)\n"
 	"  --json              print the stacks, or what came of -c or a script, as JSON\n"
+	"  --diff A B, --merge FILES   saved dumps: what moved; all of them as one tree\n"
 	"Keys, for TCP\n"
 	"  --key FILE          key file (default: $PYSTUCK_KEY, ~/.config/pystuck/key)\n"
 	"  --key-name NAME     which key of FILE (default: the first that is taken)\n"
@@ -273,6 +277,12 @@ static int take(struct options *o, int opt, const char *arg, struct diag *d)
 	case OPT_GENERATORS:
 		o->suspended.generators = 1;
 		return 0;
+	case OPT_DIFF:
+		o->action = OPTIONS_DIFF;
+		return 0;
+	case OPT_MERGE:
+		o->action = OPTIONS_MERGE;
+		return 0;
 	case OPT_CHILDREN:
 		o->children = 1;
 		return 0;
@@ -330,6 +340,20 @@ static int only_digits(const char *text)
 	return *text != '\0' && text[strspn(text, "0123456789")] == '\0';
 }
 
+/* --diff A B, --merge FILES: what is left are files, and nothing else is asked. */
+static int take_files(struct options *o, int argc, char **argv, struct diag *d)
+{
+	o->files = argv + optind;
+	o->file_count = argc - optind;
+	if (o->action == OPTIONS_DIFF && o->file_count != 2)
+		return diag_set(d, PYSTUCK_EINVAL, 0, "--diff takes two files: an earlier dump and a later one, as pystuck --json writes them");
+	if (o->action == OPTIONS_MERGE && o->file_count == 0)
+		return diag_set(d, PYSTUCK_EINVAL, 0, "--merge takes files of dumps, directories of *.json, or - for standard input");
+	if (o->action == OPTIONS_DIFF && o->json)
+		return diag_set(d, PYSTUCK_EINVAL, 0, "--diff prints text: it does not go with --json");
+	return 0;
+}
+
 static int parse_positionals(struct options *o, int argc, char **argv, struct diag *d)
 {
 	if (optind < argc)
@@ -352,94 +376,6 @@ static int parse_positionals(struct options *o, int argc, char **argv, struct di
 	return 0;
 }
 
-/* What goes with --children and --all. NULL: what was said makes sense. */
-static const char *wrong_with_several(const struct options *o, int places)
-{
-	if (o->all && (places > 0 || o->children))
-		return "--all is every server of this machine: leave out the address and --children";
-	if (o->children && o->host != NULL)
-		return "--children looks at processes of this machine: it does not go with a host";
-	if ((o->all || o->children) && o->watch_ms > 0)
-		return "--watch looks at one program: it does not go with --children and --all";
-	if ((o->all || o->children) && (!o->stacks || o->command != NULL || o->keygen != NULL || o->action == OPTIONS_LIST))
-		return "--children and --all print stacks: they do not go with --no-stacks, -c, --list or --keygen";
-	return NULL;
-}
-
-/* What goes with --sample, and with nothing else. NULL: what was said makes sense. */
-static const char *wrong_with_sample(const struct options *o)
-{
-	int looks = o->thread_count > 0 || o->frames > 0 || o->no_group || o->locals || o->json;
-
-	if (o->sample_ms == 0)
-		return o->rate != 0 || o->output != NULL ? "--rate and --output go with --sample" : NULL;
-	if (!o->stacks || o->command != NULL || o->keygen != NULL || o->action == OPTIONS_LIST || o->children || o->all)
-		return "--sample prints where the time goes in one program: it does not go with --no-stacks, -c, --children, --all, "
-		       "--list or --keygen";
-	if (looks)
-		return "--sample has all threads and frames, and no variables: --thread, --frames, --no-group, --locals and --json do not "
-		       "go with it; --output FILE.json writes a file";
-	return NULL;
-}
-
-/* What goes with --greenlets and --generators. NULL: what was said makes sense. */
-static const char *wrong_with_suspended(const struct options *o)
-{
-	const struct suspended_options *s = &o->suspended;
-
-	if ((s->greenlets != SUSPENDED_AUTO || s->generators) && (!o->stacks || o->command != NULL || o->sample_ms > 0))
-		return "--greenlets, --no-greenlets and --generators go with the stacks: they do not go with --no-stacks, -c or --sample";
-	return NULL;
-}
-
-static int contradiction(const struct options *o, struct diag *d)
-{
-	int looks = o->thread_count > 0 || o->frames > 0 || o->no_group;
-	int places = (o->socket != NULL) + (o->pid != 0) + (o->inject != 0) + (o->unit != NULL) + (o->host != NULL);
-	const char *text = NULL;
-
-	if (places > 1)
-		text = "--socket, --pid, --inject, --unit and a host each say where the server is: give "
-		       "one of them";
-	else if (o->keygen != NULL &&
-		 (places > 0 || o->command != NULL || o->action == OPTIONS_LIST))
-		text = "--keygen only makes a key file: leave out what is about a server";
-	else if (o->key_name != NULL && o->keygen == NULL && o->host == NULL)
-		text = "--key-name goes with --keygen, or with a host";
-	else if ((o->role != NULL || o->add) && o->keygen == NULL)
-		text = "--role and --add go with --keygen";
-	else if (o->action == OPTIONS_LIST && (places > 0 || o->command != NULL))
-		text = "--list lists the servers of this machine: leave out the address and -c";
-	else if (o->json && !o->stacks && !o->repl && o->command == NULL)
-		text = "--json prints the stacks, or the outcome of -c or of a script: with --no-stacks and --no-repl "
-		       "there is nothing to print";
-	else if (o->locals && !o->stacks && o->command == NULL)
-		text = "--locals goes with the stacks: it does not go with --no-stacks";
-	else if (o->raw && (!o->stacks || o->command != NULL))
-		text = "--raw goes with the stacks: it does not go with --no-stacks or -c";
-	else if (looks && (!o->stacks || o->command != NULL))
-		text = "--thread, --frames and --no-group go with the stacks: they do not go with --no-stacks or -c";
-	else if (o->tasks && (!o->stacks || o->command != NULL || o->raw || o->locals || o->thread_count > 0 || o->children || o->all))
-		text = "--tasks prints tasks: it does not go with --no-stacks, -c, --raw, --locals, --thread, --children or --all";
-	else if (o->tasks && o->json)
-		text = "--json has the tasks: --tasks does not go with it";
-	else if (looks && o->json)
-		text = "--json has all threads and frames: --thread, --frames and --no-group do not go with it";
-	else if (o->locals && o->command != NULL)
-		text = "-c prints no stacks: it does not go with --locals";
-	else if (o->watch_ms > 0 && (!o->stacks || o->command != NULL || o->keygen != NULL || o->action == OPTIONS_LIST))
-		text = "--watch looks at stacks: it does not go with --no-stacks, -c, --list or --keygen";
-	else if (o->watch_ms > 0 && o->sample_ms != 0)
-		text = "--watch shows each look and --sample what many have in common: give one of them";
-	if (text == NULL)
-		text = wrong_with_several(o, places);
-	if (text == NULL)
-		text = wrong_with_sample(o);
-	if (text == NULL)
-		text = wrong_with_suspended(o);
-	return text != NULL ? diag_set(d, PYSTUCK_EINVAL, 0, "%s", text) : 0;
-}
-
 int options_parse(struct options *o, int argc, char **argv, struct diag *d)
 {
 	int opt, rc = 0;
@@ -460,10 +396,12 @@ int options_parse(struct options *o, int argc, char **argv, struct diag *d)
 		}
 		rc = opt == '?' || opt == ':' ? bad_option(opt, argv, d) : take(o, opt, optarg, d);
 	}
-	if (rc == 0)
+	if (rc == 0 && (o->action == OPTIONS_DIFF || o->action == OPTIONS_MERGE))
+		rc = take_files(o, argc, argv, d);
+	else if (rc == 0)
 		rc = parse_positionals(o, argc, argv, d);
 	if (rc == 0)
-		rc = contradiction(o, d);
+		rc = options_check(o, d);
 	if (rc != 0)
 		return rc;
 	if (o->watch_ms > 0 && o->watch_ms < OPTIONS_WATCH_MIN)

@@ -15,6 +15,8 @@ enum options_action {
 	OPTIONS_CONNECT,
 	OPTIONS_LIST,
 	OPTIONS_KEYGEN,
+	OPTIONS_DIFF,
+	OPTIONS_MERGE,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 };
@@ -56,6 +58,8 @@ struct options {
 	int tasks; /* those of asyncio in full, and not the threads */
 	int json;
 	enum options_color color;
+	char *const *files; /* for --diff and --merge */
+	int file_count;
 	int64_t watch_ms; /* 0: one look */
 	int64_t timeout_ms;
 	int timeout_given; /* evaluations are bounded only then */
@@ -66,6 +70,8 @@ int options_parse(struct options *o, int argc, char **argv, struct diag *d);
 /* Numbers as options have them; `option` is its name, for the sentence. 0, or PYSTUCK_EINVAL with it. */
 int options_seconds(int64_t *ms, const char *option, const char *text, double most, struct diag *d);
 int options_number(uint32_t *number, const char *option, const char *text, uint32_t most, struct diag *d);
+/* The part of it that looks for contradictions: the same. */
+int options_check(const struct options *o, struct diag *d);
 /* The text of --help. */
 const char *options_help(void);
 

@@ -350,14 +350,12 @@ static size_t first_that_moved(const struct printer *pr, const struct dump_threa
 
 static void print_frame(struct printer *pr, uint32_t place, int moved, int faint)
 {
-	/* What is marked is never faint. */
-	const struct piece *piece = place_text(pr, place, faint && !moved);
+	const struct piece *piece = place_text(pr, place, faint && !moved); /* what is marked is never faint */
 	size_t skip = moved ? sizeof FRAME_MARK - 1 : 0;
 
-	if (pr->error != 0)
-		return;
 	out_text(pr->o, moved ? FRAME_MARK : "");
-	out_bytes(pr->o, buf_bytes(&pr->cache) + piece->at + skip, piece->len - skip);
+	if (pr->error == 0)
+		out_bytes(pr->o, buf_bytes(&pr->cache) + piece->at + skip, piece->len - skip);
 }
 
 static void print_frames(struct printer *pr, const struct dump_thread *t)

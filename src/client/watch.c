@@ -94,7 +94,7 @@ static void keep(struct watch *w, struct dump *dump)
 	dump_init(dump);
 	if (w->look.number > 0)
 		next.compared = moved_compare(&next.moved, &w->look.dump, known, &next.dump,
-					(uint64_t)(next.at_ms - w->look.at_ms) * 1000) == 0;
+					(uint64_t)(next.at_ms - w->look.at_ms) * 1000, MOVED_BY_NUMBER) == 0;
 	moved_free(&w->look.moved);
 	dump_free(&w->look.dump);
 	w->look = next;

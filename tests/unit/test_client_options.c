@@ -1,7 +1,7 @@
 /*
  * test_client_options.c: the command line: defaults, and what contradicts itself. What the options
  * do is tested end to end.
- * SOURCES: src/client/options.c
+ * SOURCES: src/client/options.c src/client/options_check.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -140,6 +140,11 @@ static void test_options_that_contradict_each_other_are_refused(void **state)
 	assert_true(o.children && o.stacks && !o.repl);
 	assert_int_equal(parse(&o, &d, "--watch", "2", "--children", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--watch", "0", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--diff", "a", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--merge", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--merge", "a", "--watch", "1", NULL), PYSTUCK_EINVAL);
+	assert_int_equal(parse(&o, &d, "--merge", "a", "b", "c", NULL), 0);
+	assert_true(o.action == OPTIONS_MERGE && o.file_count == 3 && o.host == NULL);
 	assert_int_equal(parse(&o, &d, "--watch", "2", "-c", "1", NULL), PYSTUCK_EINVAL);
 	assert_int_equal(parse(&o, &d, "--watch", "0.01", NULL), 0);
 	assert_true(o.watch_ms == 100 && !o.repl);
