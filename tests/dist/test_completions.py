@@ -20,7 +20,7 @@ def needs(shell):
 def options():
     """All that --help says, long and short."""
     text = run(CLIENT, "--help")
-    found = set(re.findall(r"(?<![\w-])(--?[A-Za-z][\w-]*)", text.split("Examples")[0]))
+    found = set(re.findall(r"(?<![\w-])(--?[A-Za-z][\w-]*)", text.split("Exit status")[0]))
     assert {"-c", "--command", "--no-ipython", "--help"} <= found
     return found
 
