@@ -267,9 +267,9 @@ static void print_tables(struct table *t, const uint32_t *order, uint64_t *place
 	t->wait = places != NULL;
 	for (uint32_t i = 0; i < t->s->profile.thread_count && shown < THREADS_DETAILED; i++) {
 		t->thread = &t->s->profile.threads[order[i]];
-		if (part(t, t->thread->total) * LEAST <= t->s->profile.samples || (t->wait && places[order[i]] == 0))
+		if (part(t, t->thread->total) * LEAST <= t->s->profile.samples || (places != NULL && places[order[i]] == 0))
 			continue;
-		t->like_it = t->wait ? take_alike(t->s, order, i, places) : 0;
+		t->like_it = places != NULL ? take_alike(t->s, order, i, places) : 0;
 		print_table(t, order[i]);
 		shown++;
 	}
