@@ -106,7 +106,7 @@ def section_phases(r):
 
 def section_sample(r):
     rows = [[name, *(spread(s[what]) for what in ("processor", "clock", "others"))] for name, s in r["sample"].items()]
-    head = ["100 samples a second", "turns a second of processor, to nobody's", "turns a second, to nobody's",
+    head = ["100 samples a second", "turns a second of processor, to those just before and after", "turns a second, likewise",
             "% of a processor that the program's other threads had"]
     return "### 8. A program that computes, while it is sampled\n\n" + table(head, rows)
 

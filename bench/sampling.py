@@ -12,7 +12,7 @@ from pathlib import Path
 from figures import summary
 from harness import PATIENCE, rotated
 
-SECONDS = 1.5
+SECONDS = 1.0
 RATE = 100
 BEFORE = 1.0  # for a sampler to begin
 
@@ -20,7 +20,7 @@ BEFORE = 1.0  # for a sampler to begin
 def samplers(bench, venv_python, program, scratch):
     """{name: its command}; None: nobody samples."""
     found = {"nobody": None,
-             "pystuck --sample": [bench.build / "pystuck", "--socket", program.address, "--sample", SECONDS + 2 * BEFORE, "--rate", RATE]}
+             "pystuck --sample": [bench.build / "pystuck", "--socket", program.address, "--sample", SECONDS + 1.5 * BEFORE, "--rate", RATE]}
     py_spy = Path(venv_python).parent / "py-spy" if venv_python else None
     if py_spy is not None and py_spy.exists():
         record = [py_spy, "record", "--pid", program.pid, "--rate", RATE, "--duration", int(SECONDS + 2 * BEFORE), "--format", "raw",
@@ -44,28 +44,34 @@ def pin(program, main, others):
         os.sched_setaffinity(int(tid), {main if int(tid) == program.pid else others})
 
 
-def one(bench, program, command, processor):
+def work(program):
     """Turns a second, turns a second of processor, seconds of processor of the program's other threads for a second."""
-    sampler = None
+    before = cpu_of_others(program.pid)
+    turns, seconds, cpu = map(float, program.ask(f"work {SECONDS}").split())
+    return turns / seconds, turns / cpu, (cpu_of_others(program.pid) - before) / seconds
+
+
+def one(bench, program, command, processor):
+    """work() while it is sampled: the first two as ratios to the mean of those just before and after. None: the sampler failed."""
+    before, sampler = work(program), None
     if command is not None:
         sampler = subprocess.Popen([str(c) for c in command], env=bench.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {processor}))
-        time.sleep(BEFORE)
     try:
-        before = cpu_of_others(program.pid)
-        turns, seconds, cpu = map(float, program.ask(f"work {SECONDS}").split())
-        result = turns / seconds, turns / cpu, (cpu_of_others(program.pid) - before) / seconds
+        time.sleep(BEFORE)
+        during = work(program)
         if sampler is not None and sampler.wait(PATIENCE) != 0:
             return None
-        return result
     finally:
         if sampler is not None and sampler.poll() is None:
             sampler.kill()
             sampler.wait(PATIENCE)
+    after = work(program)
+    return [2 * during[i] / (before[i] + after[i]) for i in (0, 1)] + [during[2]]
 
 
 def measure(bench, venv_python, scale):
-    """{name: {what: summary}}: "clock" and "processor" are ratios to nobody's median; empty where there is one processor."""
+    """{name: {what: summary}}; empty where there is one processor."""
     processors = sorted(os.sched_getaffinity(0))
     if len(processors) < 2:
         return {}
@@ -82,7 +88,6 @@ def measure(bench, venv_python, scale):
                 seen[name].append(figures)
     program.stop()
     bench.processes.remove(program)
-    base = [summary([f[i] for f in seen["nobody"]])["median"] for i in (0, 1)]
-    return {name: {"clock": summary([f[0] / base[0] for f in seen[name]], failed[name]),
-                   "processor": summary([f[1] / base[1] for f in seen[name]], failed[name]),
+    return {name: {"clock": summary([f[0] for f in seen[name]], failed[name]),
+                   "processor": summary([f[1] for f in seen[name]], failed[name]),
                    "others": summary([f[2] * 100 for f in seen[name]], failed[name])} for name in commands}

@@ -12,6 +12,7 @@
 #include "print.h"
 #include "sample_print.h"
 #include "stack_text.h"
+#include "tasks.h"
 #include "version.h"
 #include "waits_graph.h"
 
@@ -183,16 +184,15 @@ static void put_tables(struct out *o, const struct sample *s)
 
 /* --- one moment --- */
 
-static void put_dump(struct out *o, const struct dump *dump)
+/* What is printed at a terminal, as it is. */
+static void put_printed(
+	struct out *o, const struct dump *dump, int (*print)(struct out *, const struct dump *, const struct print_options *))
 {
 	const struct print_options po = {.color = 0};
 	struct out text;
 
-	put_section(o, "waits", "Who waits for whom");
-	waits_graph_write(o, dump);
-	put_section(o, "threads", "The threads at the end");
 	out_init(&text, -1);
-	if (print_dump(&text, dump, &po) == 0) {
+	if (print(&text, dump, &po) == 0) {
 		out_text(o, "<pre>");
 		markup_text(o, buf_span(&text.buf));
 		out_text(o, "</pre>\n");
@@ -200,6 +200,23 @@ static void put_dump(struct out *o, const struct dump *dump)
 		out_text(o, "<p>They are too many to be shown here.</p>\n");
 	}
 	out_free(&text);
+}
+
+static int has_tasks(const struct dump *dump)
+{
+	return dump != NULL && dump->task_count > 0;
+}
+
+static void put_dump(struct out *o, const struct dump *dump)
+{
+	put_section(o, "waits", "Who waits for whom");
+	waits_graph_write(o, dump);
+	put_section(o, "threads", "The threads at the end");
+	put_printed(o, dump, print_dump);
+	if (has_tasks(dump)) {
+		put_section(o, "tasks", "The tasks of asyncio");
+		put_printed(o, dump, tasks_print);
+	}
 }
 
 void page_write(struct out *o, const struct sample *s, const struct msg_welcome *peer, const struct dump *dump)
@@ -213,6 +230,7 @@ void page_write(struct out *o, const struct sample *s, const struct msg_welcome 
 	put_summary(o, s, peer);
 	out_text(o, "<nav>");
 	out_text(o, dump != NULL ? "<a href=\"#waits\">Waits</a><a href=\"#threads\">Threads</a>" : "");
+	out_text(o, has_tasks(dump) ? "<a href=\"#tasks\">Tasks</a>" : "");
 	out_text(o, "<a href=\"#time\">Time</a><a href=\"#graph\">Flame graph</a></nav>\n");
 	if (dump != NULL)
 		put_dump(o, dump);

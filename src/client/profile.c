@@ -311,9 +311,20 @@ static uint32_t known_thread(const struct profile *p, const struct dump_thread *
 	return PROFILE_NONE;
 }
 
+/* threading knows a thread a little after it has begun. */
+static int name_thread(struct profile *p, struct profile_thread *known, const struct dump_thread *t)
+{
+	struct span name = waits_thread_name(t);
+
+	if (known->named || known->name.len == 0 || t->head.class_name.len == 0 || name.len == 0)
+		return 0;
+	known->named = 1;
+	return keep(p, name, &known->name);
+}
+
 static int find_thread(struct profile *p, const struct dump_thread *t, uint32_t near, uint32_t *thread)
 {
-	struct profile_thread new = {.ident = t->head.ident, .tid = t->head.tid};
+	struct profile_thread new = {.ident = t->head.ident, .tid = t->head.tid, .named = t->head.class_name.len > 0};
 	struct span name = waits_thread_name(t);
 	int rc, others = p->thread_count + 1 >= p->threads_max;
 
@@ -321,7 +332,7 @@ static int find_thread(struct profile *p, const struct dump_thread *t, uint32_t 
 	if (*thread == PROFILE_NONE && p->thread_count == p->threads_max)
 		*thread = p->threads_max - 1;
 	if (*thread != PROFILE_NONE)
-		return 0;
+		return name_thread(p, &p->threads[*thread], t);
 	rc = grow((void **)&p->threads, p->thread_count, &p->thread_room, sizeof *p->threads);
 	if (rc == 0)
 		rc = grow_nodes(p);

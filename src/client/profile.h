@@ -47,6 +47,7 @@ struct profile_thread {
 	uint64_t ident;
 	uint32_t tid;
 	struct span name; /* empty: of all those for which there was no room */
+	int named;        /* by threading; else it is the system's name, until threading has one */
 	uint32_t node;
 	uint64_t moving; /* so often it ran on while its stack was read */
 	struct profile_count total;

@@ -33,7 +33,7 @@ static void say_caveats(const struct sample *s)
 /* For the page: all threads, with what they wait for. 0, or why there is none. */
 static int take_dump(const struct sample_command *s, struct dump *dump, struct diag *d)
 {
-	int rc = dump_ask(s->c, s->request.id, 0, d);
+	int rc = dump_ask(s->c, s->request.id, DUMP_TASKS, d);
 
 	return rc == 0 ? dump_await(s->c, s->request.id, dump, connect_clock() + s->request.timeout_ms, -1, d) : rc;
 }

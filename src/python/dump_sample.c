@@ -12,6 +12,7 @@
 #include "error.h"
 #include "lane.h"
 #include "raw_mem.h"
+#include "recall.h"
 
 #define LINGER_MS 500 /* above the time between two dumps at a rate of some in a second */
 
@@ -106,6 +107,7 @@ int dump_look_sample(struct dump *d, int lane)
 static void end(void)
 {
 	forget();
+	recall_forget();
 	raw_own_let_go();
 }
 

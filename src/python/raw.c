@@ -18,6 +18,7 @@
 #include "raw_locals_check.h"
 #include "raw_names.h"
 #include "raw_stacks.h"
+#include "recall.h"
 
 #define RAW_LOCALS_MS 100u /* so long variables are read */
 
@@ -232,7 +233,11 @@ static int arrange(struct frames *f, struct lines *lines, struct raw_look *look,
 	if (rc != 0)
 		return rc;
 	frames_arrange(f);
-	read_names(f, m);
+	if (!(flags & DUMP_SAMPLE) || !recall_names(f)) {
+		read_names(f, m);
+		if (flags & DUMP_SAMPLE)
+			recall_keep(f);
+	}
 	frames_finish(f, flags);
 	tell_holder(look, f, holder != NULL ? holder->ident : 0, holder);
 	look->settled = s->settled;

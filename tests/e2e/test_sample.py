@@ -21,7 +21,7 @@ from conftest import CLIENT, PATIENCE, wait_until
 from fake_server import FakeServer, greet
 from repl import Repl
 
-RAW, SAMPLE = 4, 8  # flags of DUMP
+RAW, SAMPLE, TASKS = 4, 8, 0x40  # flags of DUMP
 GIL, WITHOUT, SYSTEM = 1, 2, 3  # how a dump was taken
 ON_CPU, ASLEEP = 1, 4  # states of a thread
 
@@ -143,7 +143,7 @@ def answer_hostile(peer):
     peer.expect(fake.HELLO)
     peer.send(fake.welcome(command="\0".join(HOSTILE), python=HOSTILE[0]))
     for id, flags in dumps(peer):
-        assert flags in (RAW | SAMPLE, 0), flags
+        assert flags in (RAW | SAMPLE, TASKS), flags
         peer.send(fake.dump_begin(id, how=WITHOUT, threads=len(HOSTILE)),
                   *(fake.dump_code(i, name, name) for i, name in enumerate(HOSTILE)),
                   *(message for i, name in enumerate(HOSTILE) for message in (
@@ -305,3 +305,23 @@ def test_a_program_that_forks_all_the_while_is_sampled(start, python, client):
     done = client("--socket", program.socket, "--sample", "0.5")
     assert done.status == 0 and re.search(r"MainThread \(tid", done.out), done
     assert program.alive(), program.stderr()
+
+
+LATE = """
+import sys, threading, time
+import pystuck
+pystuck.run_server()
+print("READY", flush=True)
+for line in sys.stdin:
+    threading.Thread(target=time.sleep, args=(100000,), name=line.strip(), daemon=True).start()
+    print("STARTED", flush=True)
+"""
+
+
+def test_a_thread_that_begins_while_names_are_remembered_has_its_own(start, python, client):
+    program = start(python, LATE)
+    for name in ("early", "late"):
+        program.say(name)
+        program.out.until("STARTED")
+        done = client("--socket", program.socket, "--sample", "0.05")
+        assert done.status == 0 and f"  {name} (tid" in done.out, done

@@ -6,7 +6,8 @@
  * SOURCES: src/client/dump_tasks.c src/client/tasks.c src/client/task_tree.c src/client/task_graph.c
  * SOURCES: src/client/stack_text.c src/client/waits_graph.c src/client/dump.c src/client/print.c src/client/out.c src/client/view.c
  * SOURCES: src/client/gone.c src/client/handshake.c src/client/procs.c src/client/signals.c src/client/connect.c src/client/waits.c
- * SOURCES: src/client/report.c src/client/deadlock.c src/client/moved.c
+ * SOURCES: src/client/report.c src/client/deadlock.c src/client/moved.c src/client/dump_tasks.c src/client/tasks.c src/client/task_tree.c
+ * SOURCES: src/client/task_graph.c src/client/dump_suspended.c src/client/greenlets.c
  */
 #include <stddef.h>
 #include <stdint.h>
