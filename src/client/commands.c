@@ -41,6 +41,7 @@ static const char help[] =
 	"  %locks                    locks that somebody waits for, and who holds them\n"
 	"  %sample [SECONDS]         where the time goes; --rate N, --output FILE.svg (.html, .txt, .json)\n"
 	"  %tasks                    the tasks of asyncio, and who awaits whom\n"
+	"  %greenlets [THREAD]       greenlets, and what each waits for; --generators\n"
 	"  %locals THREAD [FRAME]    variables of a frame: 0 is the outermost, -1 the innermost\n"
 	"  %frame THREAD [FRAME]     from then on names mean that frame's; %up, %down; %frame off\n"
 	"  %debug                    the same for the frames of the last exception here\n"
@@ -270,6 +271,7 @@ static const struct command commands[] = {
 	{"%threads", stacks_threads},
 	{"%locks", stacks_locks},
 	{"%sample", sample_prompt},
+	{"%greenlets", stacks_greenlets},
 	{"%tasks", stacks_tasks},
 	{"%show", stacks_show},
 	{"%help", run_help},

@@ -15,7 +15,7 @@
 #define LOCAL_MOST 1000 /* matches */
 
 /* The client's and the server's. */
-static const char *const commands[] = {"%atomic ", "%debug", "%down", "%edit ", "%frame ", "%help", "%history ",
+static const char *const commands[] = {"%atomic ", "%debug", "%down", "%edit ", "%frame ", "%greenlets", "%help", "%history ",
 	"%jobs", "%locals ", "%locks", "%log ", "%main ", "%quit", "%reconnect", "%reset", "%run ", "%sample ", "%save ",
 	"%set ", "%stacks", "%tasks", "%tee ", "%threads", "%time ", "%up", "%who", NULL};
 

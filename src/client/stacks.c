@@ -10,9 +10,11 @@
 #include <bsd/stdlib.h>
 
 #include "dump.h"
+#include "greenlets.h"
 #include "locks.h"
 #include "print.h"
 #include "signals.h"
+#include "suspended.h"
 #include "tasks.h"
 
 #define NUMBER_BYTES 24
@@ -21,6 +23,8 @@
 struct request {
 	uint8_t flags; /* DUMP_* */
 	struct print_options po;
+	struct suspended_options suspended;
+	int only_threads; /* nothing else is of interest */
 	const char *thread; /* po.view.threads, when there is one */
 	int (*print)(struct out *, const struct dump *, const struct print_options *);
 };
@@ -58,6 +62,21 @@ static int await(const struct commands_context *x, struct dump *dump, struct dia
 	}
 }
 
+/* Greenlets and generators, by a request of their own, when the one for the threads has been answered. */
+static int await_suspended(const struct commands_context *x, struct dump *dump, const struct suspended_options *o, struct diag *d)
+{
+	int64_t deadline = connect_clock() + x->timeout_ms;
+	uint8_t wanted = suspended_wanted(dump, o);
+	int rc = wanted != 0 ? DUMP_STOPPED : 0, pending = 0;
+
+	while (rc == DUMP_STOPPED) {
+		rc = suspended_await(x->c, x->id, dump, wanted, &pending, deadline, signals_fd(), d);
+		if (rc == DUMP_STOPPED && (rc = on_signals(x)) == 0)
+			rc = DUMP_STOPPED;
+	}
+	return rc;
+}
+
 static int carry_out(const struct commands_context *x, struct request *r, struct diag *d)
 {
 	struct dump dump;
@@ -68,6 +87,8 @@ static int carry_out(const struct commands_context *x, struct request *r, struct
 	dump_init(&dump);
 	if (rc == 0)
 		rc = await(x, &dump, d);
+	if (rc == 0 && !r->only_threads)
+		rc = await_suspended(x, &dump, &r->suspended, d);
 	if (rc == 0) {
 		print_caveats(&dump);
 		if (print_unmeant(&dump, &r->po.view) == 0) {
@@ -95,6 +116,8 @@ static int take_option(struct request *r, const char **at)
 		r->flags = (uint8_t)((r->flags & ~DUMP_TASKS) | DUMP_RAW);
 	} else if (len == 10 && memcmp(*at, "--no-group", len) == 0) {
 		r->po.view.no_group = 1;
+	} else if (len == 12 && memcmp(*at, "--generators", len) == 0) {
+		r->suspended.generators = 1;
 	} else if (len == 8 && memcmp(*at, "--frames", len) == 0) {
 		digits = strcspn(behind, " \t");
 		if (digits < sizeof number)
@@ -122,7 +145,21 @@ int stacks_run(const struct commands_context *x, const char *arguments, struct d
 
 	while (strncmp(at, "--", 2) == 0)
 		if (take_option(&r, &at) != 0) {
-			out_notice("%%stacks [--locals] [--raw] [--frames N] [--no-group] [THREAD], not: %s", at);
+			out_notice("%%stacks [--locals] [--raw] [--generators] [--frames N] [--no-group] [THREAD], not: %s", at);
+			return 0;
+		}
+	take_thread(&r, at);
+	return carry_out(x, &r, d);
+}
+
+int stacks_greenlets(const struct commands_context *x, const char *arguments, struct diag *d)
+{
+	struct request r = {.print = greenlets_print, .suspended = {.greenlets = SUSPENDED_ALWAYS}};
+	const char *at = arguments;
+
+	while (strncmp(at, "--", 2) == 0)
+		if (strncmp(at, "--locals", 8) == 0 || strncmp(at, "--raw", 5) == 0 || take_option(&r, &at) != 0) {
+			out_notice("%%greenlets [--generators] [--frames N] [--no-group] [THREAD], not: %s", at);
 			return 0;
 		}
 	take_thread(&r, at);
@@ -139,7 +176,7 @@ int stacks_threads(const struct commands_context *x, const char *arguments, stru
 
 int stacks_locks(const struct commands_context *x, const char *arguments, struct diag *d)
 {
-	struct request r = {.print = locks_print};
+	struct request r = {.print = locks_print, .only_threads = 1};
 
 	if (*arguments != '\0') {
 		out_notice("%%locks %s: it takes no argument", arguments);
@@ -150,7 +187,7 @@ int stacks_locks(const struct commands_context *x, const char *arguments, struct
 
 int stacks_tasks(const struct commands_context *x, const char *arguments, struct diag *d)
 {
-	struct request r = {.flags = DUMP_TASKS, .print = tasks_print};
+	struct request r = {.flags = DUMP_TASKS, .print = tasks_print, .only_threads = 1};
 	const char *at = arguments;
 
 	while (strncmp(at, "--", 2) == 0)

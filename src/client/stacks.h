@@ -12,6 +12,7 @@
  */
 int stacks_run(const struct commands_context *x, const char *arguments, struct diag *d);
 int stacks_threads(const struct commands_context *x, const char *arguments, struct diag *d);
+int stacks_greenlets(const struct commands_context *x, const char *arguments, struct diag *d);
 int stacks_locks(const struct commands_context *x, const char *arguments, struct diag *d);
 int stacks_tasks(const struct commands_context *x, const char *arguments, struct diag *d);
 int stacks_show(const struct commands_context *x, const char *arguments, struct diag *d); /* the original's %show threads */

@@ -1,5 +1,9 @@
 """Generators and coroutines that are suspended: where they stand, and how many in one place."""
 
+import pytest
+
+from repl import Repl
+
 PROGRAM = """
 import asyncio, gc, sys, threading, types
 import pystuck
@@ -107,3 +111,13 @@ def test_suspended_generators_are_counted_where_they_stand(program, dump, client
 def test_a_program_without_greenlets_has_none(program, client):
     answer = client("--socket", program.socket, "--no-repl", "--greenlets")
     assert answer.status == 0 and "\nno greenlets that wait\n" in answer.out, answer
+
+
+@pytest.mark.evaluates
+def test_the_prompt_has_greenlets_and_generators_too(start, one_python, tmp_path):
+    program = start(one_python, PROGRAM)
+    with Repl("--socket", program.socket, "--no-stacks", home=tmp_path) as repl:
+        assert "no greenlets that wait" in repl.ask("%greenlets")
+        text = repl.ask("%stacks --generators")
+        assert "<7 generators>  suspended" in text and "no greenlets" not in text, text
+        assert "not: --nothing" in repl.ask("%greenlets --nothing")
