@@ -226,6 +226,9 @@ FAST := $(call pyobj,$(addprefix src/python/,frames.c heap.c names.c lines.c pyt
 	client/jsonread.c client/saved.c client/intern.c client/merge.c)) $(call obj,$(UNIT))
 $(if $(filter -Os,$(OPT)),$(FAST)): OPT += -O2
 
+# CPython's header has tables in it of which two are used.
+$(call pyobj,src/python/acquires.c): CFLAGS_ALL += -fdata-sections
+
 # NDEBUG: the assertions in Python's own headers would end the program that we are a guest of.
 $(BUILD)/obj/python$(PY_SUFFIX)/%.o: src/python/%.c $(STAMP) | $(MISSING) $(PY_MISSING)
 	@mkdir -p $(@D)

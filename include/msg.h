@@ -257,6 +257,7 @@ enum wait_confidence {
 	WAIT_UNKNOWN = 0,
 	WAIT_INFERRED = 1,	/* from where a thread is in its code */
 	WAIT_KNOWN = 2,		/* from what the object itself says */
+	WAIT_CALLED = 3,	/* inferred from a call of acquire(): another thread may be the one that is to release it */
 };
 
 #define WAIT_PROVED 0x01	/* the kernel's address says that it is this very object */
@@ -561,7 +562,7 @@ const char *state_name(int state);	/* the JSON spelling: "cpu", "gil", "lock", "
 const char *wait_name(int kind);	/* "lock", "join", "future", "queue", "import", "io", "sleep", "gil", "child"; "?" for WAIT_FOR_NONE */
 const char *task_state_name(int state);	/* "waiting", "running", "ready", "not started" */
 const char *task_wait_name(int kind);	/* "future", "tasks", "sleep", "lock", "get", ...; "?" for TASK_FOR_NONE */
-const char *confidence_name(int confidence);	/* "unknown", "inferred", "known" */
+const char *confidence_name(int confidence);	/* "unknown", "inferred" (also WAIT_CALLED), "known" */
 int role_parse(const char *name);	/* ROLE_*, or PYSTUCK_EINVAL */
 
 #endif

@@ -181,15 +181,22 @@ static void put_holder(struct out *o, const struct dump *dump, const struct dump
 	}
 }
 
+static int rank(const struct waiter *w)
+{
+	static const int ranks[] = {[WAIT_UNKNOWN] = 0, [WAIT_CALLED] = 1, [WAIT_INFERRED] = 2, [WAIT_KNOWN] = 3};
+
+	return ranks[w->t->wait.confidence];
+}
+
 /* Who says most of the holder: each waiter was looked at by itself. */
 static const struct dump_thread *best_informed(const struct lock *l)
 {
-	const struct dump_thread *best = l->waiters[0].t;
+	const struct waiter *best = &l->waiters[0];
 
 	for (size_t i = 1; i < l->count; i++)
-		if (l->waiters[i].t->wait.confidence > best->wait.confidence)
-			best = l->waiters[i].t;
-	return best;
+		if (rank(&l->waiters[i]) > rank(best))
+			best = &l->waiters[i];
+	return best->t;
 }
 
 static void put_waiters(struct out *o, const struct lock *l)

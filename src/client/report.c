@@ -61,12 +61,21 @@ enum report_sure report_sureness(const struct report *r, size_t circle)
 	for (size_t i = report_begin(r, circle); i < r->deadlocks.ends[circle]; i++) {
 		const struct msg_dump_wait *w = &r->dump->threads[r->deadlocks.members[i]].wait;
 
-		if (w->flags & WAIT_TIMED)
+		if ((w->flags & WAIT_TIMED) || w->confidence == WAIT_CALLED)
 			return REPORT_POSSIBLE;
 		if (w->confidence != WAIT_KNOWN)
 			sure = REPORT_INFERRED;
 	}
 	return sure;
+}
+
+/* Does one of the waits end by itself? */
+static int is_timed(const struct report *r, size_t circle)
+{
+	for (size_t i = report_begin(r, circle); i < r->deadlocks.ends[circle]; i++)
+		if (r->dump->threads[r->deadlocks.members[i]].wait.flags & WAIT_TIMED)
+			return 1;
+	return 0;
 }
 
 const char *report_sure_name(enum report_sure sure)
@@ -127,7 +136,8 @@ static void print_circle(struct out *o, const struct report *r, size_t circle)
 	out_text(o, sure == REPORT_POSSIBLE ? "Possible deadlock: " : "Deadlock: ");
 	print_kind(o, r, begin, count);
 	if (sure == REPORT_POSSIBLE)
-		out_text(o, ", until the time of a wait is up");
+		out_text(o, is_timed(r, circle) ? ", until the time of a wait is up"
+						: ", unless another thread releases a lock that one of them has acquired");
 	out_text(o, "\n");
 	for (size_t i = begin; i < begin + count; i++) {
 		const struct dump_thread *t = &r->dump->threads[r->deadlocks.members[i]];

@@ -153,7 +153,7 @@ static void holder(struct out *o, const struct dump *dump, const struct dump_thr
 		out_text(o, ":");
 		out_number(o, w->holder_line != 0 ? w->holder_line : p->line);
 	}
-	if (w->confidence == WAIT_INFERRED)
+	if (w->confidence == WAIT_INFERRED || w->confidence == WAIT_CALLED)
 		out_text(o, " (inferred)");
 }
 

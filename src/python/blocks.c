@@ -1,6 +1,6 @@
 /*
  * blocks.c: exception tables (3.11) and stacks of blocks (3.10), which say what has to be done when a `with` is left, and so which
- * object is in it. Which of them is a lock, and who waits for it, is wait_locks.c's.
+ * object is in it. Which of them is a lock, and who waits for it, is lock_holders.c's.
  */
 #include <Python.h>
 
@@ -21,7 +21,7 @@ static struct span bytes_of(PyObject *bytes)
 	return (struct span){(const uint8_t *)PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)};
 }
 
-static uint32_t line_of(const PyCodeObject *code, int32_t offset)
+uint32_t blocks_line(const PyCodeObject *code, int32_t offset)
 {
 	return lines_decode(bytes_of(code->co_linetable), code->co_firstlineno, offset);
 }
@@ -241,7 +241,7 @@ size_t blocks_withs(struct objects *o, const struct blocks_frame *f, struct bloc
 			uint32_t begin = begin_of(f->code, e.target);
 
 			out[n].manager = manager_at(o, stack + (e.depth - 1) * sizeof(uintptr_t));
-			out[n].line = line_of(f->code, begin > 0 ? (int32_t)((begin - 1) * sizeof(_Py_CODEUNIT)) : 0);
+			out[n].line = blocks_line(f->code, begin > 0 ? (int32_t)((begin - 1) * sizeof(_Py_CODEUNIT)) : 0);
 			n += out[n].manager != 0;
 		}
 		i = e.target;
@@ -275,7 +275,7 @@ static uint32_t line_of_setup(const PyCodeObject *code, struct span instructions
 		if (i > 0 && instructions.data[i * 2 - 2] == EXTENDED_ARG)
 			argument |= instructions.data[i * 2 - 1] << 8;
 		if ((op == SETUP_WITH || op == SETUP_ASYNC_WITH) && i + 1 + argument == handler)
-			return line_of(code, i * 2);
+			return blocks_line(code, i * 2);
 	}
 	return 0;
 }

@@ -28,6 +28,9 @@ int blocks_has_with(const PyCodeObject *code);
 /* The withs that the frame is inside of, innermost first; how many. */
 size_t blocks_withs(struct objects *o, const struct blocks_frame *f, struct blocks_with out[static BLOCKS_MAX]);
 
+/* The line of the instruction at this offset, in bytes; 0: not known. */
+uint32_t blocks_line(const PyCodeObject *code, int32_t offset);
+
 /* Where the variables lie, as words; *count of them. */
 uintptr_t blocks_variables(const struct blocks_frame *f, size_t *count);
 /* The address in a reference as it lies in a frame; 0: it is of no object. */

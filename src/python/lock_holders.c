@@ -1,6 +1,7 @@
 /*
- * lock_holders.c: who has a lock. An RLock says it itself. Of a Lock it is inferred: exactly one thread is inside a `with` on it,
- * or has a suspended generator in a variable that is. What a `with` takes: managers.c.
+ * lock_holders.c: who has a lock. An RLock says it itself. Of a Lock it is inferred: exactly one thread is inside a `with` on it, or else has
+ * called its acquire() in a function that it is still in, or else has a suspended generator in a variable that is inside a `with`. What a
+ * `with` takes: managers.c; calls of acquire(): acquires.c.
  */
 #include <Python.h>
 
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acquires.h"
 #include "blocks.h"
 #include "managers.h"
 #include "msg.h"
@@ -87,6 +89,45 @@ static void list_holds(struct locks *k)
 	free(with);
 }
 
+/* --- all plain calls of acquire() --- */
+
+static void list_acquires_of(struct locks *k, uint32_t thread, uint8_t *has)
+{
+	const struct frames_thread *t = &k->f->threads[thread];
+	struct acquire found[ACQUIRES_MAX];
+	struct blocks_frame f;
+
+	for (uint32_t n = 0; n < t->count; n++) {
+		uint8_t *seen = &has[k->f->frames[t->first + n].code];
+		size_t count;
+
+		if (*seen == 1 || !locks_frame(k, thread, n, &f))
+			continue;
+		if (*seen == 0)
+			*seen = acquires_in(f.code) ? 2 : 1;
+		count = *seen == 2 ? acquires_of(&k->o, &f, found) : 0;
+		for (size_t i = 0; i < count; i++)
+			add_hold(k, (struct hold){found[i].lock, thread, n, found[i].line});
+	}
+}
+
+/* Only when nobody is inside a `with`: it takes longer, and says less. */
+static void list_acquires(struct locks *k)
+{
+	uint8_t *has; /* for each code: 0 not looked at, 1 never calls it, 2 does */
+
+	if (k->acquires_done)
+		return;
+	k->acquires_done = 1;
+	has = calloc(k->f->code_count, 1);
+	for (uint32_t i = 0; has != NULL && i < k->f->thread_count; i++)
+		list_acquires_of(k, i, has);
+	k->acquire_count = k->hold_count;
+	free(has);
+}
+
+/* --- suspended generators --- */
+
 static void take_generator(void *to, uintptr_t object, uint32_t thread, uint32_t frame)
 {
 	struct locks *k = to;
@@ -161,10 +202,28 @@ static void hold_of_owner(struct locks *k, struct wait *w, uintptr_t lock)
 	w->holder = k->f->threads[thread].tid;
 	w->confidence = w->holder != 0 ? WAIT_KNOWN : WAIT_UNKNOWN;
 	list_holds(k);
-	/* The outermost with is the one that took it; further in it only counts. */
-	for (uint32_t i = 0; w->holder != 0 && i < k->with_count; i++)
-		if (k->holds[i].lock == lock && k->holds[i].thread == thread)
+	list_acquires(k);
+	/* The outermost one is what took it; further in it only counts. */
+	for (uint32_t i = 0; w->holder != 0 && i < k->acquire_count; i++)
+		if (k->holds[i].lock == lock && k->holds[i].thread == thread &&
+			(w->holder_frame == WAIT_NO_FRAME || k->holds[i].frame >= w->holder_frame))
 			put_place(w, &k->holds[i]);
+}
+
+static int is_called(const struct locks *k, const struct hold *h)
+{
+	size_t i = (size_t)(h - k->holds);
+
+	return i >= k->with_count && i < k->acquire_count;
+}
+
+/*
+ * Who waits for a lock that he has taken by acquire() in the same function uses it as a signal: somebody else is to release it. That is no
+ * holder who must act first.
+ */
+static int is_signal(const struct locks *k, const struct hold *h)
+{
+	return k->wanted[h->thread] == h->lock;
 }
 
 /* Holds of that lock by one thread alone: the outermost. NULL: there is none, or it is several threads'; then *many is 1. */
@@ -176,7 +235,7 @@ static const struct hold *only_hold(struct locks *k, uintptr_t lock, uint32_t fi
 	for (uint32_t i = first; i < end; i++) {
 		const struct hold *h = &k->holds[i];
 
-		if (h->lock != lock || is_given_back(k, h))
+		if (h->lock != lock || is_given_back(k, h) || (is_called(k, h) && is_signal(k, h)))
 			continue;
 		*many |= only != NULL && only->thread != h->thread;
 		only = h;
@@ -194,13 +253,17 @@ static void hold_of_with(struct locks *k, struct wait *w, uintptr_t lock)
 	list_holds(k);
 	only = only_hold(k, lock, 0, k->with_count, &many);
 	if (only == NULL && !many) {
+		list_acquires(k);
+		only = only_hold(k, lock, k->with_count, k->acquire_count, &many);
+	}
+	if (only == NULL && !many) {
 		list_suspended(k);
-		only = only_hold(k, lock, k->with_count, k->hold_count, &many);
+		only = only_hold(k, lock, k->acquire_count, k->hold_count, &many);
 	}
 	if (only == NULL)
 		return;
 	w->holder = k->f->threads[only->thread].tid;
-	w->confidence = w->holder != 0 ? WAIT_INFERRED : WAIT_UNKNOWN;
+	w->confidence = w->holder == 0 ? WAIT_UNKNOWN : is_called(k, only) ? WAIT_CALLED : WAIT_INFERRED;
 	if (w->holder != 0)
 		put_place(w, only);
 }

@@ -16,8 +16,9 @@ struct locks {
 	uintptr_t *wanted;   /* for each thread the very lock that its futex belongs to; 0: none, or not known */
 	struct hold *holds;  /* all locks that threads are inside a `with` of */
 	uint32_t hold_count, hold_capacity;
-	uint32_t with_count; /* further ones are of suspended generators */
-	int holds_done, suspended_done;
+	uint32_t with_count;    /* further ones are of plain calls of acquire() */
+	uint32_t acquire_count; /* further ones are of suspended generators */
+	int holds_done, acquires_done, suspended_done;
 	struct work *works;  /* all that threads of pools are at */
 	uint32_t work_count;
 	int works_done;

@@ -70,7 +70,7 @@ static struct {
 #define HANDLE_WORD "_handle"
 #endif
 static const char *const words[WORDS] = {"_lock", "_flag", "_value", "_waiters", "_tstate_lock", HANDLE_WORD, "_ident", "owner",
-	"name", "future", "gen", "_semlock", "mutex", "_exit_callbacks", "_max_workers"};
+	"name", "future", "gen", "_semlock", "mutex", "_exit_callbacks", "_max_workers", "acquire", "release"};
 
 static int call(PyObject *object, const char *method)
 {
@@ -203,6 +203,11 @@ enum objects_kind objects_kind(struct objects *o, uintptr_t object)
 	uintptr_t type = type_of(o, object);
 
 	return type != 0 ? kind_of_type(o, type) : OBJECT_OTHER;
+}
+
+uintptr_t objects_word(enum objects_word word)
+{
+	return known.words[word];
 }
 
 uintptr_t objects_attribute(struct objects *o, uintptr_t object, enum objects_word word)

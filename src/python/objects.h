@@ -28,6 +28,8 @@ enum objects_word {
 	WORD_MUTEX,	/* mutex */
 	WORD_EXIT_CALLBACKS,	/* _exit_callbacks */
 	WORD_MAX_WORKERS,	/* _max_workers */
+	WORD_ACQUIRE,	/* acquire */
+	WORD_RELEASE,	/* release */
 	WORDS,
 };
 
@@ -58,6 +60,9 @@ struct objects {
 void objects_init(void);
 /* 0: locks are laid out otherwise than expected; nothing of this works. */
 int objects_usable(void);
+
+/* The word as the interned string that names in programs are; 0: there is none. */
+uintptr_t objects_word(enum objects_word word);
 
 enum objects_kind objects_kind(struct objects *o, uintptr_t object);
 /* The type's name without its module: how many bytes. */

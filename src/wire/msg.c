@@ -191,7 +191,7 @@ static const struct field matches[] = {
 static const struct field dump_wait[] = {
 	{ U8, AT(dump_wait.kind), WAIT_FOR_NONE, WAIT_FOR_CHILD, false },
 	{ FLAGS, AT(dump_wait.flags), 0, WAIT_ALL, false },
-	{ U8, AT(dump_wait.confidence), WAIT_UNKNOWN, WAIT_KNOWN, false },
+	{ U8, AT(dump_wait.confidence), WAIT_UNKNOWN, WAIT_CALLED, false },
 	{ U64, AT(dump_wait.cpu_us), 0, 0, false },
 	{ U64, AT(dump_wait.waited_us), 0, 0, false },
 	{ U64, AT(dump_wait.address), 0, 0, false },
@@ -703,6 +703,7 @@ const char *confidence_name(int confidence)
 		[WAIT_UNKNOWN] = "unknown",
 		[WAIT_INFERRED] = "inferred",
 		[WAIT_KNOWN] = "known",
+		[WAIT_CALLED] = "inferred",
 	};
 
 	return name_in(names, COUNT(names), confidence);

@@ -47,8 +47,8 @@ def on(word, kind, name, more=""):
 
 
 LOCKS = Section("Locks", """
-lock, free_for_all, rlock = threading.Lock(), threading.Lock(), threading.RLock()
-free_for_all.acquire()
+lock, taken, free_for_all, rlock = threading.Lock(), threading.Lock(), threading.Lock(), threading.RLock()
+free_for_all.acquire(timeout=1)
 class Account:
     def __init__(self): self._lock = lock
 account = Account()
@@ -65,6 +65,7 @@ inside = threading.Event()
 def hold():
     all_rows = rows()
     next(all_rows)
+    taken.acquire()
     with lock, rlock, locked():
         with contextlib.ExitStack() as stack:
             stack.enter_context(shelf)
@@ -75,6 +76,7 @@ inside.wait()
 """, [
     Kind("Lock, with", "with lock: pass", on("waiting for lock", "Lock", "lock", HELD + r" \(inferred\)")),
     Kind("Lock, acquire()", "account._lock.acquire()", on("waiting for lock", "Lock", "account._lock", HELD + r" \(inferred\)")),
+    Kind("Lock that was taken by acquire()", "taken.acquire()", on("waiting for lock", "Lock", "taken", HELD + r" \(inferred\)")),
     Kind("Lock, nobody knows whose", "free_for_all.acquire()", on("waiting for lock", "Lock", "free_for_all")),
     Kind("Lock, held by a contextmanager", "with stock: pass", on("waiting for lock", "Lock", "stock", HELD + r" \(inferred\)")),
     Kind("Lock, held by an ExitStack", "with shelf: pass", on("waiting for lock", "Lock", "shelf", HELD + r" \(inferred\)")),

@@ -93,7 +93,7 @@ EXPECTED = {
     "with two": ({k: v for k, v in LOCK.items() if k != "name"}, "holder"),
     "with rlock": ({"kind": "lock", "type": "RLock", "name": "rlock", "proved": True, "confidence": "known"}, "holder"),
     "rlock": ({"kind": "lock", "type": "RLock", "name": "rlock", "proved": True, "confidence": "known"}, "holder"),
-    "attribute": ({"kind": "lock", "type": "Lock", "name": "thing._lock", "proved": True, "confidence": "unknown"}, None),
+    "attribute": ({"kind": "lock", "type": "Lock", "name": "thing._lock", "proved": True, "confidence": "inferred"}, "MainThread"),
     "item": ({"kind": "lock", "type": "Lock", "name": 'table["key"]', "proved": True, "timed": True}, None),
     "condition": ({"kind": "lock", "type": "Condition", "name": "cond", "proved": True}, None),
     "condition for": ({"kind": "lock", "type": "Condition", "name": "cond", "proved": True}, None),
@@ -226,14 +226,13 @@ def rows():
         yield 1
 def work(): list(rows())
 """, "with lock:"),
-    # What cannot be told, and is not guessed.
     "an ExitStack that was closed": ("""
 def work():
     with contextlib.ExitStack() as stack:
         stack.enter_context(lock); stack.close()
         lock.acquire()
         hold()
-""", None),
+""", "lock.acquire()"),
     "a generator that has ended": ("""
 def rows():
     with lock: yield 1
@@ -242,7 +241,7 @@ def work():
     list(all_rows)
     lock.acquire()
     hold()
-""", None),
+""", "lock.acquire()"),
     "a generator before its with": ("""
 def rows():
     yield 0
@@ -252,7 +251,8 @@ def work():
     next(all_rows)
     lock.acquire()
     hold()
-""", None),
+""", "lock.acquire()"),
+    # What cannot be told, and is not guessed.
     "a generator that two threads have": ("""
 def rows():
     with lock: yield 1
@@ -261,11 +261,6 @@ def work():
     all_rows = rows()
     next(all_rows)
     start("other", other, all_rows)
-    hold()
-""", None),
-    "acquire alone": ("""
-def work():
-    lock.acquire()
     hold()
 """, None),
 }
@@ -294,6 +289,123 @@ start("waiter", lambda: lock.acquire())
     assert waits["holder"]["name"] == "holder" and waits["confidence"] == "inferred", waits
     line = program.path.read_text().split("\n")[waits["holder"]["frame"]["line"] - 1].strip()
     assert line == where
+
+
+# Plain calls of acquire(), each with a lock of its own: all in one program. name: (what holds it, the line where it did)
+ACQUIRES = {
+    "acquire()": ("""
+def work():
+    lock.acquire()
+    hold()
+    lock.release()
+""", "lock.acquire()"),
+    "acquire() of an attribute": ("""
+class Account:
+    def __init__(self): self._lock = lock
+    def pay(self):
+        self._lock.acquire()
+        try: hold()
+        finally: self._lock.release()
+def work(): Account().pay()
+""", "self._lock.acquire()"),
+    "acquire() of a variable of the function outside": ("""
+def make(mine):
+    def work():
+        for _ in range(3):
+            mine.acquire(); mine.release()
+        mine.acquire()
+        hold()
+    return work
+work = make(lock)
+""", "mine.acquire()"),
+    "acquire() in a class body": ("""
+def work():
+    class Body:
+        own = lock
+        own.acquire()
+        hold()
+""", "own.acquire()"),
+    # What cannot be told, and is not guessed.
+    "acquire() with a time-out": ("""
+def work():
+    lock.acquire(timeout=3600)
+    hold()
+""", None),
+    "acquire() on one of two ways": ("""
+def work(now=True):
+    if now:
+        lock.acquire()
+    hold()
+""", None),
+    "acquire() in a function that has returned": ("""
+def take(): lock.acquire()
+def work():
+    take()
+    hold()
+""", None),
+    "acquire() that was given back": ("""
+def work():
+    lock.acquire()
+    lock.release()
+    other()
+    hold()
+def other(): lock.acquire()
+""", None),
+    "acquire() that may have been given back": ("""
+def work(now=False):
+    lock.acquire()
+    if now: lock.release()
+    hold()
+""", None),
+    "acquire() of another lock": ("""
+mine = threading.Lock()
+def work():
+    mine.acquire()
+    other()
+    hold()
+def other(): lock.acquire()
+""", None),
+    "acquire() of what was under that name": ("""
+def work():
+    mine = lock
+    mine.acquire()
+    mine = None
+    hold()
+""", None),
+    "acquire() as a signal": ("""
+def work():
+    inside.set()
+    lock.acquire()
+    lock.acquire()
+""", None),
+}
+
+
+def test_who_has_called_acquire_is_inferred_where_the_code_tells(python, start, dump):
+    program = start(python, HEAD + f"CASES = { {name: script for name, (script, where) in ACQUIRES.items()} !r}" + """
+for name, script in CASES.items():
+    names = {"lock": threading.Lock(), "inside": threading.Event(), "threading": threading, "time": time}
+    exec("def hold():\\n inside.set()\\n time.sleep(3600)\\ndef wait(): lock.acquire()", names)
+    exec(compile(script, name, "exec"), names)
+    start("holder of " + name, names["work"])
+    names["inside"].wait()
+    while not names["lock"].locked(): time.sleep(0.001)
+    start(name, names["wait"])
+""" + TAIL)
+
+    def waits():
+        threads = by_name(dump(program))
+        return {name: threads[name]["waits_for"] or {} for name in ACQUIRES}
+
+    wait_until(lambda: all(w.get("proved") for w in waits().values()), "all of them wait", lambda: str(waits()))
+    for name, w in waits().items():
+        script, where = ACQUIRES[name]
+        if where is None:
+            assert w["holder"] is None and w["confidence"] == "unknown", (name, w)
+            continue
+        assert w["holder"]["name"] == "holder of " + name and w["confidence"] == "inferred", (name, w)
+        assert script.split("\n")[w["holder"]["frame"]["line"] - 1].split(";")[0].strip() == where, (name, w)
+    assert dump(program)["deadlocks"] == []
 
 
 # --- circles ---------------------------------------------------------------------------------------------------------
@@ -335,6 +447,15 @@ def work(x, y):
     x.acquire(); ready.wait(); y.acquire()
 start("t0", work, a, b); start("t1", work, b, a)
 """, [names(2)], set(), "known"),
+    "locks by acquire": ("""
+a, b, ready = threading.Lock(), threading.Lock(), threading.Barrier(2)
+def work(x, y):
+    x.acquire()
+    try:
+        ready.wait(); y.acquire()
+    finally: x.release()
+start("t0", work, a, b); start("t1", work, b, a)
+""", [names(2)], set(), "possible"),
     "itself, a lock": ("""
 lock = threading.Lock()
 def work():

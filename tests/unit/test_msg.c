@@ -309,7 +309,7 @@ static void test_msg_values_out_of_range_are_refused(void **state)
 		{ MSG_DUMP_GREENLET, 26, 0, 7 },
 		{ MSG_DUMP_GENERATOR, 1, 1, 3 },
 		{ MSG_DUMP_WAIT, 1, 0, 9 },
-		{ MSG_DUMP_WAIT, 3, 0, 2 },
+		{ MSG_DUMP_WAIT, 3, 0, 3 },
 		{ MSG_DUMP_TASKS, 1, 0, 1 },
 		{ MSG_DUMP_LOOP, 5, 0, 7 },
 		{ MSG_DUMP_TASK, 13, 0, 3 },
