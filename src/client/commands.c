@@ -22,6 +22,7 @@
 #include "signals.h"
 #include "stacks.h"
 #include "tee.h"
+#include "watch_command.h"
 
 struct command {
 	const char *name;
@@ -47,6 +48,7 @@ static const char help[] =
 	"  %debug                    the same for the frames of the last exception here\n"
 	"  %jobs                     what goes on in the background; %jobs stop N interrupts it\n"
 	"  %time CODE                how long it takes\n"
+	"  %watch [SECONDS] CODE     its value again and again, in place, until Ctrl-C\n"
 	"  %atomic [--ms N] CODE     run it while no other Python thread runs, 50 ms at most\n"
 	"  %main [--timeout S] CODE  run it on the main thread, when that comes by within 2 s\n"
 	"  %who, %reset              your names; forget them\n"
@@ -262,6 +264,7 @@ static const struct command commands[] = {
 	{"%log", run_log},
 	{"%set", run_set},
 	{"%tee", tee_run},
+	{"%watch", watch_command},
 	{"%jobs", run_jobs},
 	{"%run", run_run},
 	{"%edit", run_edit},

@@ -17,7 +17,7 @@
 /* The client's and the server's. */
 static const char *const commands[] = {"%atomic ", "%debug", "%down", "%edit ", "%frame ", "%greenlets", "%help", "%history ",
 	"%jobs", "%locals ", "%locks", "%log ", "%main ", "%quit", "%reconnect", "%reset", "%run ", "%sample ", "%save ",
-	"%set ", "%stacks", "%tasks", "%tee ", "%threads", "%time ", "%up", "%who", NULL};
+	"%set ", "%stacks", "%tasks", "%tee ", "%threads", "%time ", "%up", "%watch ", "%who", NULL};
 
 /* What may stand behind a command, beside files. */
 static const char *const log_words[] = {"off", NULL};

@@ -217,3 +217,17 @@ def test_without_a_terminal_looks_stand_one_below_the_other(place):
     assert re.fullmatch(r"--- .*, look 2: 1 moved\n", lines[7]) and lines[12] == '> File "app.py", line 2, in work\n', lines
     first, second = map(json.loads, read("--json", count=2))
     assert [dump["threads"][0]["frames"][1]["line"] for dump in (first, second)] == [1, 2]
+
+
+def test_an_expression_is_watched_at_the_prompt_in_place(tmp_path, one_python, start):
+    program = start(one_python, "import pystuck, itertools\ncount = itertools.count()\npystuck.run_server()\nprint('READY', flush=True)\ninput()\n")
+    with Repl("--socket", program.socket, "--no-stacks", home=tmp_path, columns=60) as repl:
+        repl.send("%watch 0.1 [next(modules.__main__.count), 'x' * 100, '\\x1b[31m']\r")
+        _, text = repl.until_screen(r"^\[([3-9]|\d\d), 'x+$")
+        # It stands where the ones before stood, and no line is longer than the terminal is wide.
+        assert len(re.findall(r"^\[\d", text, re.M)) == 1 and max(map(len, text.splitlines())) <= 60
+        repl.send("\x03")
+        repl.until_screen(r"^In \[\d\]:\Z")
+        # What raises is no more to be watched, and the prompt is what it was.
+        assert "ZeroDivisionError" in repl.ask("%watch 1/0") and "%watch [SECONDS] CODE" in repl.ask("%watch")
+        assert repl.ask("1 + 1").endswith(": 2")
