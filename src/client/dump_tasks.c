@@ -89,7 +89,8 @@ static int compare_ids(const void *a, const void *b)
 
 static uint32_t find(const struct by_id *ids, size_t count, uint64_t id)
 {
-	struct by_id wanted = {id, 0}, *found = id != 0 ? bsearch(&wanted, ids, count, sizeof *ids, compare_ids) : NULL;
+	const struct by_id wanted = {id, 0};
+	const struct by_id *found = id != 0 ? bsearch(&wanted, ids, count, sizeof *ids, compare_ids) : NULL;
 
 	return found != NULL ? found->task : DUMP_NOBODY;
 }

@@ -176,11 +176,13 @@ void task_holders_find(struct tasks *t)
 	struct search s = {.t = t, .objects = {.mem = &direct}};
 	int holders = find_wanted(&s);
 
+	tasks_slice_begin(t);
 	for (uint32_t i = 0; i < t->count && !t->over; i++) {
 		look_again(&s, i, holders);
 		if (i % STEP == STEP - 1)
 			(void)tasks_pause(t);
 	}
+	tasks_slice_end(t);
 	if (holders)
 		set_holders(&s);
 	free(s.list);

@@ -18,9 +18,8 @@
 #define SLICE_NS 4000000u   /* for so long the GIL is held at a time, about */
 #define PAUSE_NS 200000     /* and then not, so that who waits for it gets it */
 #define STEP 16u            /* tasks between two looks at the clock */
-#define FIRST_TASKS 64u
+#define FREE_TASKS 32768u /* room is made for so many while the GIL is not held */
 #define FIRST_EDGES 64u
-#define FIRST_SLOTS 256u
 #define RELEASE_STEP 64u
 
 void tasks_init(void)
@@ -28,16 +27,61 @@ void tasks_init(void)
 	task_objects_init();
 }
 
+/* --- the table --- */
+
+static uint32_t hash_address(uintptr_t p)
+{
+	return (uint32_t)((uint64_t)p * 0x9E3779B97F4A7C15u >> 32);
+}
+
+static uint32_t *find_slot(const struct tasks *t, uintptr_t object)
+{
+	uint32_t mask = t->slot_count - 1, i = hash_address(object) & mask;
+
+	while (t->slots[i] != 0 && (uintptr_t)t->items[t->slots[i] - 1].object != object)
+		i = (i + 1) & mask;
+	return &t->slots[i];
+}
+
+/* For so many tasks; the table stays at most half full. Touches no object. */
+static int make_room(struct tasks *t, uint32_t wanted)
+{
+	uint32_t items = t->capacity, count = t->slot_count > 0 ? t->slot_count : 1;
+	struct tasks_one *grown;
+	uint32_t *slots;
+
+	while (items < wanted)
+		items = items > 0 ? items * 2 : FREE_TASKS;
+	while (count < wanted * 2)
+		count *= 2;
+	grown = items > t->capacity ? realloc(t->items, items * sizeof *grown) : t->items;
+	if (grown == NULL)
+		return PYSTUCK_ENOMEM;
+	t->items = grown;
+	t->capacity = items;
+	if (count == t->slot_count)
+		return 0;
+	slots = calloc(count, sizeof *slots);
+	if (slots == NULL)
+		return PYSTUCK_ENOMEM;
+	free(t->slots);
+	t->slots = slots;
+	t->slot_count = count;
+	for (uint32_t i = 0; i < t->count; i++)
+		*find_slot(t, (uintptr_t)t->items[i].object) = i + 1;
+	return 0;
+}
+
 /* --- slices --- */
 
-static void slice_begin(struct tasks *t)
+void tasks_slice_begin(struct tasks *t)
 {
 	gil_take(&t->hold);
 	/* What is made here for a moment must not start a collection, which runs code of the program. */
 	t->collecting = PyGC_Disable();
 }
 
-static void slice_end(struct tasks *t)
+void tasks_slice_end(struct tasks *t)
 {
 	uint64_t held;
 
@@ -56,60 +100,20 @@ int tasks_pause(struct tasks *t)
 
 	if (now - t->hold.since_ns < SLICE_NS)
 		return !t->over;
-	slice_end(t);
+	tasks_slice_end(t);
+	(void)make_room(t, t->count + FREE_TASKS);
 	nanosleep(&moment, NULL);
 	if (!t->over && (gil_is_ending() || now - t->began_ns > TASKS_MS * (uint64_t)1000000))
 		t->over = t->cut = 1;
-	slice_begin(t);
+	tasks_slice_begin(t);
 	return !t->over;
 }
 
 /* --- the list --- */
 
-static uint32_t hash_address(uintptr_t p)
-{
-	return (uint32_t)((uint64_t)p * 0x9E3779B97F4A7C15u >> 32);
-}
-
-static uint32_t *find_slot(const struct tasks *t, uintptr_t object)
-{
-	uint32_t mask = t->slot_count - 1, i = hash_address(object) & mask;
-
-	while (t->slots[i] != 0 && (uintptr_t)t->items[t->slots[i] - 1].object != object)
-		i = (i + 1) & mask;
-	return &t->slots[i];
-}
-
 uint32_t tasks_find(const struct tasks *t, uintptr_t object)
 {
 	return t->slot_count > 0 ? *find_slot(t, object) - 1 : TASKS_NONE;
-}
-
-/* Keeps the table at most half full. */
-static int make_room(struct tasks *t)
-{
-	uint32_t items = t->capacity > 0 ? t->capacity * 2 : FIRST_TASKS, count = t->slot_count > 0 ? t->slot_count * 2 : FIRST_SLOTS;
-	struct tasks_one *grown;
-	uint32_t *slots;
-
-	if (t->count == t->capacity) {
-		grown = realloc(t->items, items * sizeof *grown);
-		if (grown == NULL)
-			return PYSTUCK_ENOMEM;
-		t->items = grown;
-		t->capacity = items;
-	}
-	if (t->count < t->slot_count / 2)
-		return 0;
-	slots = calloc(count, sizeof *slots);
-	if (slots == NULL)
-		return PYSTUCK_ENOMEM;
-	free(t->slots);
-	t->slots = slots;
-	t->slot_count = count;
-	for (uint32_t i = 0; i < t->count; i++)
-		*find_slot(t, (uintptr_t)t->items[i].object) = i + 1;
-	return 0;
 }
 
 uint32_t tasks_take(struct tasks *t, PyObject *task, uint8_t flags)
@@ -120,7 +124,7 @@ uint32_t tasks_take(struct tasks *t, PyObject *task, uint8_t flags)
 		return index;
 	if (!task_is_task(t->known, task))
 		return TASKS_NONE;
-	if (t->count == TASKS_MAX || make_room(t) != 0) {
+	if (t->count == TASKS_MAX || make_room(t, t->count + 1) != 0) {
 		t->omitted++;
 		return TASKS_NONE;
 	}
@@ -320,18 +324,17 @@ void tasks_collect(struct tasks *t, struct frames *f)
 	t->began_ns = gil_now_ns();
 	t->frames = f;
 	pytext_init(&t->text, TASKS_TEXT_MAX);
-	slice_begin(t);
+	(void)make_room(t, FREE_TASKS);
+	tasks_slice_begin(t);
 	t->known = task_objects_open();
 	t->imported = t->known != NULL;
 	if (t->imported)
 		read_all(t);
-	slice_end(t);
+	tasks_slice_end(t);
 	if (t->imported && t->count > 0) {
 		settle_edges(t);
 		look_at_sockets(t);
-		slice_begin(t);
 		task_holders_find(t);
-		slice_end(t);
 		forget_sockets(t);
 	}
 	t->took_ns = gil_now_ns() - t->began_ns;
@@ -364,7 +367,7 @@ void tasks_release(struct tasks *t)
 {
 	if (t->known == NULL)
 		return;
-	slice_begin(t);
+	tasks_slice_begin(t);
 	/* A finalizer may run anything: in its time the collector may too. */
 	for (uint32_t i = 0; i < t->count; i++) {
 		drop(&t->items[i].wanted);
@@ -379,7 +382,7 @@ void tasks_release(struct tasks *t)
 	}
 	task_objects_close(t->known);
 	t->known = NULL;
-	slice_end(t);
+	tasks_slice_end(t);
 }
 
 void tasks_free(struct tasks *t)

@@ -12,6 +12,9 @@
 
 /* --- tasks.c --- */
 
+/* The GIL is taken, and given back; between them nothing else does. */
+void tasks_slice_begin(struct tasks *t);
+void tasks_slice_end(struct tasks *t);
 /* A good moment to let the program go on: the GIL may be given back and taken again. 0: enough, come to an end. */
 int tasks_pause(struct tasks *t);
 /* Takes the task, unless it has been taken; its index, or TASKS_NONE: it is none, or there is no room. */
@@ -118,7 +121,7 @@ void task_loops_describe(struct tasks *t);
 
 /*
  * The second look at all tasks: who still waits for what he waited for at the first (TASK_STILL), and who is inside a `with` on what
- * others wait for. Pauses.
+ * others wait for. Takes the GIL itself, in slices.
  */
 void task_holders_find(struct tasks *t);
 
