@@ -88,6 +88,7 @@ struct dump {
 	size_t local_count, local_room;
 	struct dump_greenlet *greenlets;
 	struct dump_generator *generators;
+	uint32_t *by_address; /* indexes into greenlets, once the dump is complete */
 	size_t greenlet_count, greenlet_room;
 	size_t generator_count, generator_room;
 	const char *what; /* is asked for, in words; NULL: the stacks */
@@ -116,6 +117,8 @@ int dump_is_degraded(const struct dump *dump, uint8_t flags);
  */
 int dump_accept(struct dump *dump, const struct msg *m);
 
+/* The greenlet with this address in a complete dump of greenlets; NULL: none. */
+const struct dump_greenlet *dump_find_greenlet(const struct dump *dump, uint64_t address);
 /* Queues the request; `flags` are DUMP_*. */
 int dump_ask(struct connection *c, uint32_t id, uint8_t flags, struct diag *d);
 /*

@@ -21,6 +21,8 @@ int dump_stack(struct dump *dump, struct span frames, uint32_t **places, size_t 
 
 int dump_accept_greenlet(struct dump *dump, const struct msg_dump_greenlet *m);
 int dump_accept_generator(struct dump *dump, const struct msg_dump_generator *m);
+/* All are there: 0 or PYSTUCK_ENOMEM. */
+int dump_suspended_end(struct dump *dump);
 void dump_suspended_free(struct dump *dump);
 
 /* --- dump_tasks.c --- */

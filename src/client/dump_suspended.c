@@ -38,6 +38,45 @@ int dump_accept_generator(struct dump *dump, const struct msg_dump_generator *m)
 	return rc;
 }
 
+static int by_address(const void *a, const void *b, void *greenlets)
+{
+	const struct dump_greenlet *all = greenlets;
+	uint64_t x = all[*(const uint32_t *)a].head.address, y = all[*(const uint32_t *)b].head.address;
+
+	return x < y ? -1 : x > y;
+}
+
+int dump_suspended_end(struct dump *dump)
+{
+	if (dump->greenlet_count == 0)
+		return 0;
+	dump->by_address = malloc(dump->greenlet_count * sizeof *dump->by_address);
+	if (dump->by_address == NULL)
+		return PYSTUCK_ENOMEM;
+	for (size_t i = 0; i < dump->greenlet_count; i++)
+		dump->by_address[i] = (uint32_t)i;
+	qsort_r(dump->by_address, dump->greenlet_count, sizeof *dump->by_address, by_address, dump->greenlets);
+	return 0;
+}
+
+const struct dump_greenlet *dump_find_greenlet(const struct dump *dump, uint64_t address)
+{
+	size_t low = 0, high = dump->by_address != NULL ? dump->greenlet_count : 0;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct dump_greenlet *g = &dump->greenlets[dump->by_address[middle]];
+
+		if (g->head.address == address)
+			return g;
+		if (g->head.address < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
 void dump_suspended_free(struct dump *dump)
 {
 	for (size_t i = 0; i < dump->greenlet_count; i++)
@@ -45,6 +84,7 @@ void dump_suspended_free(struct dump *dump)
 	for (size_t i = 0; i < dump->generator_count; i++)
 		free(dump->generators[i].places);
 	free(dump->greenlets);
+	free(dump->by_address);
 	free(dump->generators);
 	if (dump->suspended != NULL)
 		dump_free(dump->suspended);

@@ -37,14 +37,6 @@ const char *greenlets_wait_name(int wait)
 	return names[wait];
 }
 
-const struct dump_greenlet *greenlets_find(const struct dump *s, uint64_t address)
-{
-	for (size_t i = 0; address != 0 && i < s->greenlet_count; i++)
-		if (s->greenlets[i].head.address == address)
-			return &s->greenlets[i];
-	return NULL;
-}
-
 /* --- in words --- */
 
 static void put_count(struct out *o, size_t n, const char *what)
@@ -111,7 +103,7 @@ static const char *io_words(uint8_t events)
 static void put_object(struct out *o, const struct dump *s, const struct dump_greenlet *g, int alone)
 {
 	const struct msg_dump_greenlet *h = &g->head;
-	const struct dump_greenlet *other = greenlets_find(s, h->object), *holder = greenlets_find(s, h->holder);
+	const struct dump_greenlet *other = dump_find_greenlet(s, h->object), *holder = dump_find_greenlet(s, h->holder);
 
 	if (other != NULL || is(h->object_type, "Greenlet")) {
 		out_text(o, "waiting for the end of ");
@@ -375,7 +367,7 @@ static void put_fds(struct out *o, const struct group *g)
 static void put_same(struct out *o, const struct dump *s, const struct group *g)
 {
 	const struct msg_dump_greenlet *first = &g->members[0]->head;
-	const struct dump_greenlet *holder = greenlets_find(s, first->holder), *other = greenlets_find(s, first->object);
+	const struct dump_greenlet *holder = dump_find_greenlet(s, first->holder), *other = dump_find_greenlet(s, first->object);
 
 	if (first->wait != GREENLET_FOR_OBJECT)
 		return;

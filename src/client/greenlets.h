@@ -11,8 +11,6 @@
 int greenlets_print(struct out *o, const struct dump *dump, const struct print_options *po);
 /* For the first line of a thread: "; gevent's hub, for which 5 greenlets wait". Nothing when it has no others than its own. */
 void greenlets_of_thread(struct out *o, const struct dump *dump, const struct dump_thread *t);
-/* The one with this address; NULL: none. */
-const struct dump_greenlet *greenlets_find(const struct dump *suspended, uint64_t address);
 /* "ready", "io", ...: the words of JSON. */
 const char *greenlets_state_name(int state);
 const char *greenlets_wait_name(int wait);
