@@ -4,6 +4,7 @@
 #include "page.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "error.h"
