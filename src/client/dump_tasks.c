@@ -26,10 +26,11 @@ static int accept_loop(struct dump *dump, const struct msg_dump_loop *m)
 /* Ids stay in the text until all tasks are known: 8 bytes each, and indexes are no longer. */
 static int keep_texts(struct dump *dump, struct msg_dump_task *m)
 {
-	struct span *texts[] = {&m->name, &m->coroutine, &m->awaitable, &m->how, &m->type, &m->object, &m->local, &m->peer, &m->awaits};
+	enum { TEXTS = 9 };
+	struct span *const texts[TEXTS] = {&m->name, &m->coroutine, &m->awaitable, &m->how, &m->type, &m->object, &m->local, &m->peer, &m->awaits};
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < sizeof texts / sizeof *texts; i++)
+	for (size_t i = 0; rc == 0 && i < TEXTS; i++)
 		rc = dump_keep(dump, texts[i]);
 	return rc;
 }

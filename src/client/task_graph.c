@@ -90,7 +90,7 @@ static void walk(struct search *s, uint32_t start)
 static int find_circles(struct task_graph *g, const struct search *s)
 {
 	size_t n = g->dump->task_count;
-	uint32_t *to = malloc((n + 1) * sizeof *to), next;
+	uint32_t *to = calloc(n + 1, sizeof *to), next;
 	int rc = PYSTUCK_ENOMEM;
 
 	if (to == NULL)
@@ -172,7 +172,7 @@ int task_graph_open(struct task_graph *g, const struct dump *dump)
 		.low = malloc(n * sizeof *s.low),
 		.component = malloc(n * sizeof *s.component),
 		.stack = malloc(n * sizeof *s.stack),
-		.order = malloc(n * sizeof *s.order),
+		.order = calloc(n, sizeof *s.order),
 		.steps = malloc(n * sizeof *s.steps)};
 	int rc = PYSTUCK_ENOMEM;
 

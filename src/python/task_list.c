@@ -37,7 +37,7 @@ static void take_set(struct tasks *t, PyObject *set, int weak, uint8_t flags)
 	const void *table = NULL;
 	Py_ssize_t at = 0, mask = -1;
 	PyObject *key, *task;
-	int more = 1;
+	int more = so->table != NULL;
 
 	for (int restarts = 0; more && restarts < RESTARTS;) {
 		/* Made anew meanwhile: places mean nothing any more. Who has been taken is known. */

@@ -29,6 +29,13 @@ uint32_t task_loops_add(struct tasks *t, PyObject *loop)
 
 /* --- which run --- */
 
+#if PY_VERSION_HEX < 0x030D0000
+struct loop_holder {
+	PyObject base;
+	PyObject *loop;
+};
+#endif
+
 /* A new reference, or NULL. */
 static PyObject *running_loop(PyThreadState *s)
 {
@@ -40,8 +47,7 @@ static PyObject *running_loop(PyThreadState *s)
 	PyObject *holder = look_name(s->dict, span_text("__asyncio_running_event_loop__")), *loop = holder;
 
 	if (holder != NULL && strstr(Py_TYPE(holder)->tp_name, "RunningLoopHolder") != NULL) {
-		memcpy(&loop, (char *)holder + sizeof(PyObject), sizeof loop);
-		Py_XINCREF(loop);
+		loop = Py_XNewRef(((const struct loop_holder *)holder)->loop);
 		Py_DECREF(holder);
 	}
 	if (loop == Py_None)

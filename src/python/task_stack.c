@@ -257,7 +257,7 @@ static void add(struct tasks *t, struct tasks_one *one, compat_frame *frame, str
  */
 static void read_executing(struct tasks *t, struct tasks_one *one, const compat_frame *outermost, struct task_tail *tail)
 {
-	compat_frame **found = malloc(FRAMES_PER_THREAD_MAX * sizeof *found);
+	compat_frame **found = calloc(FRAMES_PER_THREAD_MAX, sizeof(uintptr_t));
 	uint32_t count = 0;
 
 	if (found == NULL || !compat_head_lock()) {
