@@ -12,7 +12,19 @@
 #include "buf.h"
 #include "compat.h"
 
-/* How many code units an instruction is followed by (3.11), and what a specialised one stands for. */
+/*
+ * How many code units an instruction is followed by (3.11), and what a specialised one stands for. CPython does not export its
+ * tables, and its header defines them: under names of ours.
+ */
+#define _PyOpcode_Caches acquires_caches
+#define _PyOpcode_Deopt acquires_plain
+#define _PyOpcode_opcode_metadata acquires_metadata
+#define _PyOpcode_macro_expansion acquires_macros
+#define _PyOpcode_OpName acquires_names
+#define _PyOpcode_num_popped acquires_popped
+#define _PyOpcode_num_pushed acquires_pushed
+#define _PyOpcode_PseudoTargets acquires_pseudo_targets
+#define _PyOpcode_Jump acquires_jumps
 #if PY_VERSION_HEX >= 0x030D0000
 #define NEED_OPCODE_METADATA
 #include <internal/pycore_opcode_metadata.h>
