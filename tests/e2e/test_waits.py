@@ -350,7 +350,7 @@ time.sleep(100000)
 # name: (how the collector is started, what it calls then, the line after "collecting garbage")
 COLLECTORS = {
     "a __del__ that sleeps": ("by_del", "lambda: time.sleep(100000)", ": sleeping"),
-    "a __del__ that waits for a lock": ("by_del", "lock.acquire", r": waiting for lock \(Lock at 0x\w+\)"),
+    "a __del__ that waits for a lock": ("by_del", "lock.acquire", r": waiting for lock \(Lock at 0x\w+\), held by MainThread at \S+ \(inferred\)"),
     "a __del__ that reads": ("by_del", "lambda: os.read(shut_r, 1)", r": read on fd \d+, pipe:\[\d+\], 0 bytes queued"),
     "a __del__ that computes": ("by_del", "spin", r"(: waiting for the GIL.*)?"),
     "an automatic collection": ("by_itself", "lambda: time.sleep(100000)", ": sleeping"),
