@@ -223,7 +223,7 @@ FAST := $(call pyobj,$(addprefix src/python/,frames.c heap.c names.c lines.c pyt
 	task_objects.c task_stack.c task_waits.c task_holders.c waits.c ucs.c linetable.c raw_own.c raw_pages.c raw_names.c \
 	raw_frames.c raw_code.c raw_stacks.c)) $(call obj,$(addprefix src/, \
 	wire/msg.c wire/buf.c wire/text.c wire/channel.c wire/noise.c client/dump.c client/print.c client/json.c \
-	client/jsonread.c client/saved.c client/intern.c client/merge.c)) $(call obj,$(UNIT))
+	client/jsonread.c client/saved.c client/saved_value.c client/intern.c client/merge.c)) $(call obj,$(UNIT))
 $(if $(filter -Os,$(OPT)),$(FAST)): OPT += -O2
 
 # CPython's header has tables in it of which two are used.

@@ -218,6 +218,11 @@ static int is_abandoned(struct connection *c, const struct msg *m)
 	case MSG_DUMP_THREAD:
 	case MSG_DUMP_LOCAL:
 	case MSG_DUMP_WAIT:
+	case MSG_DUMP_GREENLET:
+	case MSG_DUMP_GENERATOR:
+	case MSG_DUMP_TASKS:
+	case MSG_DUMP_LOOP:
+	case MSG_DUMP_TASK:
 		return 1;
 	case MSG_DUMP_END:
 		(void)settle_abandoned(c, m->dump_end.id);

@@ -6,12 +6,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "json.h"
+#include "saved_value.h"
 
 #define TEXTS_MAX (64u << 20) /* bytes of texts of one thread */
-#define TIME_MAX 40
 
 #define CACHE_ENTRIES 16384u /* a power of two */
 #define CACHE_TEXT 500
@@ -40,11 +39,6 @@ struct reader {
 	int error;          /* of the sink, or of memory */
 	const char *wrong;  /* what is not as it should be, of what is JSON */
 };
-
-static int is(struct span s, const char *word)
-{
-	return s.len == strlen(word) && memcmp(s.data, word, s.len) == 0;
-}
 
 static int fail(struct reader *r, int code)
 {
@@ -84,66 +78,6 @@ static void settle(const struct buf *texts, struct span *s)
 	s->data = s->len > 0 ? buf_bytes(texts) + (uintptr_t)s->data : (const uint8_t *)"";
 }
 
-static uint64_t number(const struct reader *r, enum jsonread_token token)
-{
-	return token == JSONREAD_NUMBER ? jsonread_number(r->json) : 0;
-}
-
-static uint32_t number32(const struct reader *r, enum jsonread_token token)
-{
-	uint64_t v = number(r, token);
-
-	return v <= UINT32_MAX ? (uint32_t)v : 0;
-}
-
-/* "12.345678" in microseconds. */
-static uint64_t microseconds(const struct reader *r, enum jsonread_token token)
-{
-	struct span s = jsonread_text(r->json);
-	uint64_t v = 0, scale = 0;
-
-	if (token != JSONREAD_NUMBER)
-		return 0;
-	for (size_t i = 0; i < s.len && scale < 6; i++) {
-		if (s.data[i] == '.' && scale == 0 && i + 1 < s.len)
-			continue;
-		if (s.data[i] < '0' || s.data[i] > '9' || v > UINT64_MAX / 100)
-			return 0;
-		v = v * 10 + (uint64_t)(s.data[i] - '0');
-		scale += memchr(s.data, '.', i) != NULL;
-	}
-	for (; scale < 6; scale++)
-		v = v > UINT64_MAX / 10 ? 0 : v * 10;
-	return v;
-}
-
-/* "2026-01-31T12:00:00.123456Z" */
-static uint64_t time_ns(const struct reader *r, enum jsonread_token token)
-{
-	struct span s = jsonread_text(r->json);
-	char text[TIME_MAX];
-	struct tm tm = {0};
-
-	if (token != JSONREAD_STRING || s.len >= sizeof text)
-		return 0;
-	memcpy(text, s.data, s.len);
-	text[s.len] = '\0';
-	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-	time_t seconds = rest != NULL ? timegm(&tm) : 0;
-	if (rest == NULL || *rest != '.' || seconds < 0)
-		return 0;
-	return (uint64_t)seconds * 1000000000u + strtoull(rest + 1, NULL, 10) % 1000000 * 1000;
-}
-
-/* The number whose name it is; `last` is the greatest, and 0 is "not known". */
-static uint8_t named(const struct reader *r, enum jsonread_token token, const char *(*name)(int), int last)
-{
-	for (int i = 1; token == JSONREAD_STRING && i <= last; i++)
-		if (is(jsonread_text(r->json), name(i)))
-			return (uint8_t)i;
-	return 0;
-}
-
 /* --- objects --- */
 
 /*
@@ -177,7 +111,7 @@ struct text_member {
 static struct span *text_field(void *object, const struct text_member *members, size_t count, struct span key)
 {
 	for (size_t i = 0; i < count; i++)
-		if (is(key, members[i].name))
+		if (span_equals(key, members[i].name))
 			return (struct span *)(void *)((char *)object + members[i].offset);
 	return NULL;
 }
@@ -190,14 +124,14 @@ static int frame_member(struct reader *r, struct span key, enum jsonread_token *
 	static const struct text_member texts[] = {
 		{"file", AT(saved_frame, file)}, {"function", AT(saved_frame, function)}, {"source", AT(saved_frame, source)}};
 	struct span *text = text_field(&r->frame, texts, COUNT(texts), key);
-	int is_line = is(key, "line");
+	int is_line = span_equals(key, "line");
 
 	if (plain(r, token) != 0)
 		return -1;
 	if (text != NULL)
 		note(r, &r->of_frame, text, *token);
 	else if (is_line)
-		r->frame.line = number32(r, *token);
+		r->frame.line = saved_number32(r->json, *token);
 	return 0;
 }
 
@@ -305,12 +239,12 @@ static int read_frames(struct reader *r)
 /* Only its tid: where the holder is, is found in its own thread. */
 static int holder_member(struct reader *r, struct span key, enum jsonread_token *token)
 {
-	int is_tid = is(key, "tid");
+	int is_tid = span_equals(key, "tid");
 
 	if (plain(r, token) != 0)
 		return -1;
 	if (is_tid)
-		r->thread.wait.holder = number32(r, *token);
+		r->thread.wait.holder = saved_number32(r->json, *token);
 	return 0;
 }
 
@@ -322,7 +256,7 @@ static void wait_flag(struct reader *r, struct span key, enum jsonread_token tok
 	} flags[] = {{"proved", WAIT_PROVED}, {"timed", WAIT_TIMED}, {"holder_ended", WAIT_ENDED}};
 
 	for (size_t i = 0; i < COUNT(flags); i++)
-		if (token == JSONREAD_TRUE && is(key, flags[i].name))
+		if (token == JSONREAD_TRUE && span_equals(key, flags[i].name))
 			r->thread.wait.flags |= flags[i].flag;
 }
 
@@ -330,28 +264,18 @@ static void wait_number(struct reader *r, struct span key, enum jsonread_token t
 {
 	struct msg_dump_wait *w = &r->thread.wait;
 
-	if (is(key, "fd")) {
-		w->fd = number32(r, token);
+	if (span_equals(key, "fd")) {
+		w->fd = saved_number32(r->json, token);
 		w->flags |= WAIT_FD;
-	} else if (is(key, "bytes") || is(key, "fds") || is(key, "pool_threads")) {
-		w->count = number(r, token);
+	} else if (span_equals(key, "bytes") || span_equals(key, "fds") || span_equals(key, "pool_threads")) {
+		w->count = saved_number(r->json, token);
 		w->flags |= WAIT_COUNT;
-	} else if (is(key, "pid")) {
-		w->pid = number32(r, token);
-	} else if (is(key, "seconds")) {
-		w->waited_us = microseconds(r, token);
+	} else if (span_equals(key, "pid")) {
+		w->pid = saved_number32(r->json, token);
+	} else if (span_equals(key, "seconds")) {
+		w->waited_us = saved_microseconds(r->json, token);
 		w->flags |= WAIT_SINCE;
 	}
-}
-
-static uint64_t address(const struct reader *r)
-{
-	struct span s = jsonread_text(r->json);
-	uint64_t v = 0;
-
-	for (size_t i = 2; i < s.len && i < 18; i++)
-		v = v << 4 | (uint64_t)(s.data[i] <= '9' ? s.data[i] - '0' : (s.data[i] | 0x20) - 'a' + 10);
-	return v;
 }
 
 static int wait_member(struct reader *r, struct span name, enum jsonread_token *token)
@@ -368,18 +292,18 @@ static int wait_member(struct reader *r, struct span name, enum jsonread_token *
 		memcpy(copy, name.data, name.len);
 	key = span_text(copy);
 	*token = next(r);
-	if (is(key, "holder") && *token == JSONREAD_OBJECT)
+	if (span_equals(key, "holder") && *token == JSONREAD_OBJECT)
 		return each_member(r, holder_member);
 	if (jsonread_skip(r->json, *token) != 0)
 		return -1;
 	if (text != NULL)
 		note(r, &r->texts, text, *token);
-	else if (is(key, "kind"))
-		r->thread.wait.kind = named(r, *token, wait_name, WAIT_FOR_CHILD);
-	else if (is(key, "confidence"))
-		r->thread.wait.confidence = named(r, *token, confidence_name, WAIT_KNOWN);
-	else if (is(key, "address") && *token == JSONREAD_STRING)
-		r->thread.wait.address = address(r);
+	else if (span_equals(key, "kind"))
+		r->thread.wait.kind = saved_named(r->json, *token, wait_name, WAIT_FOR_CHILD);
+	else if (span_equals(key, "confidence"))
+		r->thread.wait.confidence = saved_named(r->json, *token, confidence_name, WAIT_KNOWN);
+	else if (span_equals(key, "address") && *token == JSONREAD_STRING)
+		r->thread.wait.address = saved_address(r->json);
 	else if (*token == JSONREAD_NUMBER)
 		wait_number(r, key, *token);
 	else
@@ -391,20 +315,20 @@ static void thread_scalar(struct reader *r, struct span key, enum jsonread_token
 {
 	struct msg_dump_thread *t = &r->thread.head;
 
-	if (is(key, "ident")) {
-		t->ident = number(r, token);
-	} else if (is(key, "tid")) {
-		t->tid = number32(r, token);
-	} else if (is(key, "omitted_frames")) {
-		t->omitted_frames = number32(r, token);
-	} else if (is(key, "state")) {
-		t->state = named(r, token, state_name, STATE_IDLE);
-	} else if (is(key, "daemon")) {
+	if (span_equals(key, "ident")) {
+		t->ident = saved_number(r->json, token);
+	} else if (span_equals(key, "tid")) {
+		t->tid = saved_number32(r->json, token);
+	} else if (span_equals(key, "omitted_frames")) {
+		t->omitted_frames = saved_number32(r->json, token);
+	} else if (span_equals(key, "state")) {
+		t->state = saved_named(r->json, token, state_name, STATE_IDLE);
+	} else if (span_equals(key, "daemon")) {
 		t->flags |= token == JSONREAD_TRUE ? THREAD_DAEMON : 0;
-	} else if (is(key, "settled")) {
+	} else if (span_equals(key, "settled")) {
 		t->flags |= token == JSONREAD_FALSE ? THREAD_MOVING : 0;
-	} else if (is(key, "cpu_seconds")) {
-		r->thread.wait.cpu_us = microseconds(r, token);
+	} else if (span_equals(key, "cpu_seconds")) {
+		r->thread.wait.cpu_us = saved_microseconds(r->json, token);
 		r->thread.wait.flags |= WAIT_CPU;
 	}
 }
@@ -421,9 +345,9 @@ static int thread_member(struct reader *r, struct span name, enum jsonread_token
 		memcpy(copy, name.data, name.len);
 	key = span_text(copy);
 	*token = next(r);
-	if (is(key, "frames") && *token == JSONREAD_ARRAY)
+	if (span_equals(key, "frames") && *token == JSONREAD_ARRAY)
 		return read_frames(r);
-	if (is(key, "waits_for") && *token == JSONREAD_OBJECT)
+	if (span_equals(key, "waits_for") && *token == JSONREAD_OBJECT)
 		return each_member(r, wait_member);
 	if (jsonread_skip(r->json, *token) != 0)
 		return -1;
@@ -450,7 +374,7 @@ static int read_threads(struct reader *r)
 			return -1;
 		for (size_t i = 0; i < COUNT(all); i++)
 			settle(&r->texts, all[i]);
-		if (is(t->class_name, "_MainThread"))
+		if (span_equals(t->class_name, "_MainThread"))
 			t->flags |= THREAD_MAIN;
 		r->thread.places = r->places;
 		int rc = r->sink->thread(r->sink->context, &r->head, &r->thread);
@@ -469,18 +393,20 @@ static void head_scalar(struct reader *r, struct span key, enum jsonread_token t
 {
 	struct saved_head *h = &r->head;
 
-	if (is(key, "schema"))
-		h->schema = number(r, token);
-	else if (is(key, "pid"))
-		h->pid = number(r, token);
-	else if (is(key, "time"))
-		h->time_ns = time_ns(r, token);
-	else if (is(key, "settled"))
+	if (span_equals(key, "schema"))
+		h->schema = saved_number(r->json, token);
+	else if (span_equals(key, "pid"))
+		h->pid = saved_number(r->json, token);
+	else if (span_equals(key, "time"))
+		h->time_ns = saved_time_ns(r->json, token);
+	else if (span_equals(key, "settled"))
 		h->settled = token == JSONREAD_TRUE;
-	else if (is(key, "omitted_threads"))
-		h->omitted_threads = number(r, token);
-	else if (is(key, "how") && token == JSONREAD_STRING)
-		h->how = is(jsonread_text(r->json), "gil") ? DUMP_HOW_GIL : is(jsonread_text(r->json), "raw") ? DUMP_HOW_RAW : DUMP_HOW_OS;
+	else if (span_equals(key, "omitted_threads"))
+		h->omitted_threads = saved_number(r->json, token);
+	else if (span_equals(key, "how") && token == JSONREAD_STRING)
+		h->how = span_equals(jsonread_text(r->json), "gil")   ? DUMP_HOW_GIL
+			 : span_equals(jsonread_text(r->json), "raw") ? DUMP_HOW_RAW
+								      : DUMP_HOW_OS;
 }
 
 /* The members of a dump, up to its children: those stay open. */
@@ -499,9 +425,9 @@ static enum dump_end read_members(struct reader *r)
 			memcpy(copy, key.data, key.len);
 		key = span_text(copy);
 		token = next(r);
-		if (is(key, "children") && token == JSONREAD_ARRAY)
+		if (span_equals(key, "children") && token == JSONREAD_ARRAY)
 			return DUMP_CHILDREN;
-		if (is(key, "threads") && token == JSONREAD_ARRAY) {
+		if (span_equals(key, "threads") && token == JSONREAD_ARRAY) {
 			if (read_threads(r) != 0)
 				return DUMP_BROKEN;
 			r->head.has_threads = 1;

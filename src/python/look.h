@@ -8,13 +8,9 @@
 
 #include <Python.h>
 
-#include "buf.h"
 #include "context.h"
+#include "look_dict.h"
 
-/* A name of a dict whose keys are str; a new reference, or NULL. */
-PyObject *look_name(PyObject *dict, struct span name);
-/* sys.modules[name], a new reference, or NULL. */
-PyObject *look_module(struct span name);
 /*
  * object.name, a new reference, or NULL. *bound: what was found is a function whose first parameter is the object. *unasked is
  * set, not cleared.
@@ -38,8 +34,5 @@ int look_names(PyObject *object, look_visit *visit, void *context, int *unasked)
 int look_dict_names(PyObject *dict, look_visit *visit, void *context);
 /* The keys of a dict, or of sys.modules for `modules`: any objects. */
 int look_keys(PyObject *object, look_visit *visit, void *context, int *unasked);
-
-/* Appends the text of a str, lone surrogates spelled out. 0, or PYSTUCK_E*. */
-int look_text(struct buf *out, PyObject *str);
 
 #endif

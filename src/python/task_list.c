@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#include "look.h"
+#include "look_dict.h"
 #if PY_VERSION_HEX >= 0x030E0000
 #include <internal/pycore_llist.h>
 #include <internal/pycore_tstate.h>

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "look.h"
+#include "look_dict.h"
 #if PY_VERSION_HEX >= 0x030D0000
 #include <internal/pycore_tstate.h>
 #endif

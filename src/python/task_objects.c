@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "look.h"
+#include "look_dict.h"
 
 static const char *const word_texts[TASK_WORDS] = {
 	[TASK_WORD_CHILDREN] = "_children", [TASK_WORD_FS] = "fs", [TASK_WORD_FUT] = "fut", [TASK_WORD_HANDLE] = "h",

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "look.h"
+#include "look_dict.h"
 #if PY_VERSION_HEX >= 0x030E0000
 #include <internal/pycore_frame.h> /* 3.14: the states of a frame are in none of the others */
 #endif

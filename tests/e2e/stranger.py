@@ -187,7 +187,7 @@ TABLE = {
     77: ("PLACE", (("id", U32), ("text", Text(1024)))),
     75: ("MATCHES", (("id", U32), ("flags", Flags(3)), ("from", U32), ("total", U32), ("signature", Text(1024)),
                      ("matches", List(65536)))),
-    76: ("DUMP_WAIT", (("kind", Unsigned(1, range(10))), ("flags", Flags(255)), ("confidence", Unsigned(1, range(3))), ("cpu_us", U64),
+    76: ("DUMP_WAIT", (("kind", Unsigned(1, range(10))), ("flags", Flags(255)), ("confidence", Unsigned(1, range(4))), ("cpu_us", U64),
                        ("waited_us", U64), ("address", U64), ("holder", U32), ("holder_frame", U32), ("holder_line", U32), ("fd", U32),
                        ("count", U64), ("pid", U32), ("call", Text(1024)), ("type", Text(1024)), ("name", Text(1024)), ("path", Text(4096)),
                        ("local", Text(1024)), ("peer", Text(1024)), ("command", Text(1024)))),

@@ -214,7 +214,7 @@ def test_a_goodbye_at_the_prompt_is_shown(place, tmp_path):
 
     with FakeServer(place, serve), Repl("--socket", place, "--no-stacks", home=tmp_path) as repl:
         repl.send("1\r")
-        repl.expect("the program is going away")
+        repl.expect(r"the program is going away(?s:.*)In \[1\]: $")
         repl.send("\x04")
         assert repl.wait() == 3
 
