@@ -35,7 +35,7 @@ static struct fake {
 	int admit;  /* what admit returns; 0: nobody is asked */
 	int admits; /* how often it was called */
 	enum fake_mode dump_mode, eval_mode;
-	unsigned due_ms; /* how long after an evaluation has come the service wants to be looked after; 0: not */
+	_Atomic unsigned due_ms; /* how long after an evaluation has come the service wants to be looked after; 0: not */
 	_Atomic uint64_t due_at;
 	int ticks;
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};

@@ -90,7 +90,7 @@ static void test_server_looks_after_the_service_when_it_is_due(void **state)
 	add_unix("a.sock", NULL);
 	serve();
 	fake.due_ms = 5;
-	fake.eval_mode = FAKE_HOLD;
+	fake_set_eval_mode(FAKE_HOLD);
 	ch = dial("a.sock");
 	greet(ch);
 	say(ch, rig_eval(1));
