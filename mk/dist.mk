@@ -4,14 +4,15 @@
 # ---- a client without shared libraries ----------------------------------------------------------
 
 # With musl, which needs nothing of the machine at run time, where musl-gcc and the libraries for it are (make musl-libraries);
-# else with the C library of $(CC). libedit, not readline: the file may be copied anywhere without the GPL.
+# else with the C library of $(CC). libedit, not readline: the file may be copied anywhere without the GPL. Of the C library the file has
+# a megabyte and a half: ours is made as small as it can be, to stay below two.
 MUSL_ROOT ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pystuck/musl
 STATIC_CC ?= $(if $(and $(wildcard $(MUSL_ROOT)/lib/libedit.a),$(shell command -v musl-gcc)),musl-gcc,$(CC))
 # What a build with musl-gcc is told. Its specs know no static PIE.
 MUSL = CC=musl-gcc PAM=no EDITLINE=libedit LIBRARIES=linked \
 	CFLAGS='-isystem $(MUSL_ROOT)/include -isystem $(MUSL_ROOT)/include/ncurses' LDFLAGS='-L$(MUSL_ROOT)/lib' \
 	PKG_CONFIG='env PKG_CONFIG_LIBDIR=$(MUSL_ROOT)/lib/pkgconfig $(PKG_CONFIG) --static' CLIENT_LINK='-static -s -Wl,--gc-sections'
-STATIC = CC='$(STATIC_CC)' EDITLINE=libedit LIBRARIES=linked EDIT_LIBS='-ledit -ltinfo -lbsd -lmd' PKG_CONFIG='$(PKG_CONFIG) --static' \
+STATIC = CC='$(STATIC_CC)' EDITLINE=libedit LIBRARIES=linked OPT='$(or $(call accepted,-Oz),-Os)' FAST= CFLAGS='-fno-asynchronous-unwind-tables -fno-unwind-tables $(call accepted,-flto)' EDIT_LIBS='-ledit -ltinfo -lbsd -lmd' PKG_CONFIG='$(PKG_CONFIG) --static' \
 	CLIENT_LINK='-static-pie -s -Wl,--gc-sections'
 static:				## build/pystuck-static: the client in one file that needs nothing, for containers
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/static $(if $(filter %musl-gcc,$(STATIC_CC)),$(MUSL),$(STATIC)) $(BUILD)/static/pystuck

@@ -98,7 +98,7 @@ def test_zsh_offers_every_option_of_the_help(options, tmp_path):
     ("pystuck --role ", {"stacks", "locals", "eval"}),
     ("pystuck --role l", {"locals"}),
     ("pystuck --color a", {"auto", "always"}),
-    ("pystuck --no-", {"--no-stacks", "--no-repl", "--no-ipython", "--no-rc", "--no-group"}),
+    ("pystuck --no-", {"--no-stacks", "--no-repl", "--no-ipython", "--no-rc", "--no-group", "--no-greenlets"}),
     ("pystuck -c ", set()),
 ])
 def test_bash_and_fish_complete_the_values(line, offered, tmp_path):
