@@ -220,9 +220,7 @@ while True: pass
 
 def test_an_evaluation_whose_client_has_gone_is_interrupted_until_it_ends(python, start):
     """Also across a fork, which ends the thread that interrupts."""
-    program = start(python, IDLE.replace("os.read(0, 1)", """
-fork = False
-import time
+    program = start(python, "import time\nfork = False\n" + IDLE.replace("os.read(0, 1)", """
 while not fork: time.sleep(0.01)
 pid = os.fork()
 if pid == 0: os._exit(0)
