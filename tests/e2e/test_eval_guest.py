@@ -211,7 +211,8 @@ STUBBORN = """
 main = modules.__main__
 try:
     print('on')
-    while True: pass
+    while True:
+        pass
 except KeyboardInterrupt:
     main.fork = True
 while True: pass

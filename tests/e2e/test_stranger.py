@@ -140,7 +140,7 @@ def loop(then=""):
 def caught(then):
     """A source like that, which does `then` when it is interrupted."""
     # `pass` on a line of its own: some versions of CPython do not look for the handler of a loop that is one line.
-    return loop(f"try:\n    while True:\n        pass\nexcept KeyboardInterrupt:\n    {then}")
+    return f"try:\n    print('on', flush=True)\n    while True:\n        pass\nexcept KeyboardInterrupt:\n    {then}"
 
 
 def begin(session, source):
