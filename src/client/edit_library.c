@@ -16,19 +16,9 @@ int edit_library_load(const char **why)
 
 #else
 
-#include <dlfcn.h>
-#include <string.h>
+#include "library.h"
 
 struct edit_library edit;
-
-/* An address goes through a pointer to it: ISO C has no conversion between data and functions. */
-static int find(void *library, const char *name, void *pointer)
-{
-	void *found = dlsym(library, name);
-
-	memcpy(pointer, &found, sizeof found);
-	return found != NULL;
-}
 
 int edit_library_load(const char **why)
 {
@@ -38,7 +28,7 @@ int edit_library_load(const char **why)
 	if (library == NULL)
 		library = dlopen(EDIT_SONAME, RTLD_NOW | RTLD_LOCAL);
 	all = library != NULL;
-#define FIND(name) all = all && find(library, #name, &edit.name);
+#define FIND(name) all = all && library_find(library, #name, &edit.name);
 	EDIT_NAMES(FIND)
 	*why = all ? "" : dlerror();
 	return all ? 0 : -1;

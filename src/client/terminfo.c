@@ -15,25 +15,15 @@ int terminfo_load(const char **why)
 
 #else
 
-#include <dlfcn.h>
-#include <string.h>
+#include "library.h"
 
 struct terminfo terminfo;
-
-/* An address goes through a pointer to it: ISO C has no conversion between data and functions. */
-static int find(void *library, const char *name, void *pointer)
-{
-	void *found = dlsym(library, name);
-
-	memcpy(pointer, &found, sizeof found);
-	return found != NULL;
-}
 
 int terminfo_load(const char **why)
 {
 	void *library = dlopen(TINFO_SONAME, RTLD_NOW | RTLD_LOCAL);
-	int all = library != NULL && find(library, "setupterm", &terminfo.setupterm) && find(library, "tigetstr", &terminfo.tigetstr) &&
-		  find(library, "tputs", &terminfo.tputs);
+	int all = library != NULL && library_find(library, "setupterm", &terminfo.setupterm) && library_find(library, "tigetstr", &terminfo.tigetstr) &&
+		  library_find(library, "tputs", &terminfo.tputs);
 
 	*why = all ? "" : dlerror();
 	return all ? 0 : -1;

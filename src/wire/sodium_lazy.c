@@ -1,8 +1,8 @@
 /*
- * sodium_lazy.c: libsodium for the extension, loaded when the first key is, and not before: a program
- * that serves on a Unix socket alone has 110 KiB less of other people's code and data in it. The
- * functions have libsodium's own names and only pass on; the client is linked with the library itself,
- * and so is an extension that is built with SODIUM=linked.
+ * sodium_lazy.c: libsodium, loaded when the first key is, and not before: a program that serves on a
+ * Unix socket alone has 110 KiB less of other people's code and data in it, and the client starts
+ * sooner. The functions have libsodium's own names and only pass on; with LIBRARIES=linked both are
+ * linked with the library itself.
  *
  * Everything that needs a key goes through sodium_init() first, which is where the library is loaded.
  * What is called without a key, to wipe and to ask, is answered here.
@@ -10,9 +10,10 @@
 #define SODIUM_STATIC 1 /* our definitions, not the library's */
 #include <sodium.h>
 
-#include <dlfcn.h>
 #include <stdatomic.h>
 #include <string.h>
+
+#include "library.h"
 
 /* SODIUM_SONAME: what a program that is linked with the library would ask for, from the Makefile. */
 
@@ -68,15 +69,6 @@ static int (*real_sodium_init)(void);
 static void (*real_sodium_free)(void *);
 static atomic_int loaded;
 
-/* A function's address goes through a pointer to it: ISO C has no conversion between the two. */
-static int find(void *library, const char *name, void *function)
-{
-	void *found = dlsym(library, name);
-
-	memcpy(function, &found, sizeof(found));
-	return found != NULL;
-}
-
 /*
  * Two threads at once find the same things. It stays loaded: others may use it by now, and unloading
  * libraries helps nobody.
@@ -86,11 +78,11 @@ static void load(void)
 	void *library = dlopen(SODIUM_SONAME, RTLD_NOW | RTLD_LOCAL);
 	int all = library != NULL;
 
-#define FIND(type, name, parameters, arguments) all = all && find(library, #name, &real_##name);
+#define FIND(type, name, parameters, arguments) all = all && library_find(library, #name, &real_##name);
 	FUNCTIONS(FIND)
 #undef FIND
-	all = all && find(library, "sodium_init", &real_sodium_init);
-	all = all && find(library, "sodium_free", &real_sodium_free);
+	all = all && library_find(library, "sodium_init", &real_sodium_init);
+	all = all && library_find(library, "sodium_free", &real_sodium_free);
 	atomic_store(&loaded, all);
 }
 
