@@ -71,4 +71,9 @@ struct service {
 	const struct msg_welcome *(*welcome)(void *listener);
 };
 
+static inline uint64_t service_due(const struct service *s)
+{
+	return s->due != NULL ? s->due() : UINT64_MAX;
+}
+
 #endif

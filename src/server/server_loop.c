@@ -241,13 +241,6 @@ static void add_accounts(struct server *s, size_t *n)
 	}
 }
 
-static uint64_t service_due(const struct listener *l)
-{
-	const struct service *service = l->door.service;
-
-	return service->due != NULL ? service->due() : UINT64_MAX;
-}
-
 /* Fills the poll arrays. *next: when to wake up in any case. Returns how many entries there are. */
 static size_t fill_polls(struct server *s, uint64_t now, uint64_t *next)
 {
@@ -258,7 +251,7 @@ static size_t fill_polls(struct server *s, uint64_t now, uint64_t *next)
 	for (size_t i = 0; i < s->count; i++) {
 		struct listener *l = s->listeners[i];
 		int paused = l->paused_until > now;
-		uint64_t audit = audit_deadline(l->door.audit), due = service_due(l);
+		uint64_t audit = audit_deadline(l->door.audit), due = service_due(l->door.service);
 
 		if (paused && l->paused_until < *next)
 			*next = l->paused_until;
@@ -341,7 +334,7 @@ static int run_sessions(struct server *s, size_t n, int all, uint64_t now)
 		struct listener *l = s->listeners[i];
 
 		audit_tick(l->door.audit, now);
-		if (service_due(l) <= now)
+		if (service_due(l->door.service) <= now)
 			l->door.service->tick(now);
 		for (size_t j = l->count; j > 0; j--)
 			if (session_state(l->sessions[j - 1]) == SESSION_CLOSED)

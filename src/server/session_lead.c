@@ -31,13 +31,13 @@ static void call(const struct session *s)
 static void call_in_time(const struct session *s)
 {
 	struct turn *turn = s->door->turn;
-	uint64_t audit = audit_deadline(s->door->audit);
+	uint64_t audit = audit_deadline(s->door->audit), due = service_due(s->door->service);
 	uint64_t next = session_deadline(s);
 
 	if (audit < next)
 		next = audit;
-	if (s->door->service->due != NULL && s->door->service->due() < next)
-		next = s->door->service->due();
+	if (due < next)
+		next = due;
 	if (next >= turn->until)
 		return;
 	turn->until = next;
