@@ -563,6 +563,7 @@ const char *wait_name(int kind);	/* "lock", "join", "future", "queue", "import",
 const char *task_state_name(int state);	/* "waiting", "running", "ready", "not started" */
 const char *task_wait_name(int kind);	/* "future", "tasks", "sleep", "lock", "get", ...; "?" for TASK_FOR_NONE */
 const char *confidence_name(int confidence);	/* "unknown", "inferred" (also WAIT_CALLED), "known" */
+int msg_is_of_dump(enum msg_type type);	/* a part of the answer to MSG_DUMP, from MSG_DUMP_BEGIN to MSG_DUMP_END */
 int role_parse(const char *name);	/* ROLE_*, or PYSTUCK_EINVAL */
 
 #endif

@@ -211,27 +211,11 @@ static int is_abandoned(struct connection *c, const struct msg *m)
 {
 	if (c->abandoned_count == 0)
 		return 0;
-	switch (m->type) {
-	case MSG_DUMP_BEGIN:
-	case MSG_DUMP_CODE:
-	case MSG_DUMP_SOURCE:
-	case MSG_DUMP_THREAD:
-	case MSG_DUMP_LOCAL:
-	case MSG_DUMP_WAIT:
-	case MSG_DUMP_GREENLET:
-	case MSG_DUMP_GENERATOR:
-	case MSG_DUMP_TASKS:
-	case MSG_DUMP_LOOP:
-	case MSG_DUMP_TASK:
-		return 1;
-	case MSG_DUMP_END:
-		(void)settle_abandoned(c, m->dump_end.id);
-		return 1;
-	case MSG_ERROR:
+	if (m->type == MSG_ERROR)
 		return settle_abandoned(c, m->error.id);
-	default:
-		return 0;
-	}
+	if (m->type == MSG_DUMP_END)
+		(void)settle_abandoned(c, m->dump_end.id);
+	return msg_is_of_dump(m->type);
 }
 
 static int next_message(struct connection *c, struct msg *m, struct diag *d)

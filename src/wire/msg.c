@@ -612,6 +612,45 @@ int role_parse(const char *name)
 	return PYSTUCK_EINVAL;
 }
 
+int msg_is_of_dump(enum msg_type type)
+{
+	switch (type) {
+	case MSG_DUMP_BEGIN:
+	case MSG_DUMP_CODE:
+	case MSG_DUMP_SOURCE:
+	case MSG_DUMP_THREAD:
+	case MSG_DUMP_LOCAL:
+	case MSG_DUMP_WAIT:
+	case MSG_DUMP_GREENLET:
+	case MSG_DUMP_GENERATOR:
+	case MSG_DUMP_TASKS:
+	case MSG_DUMP_LOOP:
+	case MSG_DUMP_TASK:
+	case MSG_DUMP_END:
+		return 1;
+	/* All others are named, so that the compiler asks of each new one. */
+	case MSG_HELLO:
+	case MSG_DUMP:
+	case MSG_EVAL:
+	case MSG_INTERRUPT:
+	case MSG_DETACH:
+	case MSG_COMPLETE:
+	case MSG_WHERE:
+	case MSG_BACKGROUND:
+	case MSG_BYE:
+	case MSG_WELCOME:
+	case MSG_REFUSED:
+	case MSG_ERROR:
+	case MSG_OUTPUT:
+	case MSG_RESULT:
+	case MSG_MATCHES:
+	case MSG_PLACE:
+	case MSG_RAISED:
+		return 0;
+	}
+	return 0;
+}
+
 const char *reason_name(int reason)
 {
 	static const char *const names[] = {

@@ -175,6 +175,16 @@ static void test_msg_every_type_has_a_sample(void **state)
 	assert_int_equal(known, SAMPLES);
 }
 
+static void test_msg_parts_of_a_dump_are_told_from_all_others(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SAMPLES; i++) {
+		enum msg_type type = samples[i].m.type;
+
+		assert_int_equal(msg_is_of_dump(type), strncmp(msg_type_name((int)type), "DUMP_", 5) == 0);
+	}
+}
+
 static void test_msg_encodes_to_the_bytes_of_the_protocol(void **state)
 {
 	(void)state;
@@ -613,6 +623,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_msg_every_type_has_a_sample),
+		cmocka_unit_test(test_msg_parts_of_a_dump_are_told_from_all_others),
 		cmocka_unit_test(test_msg_encodes_to_the_bytes_of_the_protocol),
 		cmocka_unit_test(test_msg_decodes_what_it_encodes),
 		cmocka_unit_test(test_msg_decoded_fields_are_where_they_belong),
