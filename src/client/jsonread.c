@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "jsonescape.h"
+
 #define WINDOW (256u * 1024)
 #define WHY 200
 #define ENDS_IN_VALUE "the file ends in the middle of a value"
@@ -162,102 +164,6 @@ static int peek(struct jsonread *r)
 static const uint8_t is_plain[256] = {X16, X16, /* */ 1, 1, 0, 1, O4, O4, O4, /* */ O16, O16, /* */ O4, O4, O4, 0, 1, 1, 1, O16, O16, O16,
 	O16, O16, O16, O16, O16, O16, O16};
 
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The number of \uNNNN at these bytes, which are five and a NUL at least; -1: it is none. */
-static int32_t code_unit(const uint8_t *at)
-{
-	int32_t v = 0;
-
-	for (int i = 0; i < 4; i++) {
-		int digit = hex_digit(at[i]);
-
-		if (digit < 0)
-			return -1;
-		v = v << 4 | digit;
-	}
-	return v;
-}
-
-static size_t put_utf8(uint8_t *to, uint32_t c)
-{
-	if (c < 0x80) {
-		to[0] = (uint8_t)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		to[0] = (uint8_t)(0xc0 | c >> 6);
-		to[1] = (uint8_t)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		to[0] = (uint8_t)(0xe0 | c >> 12);
-		to[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-		to[2] = (uint8_t)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	to[0] = (uint8_t)(0xf0 | c >> 18);
-	to[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-	to[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-	to[3] = (uint8_t)(0x80 | (c & 0x3f));
-	return 4;
-}
-
-/* Takes what stands behind "\u" at *at; two of them above U+FFFF. Half of a pair becomes U+FFFD. 0 or -1. */
-static int unescape_unicode(const uint8_t **at, uint8_t **to)
-{
-	int32_t unit = code_unit(*at), low;
-	uint32_t c = (uint32_t)unit;
-
-	if (unit < 0)
-		return -1;
-	*at += 4;
-	if (unit >= 0xd800 && unit < 0xdc00 && (*at)[0] == '\\' && (*at)[1] == 'u' && (low = code_unit(*at + 2)) >= 0xdc00 && low < 0xe000) {
-		c = 0x10000 + (((uint32_t)unit & 0x3ff) << 10 | ((uint32_t)low & 0x3ff));
-		*at += 6;
-	} else if (unit >= 0xd800 && unit < 0xe000) {
-		c = 0xfffd;
-	}
-	*to += put_utf8(*to, c);
-	return 0;
-}
-
-/* Takes the escapes out, in place: what comes out is never longer. NULL: one of them is none. */
-static uint8_t *unescape(uint8_t *text, const uint8_t *end)
-{
-	static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
-	const uint8_t *at = text;
-	uint8_t *to = text;
-
-	while (at < end) {
-		const char *known;
-
-		if (*at != '\\') {
-			*to++ = *at++;
-			continue;
-		}
-		at++;
-		if (*at == 'u') {
-			at++;
-			if (unescape_unicode(&at, &to) != 0)
-				return NULL;
-			continue;
-		}
-		known = strchr(from, *at);
-		if (known == NULL || *known == '\0')
-			return NULL;
-		*to++ = (uint8_t)into[known - from];
-		at++;
-	}
-	return to;
-}
-
 /* The quote is at r->at. 0 or -1; r->text is what is inside. */
 static int take_string(struct jsonread *r)
 {
@@ -286,7 +192,7 @@ static int take_string(struct jsonread *r)
 	}
 	uint8_t *text = r->bytes + from, *end = r->bytes + r->at;
 	r->changed = escaped ? r->offset + r->at : r->changed;
-	if (escaped && (end = unescape(text, end)) == NULL) {
+	if (escaped && (end = jsonescape_take_out(text, end)) == NULL) {
 		fail(r, "not JSON: an escape that is none");
 		return -1;
 	}

@@ -9,6 +9,7 @@
 
 #include "json_private.h"
 #include "msg.h"
+#include "waits.h"
 
 #define COLUMN 10    /* of a count */
 #define INDENT_MAX 40 /* forks inside each other that are seen */
@@ -57,24 +58,6 @@ static void examples(struct out *o, const struct merge *m, const struct merge_st
 	out_text(o, s->dumps > s->example_count ? "; ..." : "");
 }
 
-static const char *state_words(const struct merge_stack *s)
-{
-	static const char *const words[] = {
-		[STATE_UNKNOWN] = "in an unknown state",
-		[STATE_CPU] = "on CPU",
-		[STATE_GIL] = "waiting for the GIL",
-		[STATE_LOCK] = "waiting for a lock",
-		[STATE_SLEEP] = "sleeping",
-		[STATE_IO] = "in I/O",
-		[STATE_CHILD] = "waiting for a child process",
-		[STATE_C] = "in C code",
-		[STATE_GC] = "collecting garbage",
-		[STATE_IDLE] = "idle",
-	};
-
-	return s->state < sizeof words / sizeof words[0] ? words[s->state] : words[STATE_UNKNOWN];
-}
-
 static void print_stacks(struct out *o, const struct merge *m, const struct merge_node *n, size_t indent, int color)
 {
 	for (uint32_t i = n->stack; i != MERGE_NONE; i = m->stacks[i].next) {
@@ -82,7 +65,7 @@ static void print_stacks(struct out *o, const struct merge *m, const struct merg
 
 		out_pad(o, 2 * COLUMN + 2 + indent);
 		out_text(o, color ? "\033[33m" : "");
-		out_text(o, state_words(s));
+		out_text(o, waits_state(s->state));
 		out_text(o, color ? "\033[0m" : "");
 		out_text(o, ": ");
 		counted(o, s->threads, " thread");

@@ -134,28 +134,15 @@ static void print_locals(
 static void print_state(struct printer *pr, const struct dump_thread *thread)
 {
 	const struct msg_dump_thread *t = &thread->head;
-	static const char *const words[] = {
-		[STATE_UNKNOWN] = "",
-		[STATE_CPU] = "on CPU",
-		[STATE_GIL] = "waiting for the GIL",
-		[STATE_LOCK] = "waiting for lock",
-		[STATE_SLEEP] = "sleeping",
-		[STATE_IO] = "in I/O",
-		[STATE_CHILD] = "waiting for a child process",
-		[STATE_C] = "in C code",
-		[STATE_GC] = "collecting garbage",
-		[STATE_IDLE] = "idle",
-	};
 	int own = t->state == STATE_UNKNOWN || t->state == STATE_IO || t->state == STATE_C;
-	const char *word = t->state < sizeof words / sizeof words[0] ? words[t->state] : "";
 
 	out_text(pr->o, pr->p->state);
 	if (waits_print(pr->o, pr->dump, thread)) {
 		/* It has said all there is. */
 	} else if (own && t->detail.len > 0)
 		out_safe(pr->o, t->detail, TEXT_LINE);
-	else
-		out_text(pr->o, word);
+	else if (t->state != STATE_UNKNOWN)
+		out_text(pr->o, waits_state(t->state));
 	out_text(pr->o, pr->p->off);
 }
 

@@ -248,16 +248,6 @@ static void print_lock(struct out *o, const struct dump *dump, const struct dump
 
 static void print_doing(struct out *o, const struct dump *dump, const struct group *g)
 {
-	static const char *const words[] = {
-		[STATE_UNKNOWN] = "in an unknown state",
-		[STATE_CPU] = "on CPU",
-		[STATE_GIL] = "waiting for the GIL",
-		[STATE_SLEEP] = "asleep",
-		[STATE_CHILD] = "waiting for a child process",
-		[STATE_C] = "in C code",
-		[STATE_GC] = "collecting garbage",
-		[STATE_IDLE] = "idle",
-	};
 	const struct dump_thread *t = g->t;
 	uint8_t state = t->head.state;
 
@@ -271,7 +261,7 @@ static void print_doing(struct out *o, const struct dump *dump, const struct gro
 	} else if (state == STATE_IO) {
 		out_text(o, "in I/O");
 	} else {
-		out_text(o, state < sizeof words / sizeof *words ? words[state] : words[STATE_UNKNOWN]);
+		out_text(o, state == STATE_SLEEP ? "asleep" : waits_state(state));
 	}
 }
 

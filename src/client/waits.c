@@ -11,6 +11,24 @@ static int is(struct span s, const char *text)
 	return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
 }
 
+const char *waits_state(int state)
+{
+	static const char *const words[] = {
+		[STATE_UNKNOWN] = "in an unknown state",
+		[STATE_CPU] = "on CPU",
+		[STATE_GIL] = "waiting for the GIL",
+		[STATE_LOCK] = "waiting for a lock",
+		[STATE_SLEEP] = "sleeping",
+		[STATE_IO] = "in I/O",
+		[STATE_CHILD] = "waiting for a child process",
+		[STATE_C] = "in C code",
+		[STATE_GC] = "collecting garbage",
+		[STATE_IDLE] = "idle",
+	};
+
+	return state >= 0 && state < (int)(sizeof words / sizeof words[0]) ? words[state] : words[STATE_UNKNOWN];
+}
+
 struct span waits_thread_name(const struct dump_thread *t)
 {
 	return t->head.class_name.len > 0 ? t->head.name : t->head.os_name;

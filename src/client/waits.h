@@ -7,6 +7,8 @@
 #include "dump.h"
 #include "out.h"
 
+/* STATE_*: "on CPU", "in an unknown state". */
+const char *waits_state(int state);
 /* 1 when there was something to say; else nothing is written, and the state alone has to do. */
 int waits_print(struct out *o, const struct dump *dump, const struct dump_thread *t);
 /* The name under which people know a thread: threading's, else the system's. */

@@ -2,7 +2,7 @@
  * fuzz_raw.c: the readers of src/python/raw_*.c over a made-up image of memory, which may change while it is read. Whatever is in it,
  * they end, stay within it, and what they say holds together. The layout is none of Python's: small, and the same in corpus_raw.py.
  * SOURCES: src/python/raw_own.c src/python/raw_pages.c src/python/raw_frames.c src/python/raw_code.c
- * SOURCES: src/python/raw_names.c src/python/raw_stacks.c src/python/linetable.c src/python/ucs.c
+ * SOURCES: src/python/raw_names.c src/python/raw_stacks.c src/python/linetable.c
  * SOURCES: src/python/raw_locals.c src/python/raw_value.c src/python/pen.c
  */
 #include <stddef.h>

@@ -1,7 +1,8 @@
 /*
  * fuzz_saved.c: any file as saved dumps: read, merged, printed and written as JSON, and read as one dump. The same bytes give the same
  * with and without short cuts, and what is printed has no control byte but newlines.
- * SOURCES: src/client/jsonread.c src/client/saved.c src/client/saved_value.c src/client/intern.c src/client/merge.c src/client/merge_print.c
+ * SOURCES: src/client/jsonread.c src/client/jsonescape.c src/client/saved.c src/client/saved_reader.c src/client/saved_thread.c src/client/saved_frames.c
+ * SOURCES: src/client/saved_value.c src/client/intern.c src/client/merge.c src/client/merge_print.c src/client/waits.c
  * SOURCES: src/client/dump_tasks.c src/client/dump_suspended.c src/client/redump.c src/client/dump.c src/client/out.c src/client/signals.c src/client/connect.c
  * SOURCES: src/client/gone.c src/client/handshake.c src/client/procs.c
  */

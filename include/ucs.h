@@ -1,8 +1,8 @@
 /*
- * ucs.h: one Unicode character as UTF-8. No Python: what a str looks like is its callers' business.
+ * ucs.h: one Unicode character as UTF-8. What a str looks like is its callers' business.
  */
-#ifndef PYSTUCK_PYTHON_UCS_H
-#define PYSTUCK_PYTHON_UCS_H
+#ifndef PYSTUCK_UCS_H
+#define PYSTUCK_UCS_H
 
 #include <stddef.h>
 #include <stdint.h>
