@@ -256,6 +256,11 @@ $(BUILD)/fuzzers/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LOW) $$(call more_ob
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ \
 		$(call link_line,tests/fuzz/fuzz_$*.c) $(LIBS)
 
+# The paths whose instructions are counted: make check-instructions.
+$(BUILD)/bench/paths: $(BUILD)/obj/bench/paths.o $(LOW) $$(call more_obj,bench/paths.c)
+	@mkdir -p $(@D)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
+
 # ---- tests --------------------------------------------------------------------------------------
 
 # Every run leaves its counts here; STAGE keeps those of a sanitizer's run apart.
@@ -371,6 +376,8 @@ leavings: modules		## 1,000 sessions with errors, interrupts and drops leave not
 	$(PYTHONS) -- -k test_many_sessions_leave
 bench: modules			## side by side with the peers
 	@bench/run
+check-instructions: $(BUILD)/pystuck $(BUILD)/bench/paths	## instructions of the hot paths, counted by callgrind (WRITE=1: they are as is meant)
+	@CC='$(CC)' python3 bench/instructions.py $(BUILD) $(if $(WRITE),--write) || [ $$? = 77 ]
 bench-merge: $(BUILD)/pystuck	## 100,000 saved dumps merged: in under 10 s and 1 GB
 	@python3 bench/merge.py $(BUILD)/pystuck $(MERGE_DUMPS)
 check-frameworks: module $(BUILD)/pystuck	## gunicorn, uWSGI, celery, gevent, ... (pip), on every interpreter found
@@ -471,11 +478,11 @@ help:				## this list
 
 include mk/dist.mk
 
--include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ) tests/unit/faults.c $(wildcard tests/load/*.c)) \
+-include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ) tests/unit/faults.c bench/paths.c $(wildcard tests/load/*.c)) \
 	$(call pyobj,$(PYROOM)))
 .PHONY: agree libedit false-alarms lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
 	systemd check-frameworks check-browser asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
-	fuzz-run compilers storm storm-raw leavings bench bench-merge check-versions lint lint-cppcheck lint-rooms lint-docs install \
+	fuzz-run compilers storm storm-raw leavings bench check-instructions bench-merge check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.
 .SECONDARY: $(call obj,$(UNIT) $(FUZZ) tests/unit/faults.c)
