@@ -1,6 +1,7 @@
 /*
  * task_graph.c: strongly connected tasks, by Tarjan's algorithm with a stack of its own; it leaves them in an order in which whoever is
- * waited for comes before who waits, so that what follows from the tasks below needs one pass.
+ * waited for comes before who waits, so that what follows from the tasks below needs one pass. Two searches: over the waits that make
+ * circles, and over all, which make a tree.
  */
 #include "task_graph.h"
 
@@ -19,6 +20,7 @@ struct step {
 
 struct search {
 	const struct dump *dump;
+	uint32_t (*edge)(const struct dump_task *t, size_t i); /* number i; DUMP_NOBODY: no more */
 	uint32_t *number;    /* in which order they were met; OPEN: not yet */
 	uint32_t *low;       /* the first one met that can be reached */
 	uint32_t *component; /* OPEN: none yet */
@@ -34,14 +36,20 @@ static int is_certain(const struct dump_task *t)
 	       (!(t->head.flags & TASK_ANY) || (t->await_count == 1 && t->head.omitted_awaits == 0));
 }
 
-/* Edge number i: those that it awaits, then who has what it waits for. DUMP_NOBODY: no more. */
-static uint32_t edge(const struct dump_task *t, size_t i)
+/* Those that it awaits, as far as anybody is certain of it, then who has what it waits for. */
+static uint32_t certain_edge(const struct dump_task *t, size_t i)
 {
 	if (!is_certain(t))
 		return DUMP_NOBODY;
 	if (i < t->await_count)
 		return t->awaits[i];
 	return i == t->await_count ? t->holder : DUMP_NOBODY;
+}
+
+/* Those that it awaits. */
+static uint32_t any_edge(const struct dump_task *t, size_t i)
+{
+	return i < t->await_count ? t->awaits[i] : DUMP_NOBODY;
 }
 
 static void enter(struct search *s, uint32_t task)
@@ -75,7 +83,7 @@ static void walk(struct search *s, uint32_t start)
 	enter(s, start);
 	while (s->depth > 0) {
 		struct step *step = &s->steps[s->depth - 1];
-		uint32_t to = edge(&s->dump->tasks[step->task], step->next++);
+		uint32_t to = s->edge(&s->dump->tasks[step->task], step->next++);
 
 		if (to == DUMP_NOBODY)
 			leave(s);
@@ -85,6 +93,41 @@ static void walk(struct search *s, uint32_t start)
 			s->low[step->task] = s->number[to];
 	}
 }
+
+static void search_free(struct search *s)
+{
+	free(s->number);
+	free(s->low);
+	free(s->component);
+	free(s->stack);
+	free(s->order);
+	free(s->steps);
+}
+
+/* search_free in any case. */
+static int search_all(struct search *s, const struct dump *dump, uint32_t (*edge)(const struct dump_task *t, size_t i))
+{
+	size_t n = dump->task_count + 1;
+
+	*s = (struct search){.dump = dump,
+		.edge = edge,
+		.number = malloc(n * sizeof *s->number),
+		.low = malloc(n * sizeof *s->low),
+		.component = malloc(n * sizeof *s->component),
+		.stack = malloc(n * sizeof *s->stack),
+		.order = calloc(n, sizeof *s->order),
+		.steps = malloc(n * sizeof *s->steps)};
+	if (s->number == NULL || s->low == NULL || s->component == NULL || s->stack == NULL || s->order == NULL || s->steps == NULL)
+		return PYSTUCK_ENOMEM;
+	memset(s->number, 0xff, n * sizeof *s->number);
+	memset(s->component, 0xff, n * sizeof *s->component);
+	for (uint32_t i = 0; i < dump->task_count; i++)
+		if (s->number[i] == OPEN)
+			walk(s, i);
+	return 0;
+}
+
+/* --- circles --- */
 
 /* To whom each is bound: another of his component, or one who is stuck. */
 static int find_circles(struct task_graph *g, const struct search *s)
@@ -99,10 +142,10 @@ static int find_circles(struct task_graph *g, const struct search *s)
 		uint32_t task = s->order[i];
 
 		to[task] = DEADLOCK_NOBODY;
-		for (size_t k = 0; (next = edge(&g->dump->tasks[task], k)) != DUMP_NOBODY && to[task] == DEADLOCK_NOBODY; k++)
+		for (size_t k = 0; (next = s->edge(&g->dump->tasks[task], k)) != DUMP_NOBODY && to[task] == DEADLOCK_NOBODY; k++)
 			if (s->component[next] == s->component[task])
 				to[task] = next;
-		for (size_t k = 0; (next = edge(&g->dump->tasks[task], k)) != DUMP_NOBODY && to[task] == DEADLOCK_NOBODY; k++)
+		for (size_t k = 0; (next = s->edge(&g->dump->tasks[task], k)) != DUMP_NOBODY && to[task] == DEADLOCK_NOBODY; k++)
 			if (s->component[next] != s->component[task] && to[next] != DEADLOCK_NOBODY)
 				to[task] = next;
 	}
@@ -116,6 +159,7 @@ static int find_circles(struct task_graph *g, const struct search *s)
 static uint64_t mix(uint64_t h, uint64_t v)
 {
 	h = (h ^ v) * 0x9E3779B97F4A7C15u;
+	h = (h ^ h >> 32) * 0xff51afd7ed558ccdu;
 	return h ^ h >> 29;
 }
 
@@ -146,13 +190,13 @@ static uint64_t likeness_of(const struct task_graph *g, const struct search *s, 
 		uint32_t other = t->awaits[i];
 		int alone = g->awaiters[other] == 1 && g->likeness[other] != 0 && s->component[other] != s->component[task];
 
-		below += alone ? mix(2, g->likeness[other]) : mix(3, other) + mix(4, task);
+		below += alone ? mix(2, g->likeness[other]) : mix(mix(3, other), task);
 	}
 	h = mix(mix(h, below), t->await_count + t->head.omitted_awaits);
 	return h != 0 ? h : 1;
 }
 
-/* By the order of the search where that has an edge for each; what is not certain has none, and is taken by rounds. */
+/* Whoever is awaited comes first, but in a circle, where nobody is like anybody. */
 static void find_likeness(struct task_graph *g, const struct search *s)
 {
 	for (size_t i = 0; i < g->dump->task_count; i++)
@@ -167,33 +211,22 @@ static void find_likeness(struct task_graph *g, const struct search *s)
 int task_graph_open(struct task_graph *g, const struct dump *dump)
 {
 	size_t n = dump->task_count + 1;
-	struct search s = {.dump = dump,
-		.number = malloc(n * sizeof *s.number),
-		.low = malloc(n * sizeof *s.low),
-		.component = malloc(n * sizeof *s.component),
-		.stack = malloc(n * sizeof *s.stack),
-		.order = calloc(n, sizeof *s.order),
-		.steps = malloc(n * sizeof *s.steps)};
-	int rc = PYSTUCK_ENOMEM;
+	struct search s;
+	int rc;
 
 	*g = (struct task_graph){.dump = dump, .awaiters = calloc(n, sizeof *g->awaiters), .likeness = calloc(n, sizeof *g->likeness)};
-	if (s.number == NULL || s.low == NULL || s.component == NULL || s.stack == NULL || s.order == NULL || s.steps == NULL ||
-		g->awaiters == NULL || g->likeness == NULL)
-		goto out;
-	memset(s.number, 0xff, n * sizeof *s.number);
-	memset(s.component, 0xff, n * sizeof *s.component);
-	for (uint32_t i = 0; i < dump->task_count; i++)
-		if (s.number[i] == OPEN)
-			walk(&s, i);
-	find_likeness(g, &s);
-	rc = find_circles(g, &s);
-out:
-	free(s.number);
-	free(s.low);
-	free(s.component);
-	free(s.stack);
-	free(s.order);
-	free(s.steps);
+	if (g->awaiters == NULL || g->likeness == NULL)
+		return PYSTUCK_ENOMEM;
+	rc = search_all(&s, dump, any_edge);
+	if (rc == 0)
+		find_likeness(g, &s);
+	search_free(&s);
+	if (rc != 0)
+		return rc;
+	rc = search_all(&s, dump, certain_edge);
+	if (rc == 0)
+		rc = find_circles(g, &s);
+	search_free(&s);
 	return rc;
 }
 
@@ -217,7 +250,7 @@ enum report_sure task_graph_sureness(const struct task_graph *g, size_t circle)
 	for (size_t i = task_graph_begin(g, circle); i < g->deadlocks.ends[circle]; i++) {
 		const struct dump_task *t = &g->dump->tasks[g->deadlocks.members[i]];
 
-		if (t->head.flags & TASK_TIMED)
+		if ((t->head.flags & TASK_TIMED) || t->head.confidence == WAIT_CALLED)
 			return REPORT_POSSIBLE;
 		if (t->holder != DUMP_NOBODY)
 			sure = REPORT_INFERRED;

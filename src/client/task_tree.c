@@ -24,7 +24,8 @@ struct level {
 	size_t count, next;
 };
 
-enum { FRESH = 0, ABOVE = 1, SHOWN = 2, UNDER = 3 }; /* UNDER: one like it has been shown in its place */
+/* UNDER: one like it has been shown in its place. LEFT_OUT: it is further in than what is shown. */
+enum { FRESH = 0, ABOVE = 1, SHOWN = 2, UNDER = 3, LEFT_OUT = 4 };
 
 struct tree {
 	struct out *o;
@@ -251,8 +252,8 @@ static void descend(struct tree *tr, uint32_t *list, size_t count, size_t depth)
 	tr->levels[depth] = (struct level){list, count, 0};
 }
 
-/* How many tasks are below that have not been shown; they are marked as if they had. */
-static size_t count_below(struct tree *tr, uint32_t task)
+/* How many tasks are below that have not been shown; they get this mark. */
+static size_t count_below(struct tree *tr, uint32_t task, uint8_t mark)
 {
 	const struct dump *dump = tr->g->dump;
 	uint32_t *stack = malloc((dump->task_count + 1) * sizeof *stack);
@@ -266,7 +267,7 @@ static size_t count_below(struct tree *tr, uint32_t task)
 
 		for (size_t i = 0; i < t->await_count; i++)
 			if (tr->seen[t->awaits[i]] == FRESH) {
-				tr->seen[t->awaits[i]] = UNDER;
+				tr->seen[t->awaits[i]] = mark;
 				stack[n++] = t->awaits[i];
 				count++;
 			}
@@ -290,8 +291,9 @@ static void refer(struct tree *tr, uint32_t task)
 {
 	print_head(tr, &task, 1);
 	out_text(tr->o, tr->seen[task] == ABOVE ? "  (a circle: it is above, and waits for this)\n"
-			: tr->seen[task] == UNDER ? "  (one like it is shown above)\n"
-						  : "  (see above)\n");
+			: tr->seen[task] == UNDER    ? "  (one like it is shown above)\n"
+			: tr->seen[task] == LEFT_OUT ? "  (left out above)\n"
+						     : "  (see above)\n");
 }
 
 static void show(struct tree *tr)
@@ -315,14 +317,14 @@ static void show(struct tree *tr)
 	tr->seen[list[0]] = ABOVE;
 	for (size_t i = 1; i < count; i++) {
 		tr->seen[list[i]] = UNDER;
-		(void)count_below(tr, list[i]);
+		(void)count_below(tr, list[i], UNDER);
 	}
 	if (t->await_count == 0) {
 		tr->seen[list[0]] = SHOWN;
 		return;
 	}
 	if (tr->depth == DEPTH_MAX) {
-		below = count_below(tr, list[0]);
+		below = count_below(tr, list[0], LEFT_OUT);
 		tr->seen[list[0]] = SHOWN;
 		print_bars(tr, is_last(tr) ? GAP : BAR);
 		out_text(tr->o, "  ... ");
