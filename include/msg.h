@@ -257,7 +257,7 @@ enum wait_confidence {
 	WAIT_UNKNOWN = 0,
 	WAIT_INFERRED = 1,	/* from where a thread is in its code */
 	WAIT_KNOWN = 2,		/* from what the object itself says */
-	WAIT_CALLED = 3,	/* inferred from a call of acquire(): another thread may be the one that is to release it */
+	WAIT_CALLED = 3,	/* inferred from a call of acquire(): another thread or task may be the one that is to release it */
 };
 
 #define WAIT_PROVED 0x01	/* the kernel's address says that it is this very object */

@@ -172,7 +172,7 @@ void tasks_phrase(struct out *o, const struct dump *dump, uint32_t i)
 			out_text(o, "itself");
 		else
 			tasks_name(o, dump, t->holder);
-		if (t->head.confidence == WAIT_INFERRED)
+		if (t->head.confidence == WAIT_INFERRED || t->head.confidence == WAIT_CALLED)
 			out_text(o, " (inferred)");
 	}
 	if (t->head.flags & TASK_LEFT) {
@@ -272,6 +272,15 @@ void tasks_summary(struct out *o, const struct dump *dump)
 
 /* --- circles --- */
 
+/* Does one of the waits end by itself? */
+static int is_timed(const struct task_graph *g, size_t circle)
+{
+	for (size_t i = task_graph_begin(g, circle); i < g->deadlocks.ends[circle]; i++)
+		if (g->dump->tasks[g->deadlocks.members[i]].head.flags & TASK_TIMED)
+			return 1;
+	return 0;
+}
+
 static void print_circle(struct out *o, const struct task_graph *g, size_t circle)
 {
 	size_t begin = task_graph_begin(g, circle), count = g->deadlocks.ends[circle] - begin;
@@ -282,7 +291,8 @@ static void print_circle(struct out *o, const struct task_graph *g, size_t circl
 		out_number(o, count);
 	out_text(o, count == 1 ? "a task waits for itself" : " tasks wait for each other");
 	if (sure == REPORT_POSSIBLE)
-		out_text(o, ", until the time of a wait is up");
+		out_text(o, is_timed(g, circle) ? ", until the time of a wait is up"
+						: ", unless another task releases a lock that one of them has acquired");
 	out_text(o, "\n");
 	for (size_t i = begin; i < begin + count && i < begin + CIRCLE_SHOWN; i++) {
 		out_text(o, "  ");

@@ -241,20 +241,97 @@ static uintptr_t loaded(struct objects *o, const struct blocks_frame *f, const s
 	}
 }
 
-/* What the newest instructions have put on top: a name, or attributes of one. */
-static uintptr_t resolve(struct objects *o, const struct blocks_frame *f, const struct recent *r)
+/*
+ * A variable, as a number of ours: its slot, or NAMED and the number of its name. NO_VARIABLE: none. What is loaded and what is stored
+ * go by the same numbers.
+ */
+#define NAMED 0x80000000u
+#define NO_VARIABLE UINT32_MAX
+
+static uint32_t cell_slot(const PyCodeObject *code, uint32_t argument)
 {
-	uintptr_t names[CHAIN_MAX], object;
+#if PY_VERSION_HEX >= 0x030B0000
+	(void)code;
+	return argument;
+#else
+	return (uint32_t)code->co_nlocals + argument;
+#endif
+}
+
+static uint32_t variable_loaded(const PyCodeObject *code, const struct instruction *i)
+{
+	switch (i->opcode) {
+	case LOAD_GLOBAL:
+		return NAMED | global_argument(i->argument);
+	case LOAD_NAME:
+		return NAMED | i->argument;
+	case LOAD_DEREF:
+		return cell_slot(code, i->argument);
+#if PY_VERSION_HEX >= 0x030D0000
+	case LOAD_FAST_LOAD_FAST:
+	case STORE_FAST_LOAD_FAST:
+#if PY_VERSION_HEX >= 0x030E0000
+	case LOAD_FAST_BORROW_LOAD_FAST_BORROW:
+#endif
+		return i->argument & 15;
+#endif
+	default:
+		return i->argument;
+	}
+}
+
+/* What the instruction gives another value, or takes it from: *second only where there are two. */
+static uint32_t variable_stored(const PyCodeObject *code, const struct instruction *i, uint32_t *second)
+{
+	*second = NO_VARIABLE;
+	switch (i->opcode) {
+	case STORE_FAST:
+	case DELETE_FAST:
+		return i->argument;
+	case STORE_DEREF:
+	case DELETE_DEREF:
+		return cell_slot(code, i->argument);
+	case STORE_GLOBAL:
+	case DELETE_GLOBAL:
+	case STORE_NAME:
+	case DELETE_NAME:
+		return NAMED | i->argument;
+#if PY_VERSION_HEX >= 0x030D0000
+	case STORE_FAST_STORE_FAST:
+		*second = i->argument & 15;
+		return i->argument >> 4;
+	case STORE_FAST_LOAD_FAST:
+		return i->argument >> 4;
+#endif
+	default:
+		return NO_VARIABLE;
+	}
+}
+
+/* What a method is called of. */
+struct receiver {
+	uintptr_t object;   /* 0: that cannot be told */
+	uint32_t variable;  /* where it was found, or its outermost owner */
+	uintptr_t attribute; /* the innermost one's name; 0: it is a variable itself */
+};
+
+/* What the newest instructions have put on top: a name, or attributes of one. */
+static struct receiver resolve(struct objects *o, const struct blocks_frame *f, const struct recent *r)
+{
+	struct receiver of = {0, NO_VARIABLE, 0};
+	uintptr_t names[CHAIN_MAX];
 	size_t n = 0;
 
 	while (n < r->count && n < CHAIN_MAX && (names[n] = attribute_of(f->code, &r->items[n])) != 0)
 		n++;
 	if (n >= r->count)
-		return 0;
-	object = loaded(o, f, &r->items[n]);
-	while (object != 0 && n > 0)
-		object = raw_attributes_read(&o->dict, o->mem, o->layout, object) ? raw_dict_find(&o->dict, names[--n]) : 0;
-	return object;
+		return of;
+	of.variable = variable_loaded(f->code, &r->items[n]);
+	of.attribute = n > 0 ? names[0] : 0;
+	of.object = loaded(o, f, &r->items[n]);
+	while (of.object != 0 && n > 0)
+		of.object = raw_attributes_read(&o->dict, o->mem, o->layout, of.object) ? raw_dict_find(&o->dict, names[--n]) : 0;
+	return of;
 }
 
 /* --- the walk --- */
@@ -269,34 +346,97 @@ static void push(struct recent *r, const struct instruction *i)
 }
 
 struct walk {
+	const struct blocks_frame *f;
+	int awaited;
 	struct acquire *out;
+	struct receiver of[ACQUIRES_MAX]; /* of each of out */
 	size_t count;
 	size_t passed; /* how far jumps may have passed over what came in between */
+	/* A coroutine that has been called, and is not yet known to have been awaited to its end. */
+	struct receiver pending;
+	int32_t pending_at;
 };
 
-static void add(struct walk *w, const struct blocks_frame *f, uintptr_t lock, int32_t at)
+static void add(struct walk *w, const struct receiver *of, int32_t at)
 {
-	if (lock == 0 || w->count == ACQUIRES_MAX || (size_t)at < w->passed)
+	if (of->object == 0 || w->count == ACQUIRES_MAX || (size_t)at < w->passed)
 		return;
-	w->out[w->count++] = (struct acquire){lock, blocks_line(f->code, at)};
+	w->of[w->count] = *of;
+	w->out[w->count++] = (struct acquire){of->object, blocks_line(w->f->code, at)};
+}
+
+static void remove_at(struct walk *w, size_t i)
+{
+	w->count--;
+	memmove(w->out + i, w->out + i + 1, (w->count - i) * sizeof *w->out);
+	memmove(w->of + i, w->of + i + 1, (w->count - i) * sizeof *w->of);
 }
 
 static void take_away(struct walk *w, uintptr_t lock)
 {
-	size_t kept = 0;
-
 	/* What it is cannot be told: it may be any of them. */
-	for (size_t i = 0; i < w->count && lock != 0; i++)
-		if (w->out[i].lock != lock)
-			w->out[kept++] = w->out[i];
-	w->count = kept;
+	for (size_t i = w->count; i > 0; i--)
+		if (lock == 0 || w->out[i - 1].lock == lock)
+			remove_at(w, i - 1);
 }
 
-size_t acquires_of(struct objects *o, const struct blocks_frame *f, struct acquire out[static ACQUIRES_MAX])
+/* What was found by a name that means something else since is not what was acquired. */
+static void forget_stored(struct walk *w, const struct instruction *i)
 {
-	uintptr_t acquire = objects_word(WORD_ACQUIRE), release = objects_word(WORD_RELEASE), method = 0, object = 0;
+	uint32_t second, first = variable_stored(w->f->code, i, &second);
+	uintptr_t attribute = i->opcode == STORE_ATTR ? name_at(w->f->code, i->argument) : 0;
+
+	if (first == NO_VARIABLE && attribute == 0)
+		return;
+	for (size_t n = w->count; n > 0; n--) {
+		const struct receiver *of = &w->of[n - 1];
+
+		if ((first != NO_VARIABLE && (of->variable == first || of->variable == second)) ||
+			(attribute != 0 && of->attribute == attribute))
+			remove_at(w, n - 1);
+	}
+}
+
+/* Between the call and the end of its `await`: whether this instruction may stand there, or is that end. */
+static void follow_await(struct walk *w, const struct instruction *i, size_t next)
+{
+	(void)next;
+	switch (i->opcode) {
+	case GET_AWAITABLE:
+	case LOAD_CONST:
+		return;
+#if PY_VERSION_HEX >= 0x030B0000
+	case SEND: /* 3.11: it jumps to behind the `await` when that is over */
+		if (jump_target(i, next) <= (size_t)w->f->offset)
+			add(w, &w->pending, w->pending_at);
+		break;
+#else
+	case YIELD_FROM: /* who is suspended here is at the instruction before it */
+		add(w, &w->pending, w->pending_at);
+		break;
+#endif
+	default:
+		break;
+	}
+	w->pending.object = 0;
+}
+
+static void called(struct walk *w, const struct receiver *of, int32_t at)
+{
+	if (w->awaited) {
+		w->pending = *of;
+		w->pending_at = at;
+	} else {
+		add(w, of, at);
+	}
+}
+
+size_t acquires_of(struct objects *o, const struct blocks_frame *f, int awaited, struct acquire out[static ACQUIRES_MAX])
+{
+	uintptr_t acquire = objects_word(WORD_ACQUIRE), release = objects_word(WORD_RELEASE), method = 0;
 	struct span code = code_of(f->code);
-	struct walk w = {.out = out};
+	struct walk w = {.f = f, .awaited = awaited, .out = out};
+	struct receiver of = {0, NO_VARIABLE, 0};
 	struct recent before = {.count = 0};
 	struct instruction i;
 	size_t at = 0;
@@ -308,16 +448,21 @@ size_t acquires_of(struct objects *o, const struct blocks_frame *f, struct acqui
 
 		if (i.at >= f->offset)
 			return w.count;
+		if (w.pending.object != 0)
+			follow_await(&w, &i, at);
 		/* A jump to behind the frame's instruction was not made, or it would not be there. */
 		if (target > w.passed && target <= (size_t)f->offset)
 			w.passed = target;
 		if (method == acquire && is_call_without_arguments(&i))
-			add(&w, f, object, i.at);
+			called(&w, &of, i.at);
+		forget_stored(&w, &i);
 		if (!is_filler(&i)) {
 			method = attribute_of(f->code, &i);
-			object = method == acquire || method == release ? resolve(o, f, &before) : 0;
+			of.object = 0;
+			if (method == acquire || method == release)
+				of = resolve(o, f, &before);
 			if (method == release)
-				take_away(&w, object);
+				take_away(&w, of.object);
 			push(&before, &i);
 		}
 	}

@@ -21,8 +21,10 @@ struct acquire {
 int acquires_in(const PyCodeObject *code);
 /*
  * In the order of the calls; how many. Only calls without arguments count, since they return only with the lock, and only those that
- * no jump can have passed over. Where a release may or may not have been passed over, it counts as done.
+ * no jump can have passed over. Where a release may or may not have been passed over, it counts as done, and where the name by which the
+ * lock was called has been given another value since, the call does not count. `awaited`: only calls that have been awaited
+ * (asyncio's), and not those that still are.
  */
-size_t acquires_of(struct objects *o, const struct blocks_frame *f, struct acquire out[static ACQUIRES_MAX]);
+size_t acquires_of(struct objects *o, const struct blocks_frame *f, int awaited, struct acquire out[static ACQUIRES_MAX]);
 
 #endif

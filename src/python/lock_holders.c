@@ -105,7 +105,7 @@ static void list_acquires_of(struct locks *k, uint32_t thread, uint8_t *has)
 			continue;
 		if (*seen == 0)
 			*seen = acquires_in(f.code) ? 2 : 1;
-		count = *seen == 2 ? acquires_of(&k->o, &f, found) : 0;
+		count = *seen == 2 ? acquires_of(&k->o, &f, 0, found) : 0;
 		for (size_t i = 0; i < count; i++)
 			add_hold(k, (struct hold){found[i].lock, thread, n, found[i].line});
 	}

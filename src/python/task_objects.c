@@ -19,7 +19,7 @@ static const char *const word_texts[TASK_WORDS] = {
 	[TASK_WORD_FILENO] = "_fileno", [TASK_WORD_FD] = "fd", [TASK_WORD_SOCK] = "sock", [TASK_WORD_END_TIME] = "end_time",
 	[TASK_WORD_CALLBACK] = "_callback", [TASK_WORD_READY] = "_ready", [TASK_WORD_SCHEDULED] = "_scheduled",
 	[TASK_WORD_THREAD_ID] = "_thread_id", [TASK_WORD_DATA] = "data", [TASK_WORD_PARENT_TASK] = "_parent_task",
-	[TASK_WORD_NAME] = "_name", [TASK_WORD_LOCK] = "_lock", [TASK_WORD_QUEUE] = "_queue", [TASK_WORD_TODO] = "todo",
+	[TASK_WORD_NAME] = "_name", [TASK_WORD_LOCK] = "_lock", [TASK_WORD_LOCKED] = "_locked", [TASK_WORD_QUEUE] = "_queue", [TASK_WORD_TODO] = "todo",
 	[TASK_WORD_RESOLUTION] = "_clock_resolution",
 };
 static const char *const field_texts[FIELDS] = {

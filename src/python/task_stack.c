@@ -251,18 +251,16 @@ static void add(struct tasks *t, struct tasks_one *one, compat_frame *frame, str
 	tail->count += tail->count < TASK_TAIL;
 }
 
-/*
- * Where the thread is that executes the coroutine: frames from the innermost one of a thread out to the coroutine's, put down in
- * the other order.
- */
-static void read_executing(struct tasks *t, struct tasks_one *one, const compat_frame *outermost, struct task_tail *tail)
+uint32_t task_stack_executing(PyObject *o, compat_frame ***frames)
 {
-	compat_frame **found = calloc(FRAMES_PER_THREAD_MAX, sizeof(uintptr_t));
+	const compat_frame *outermost = is_generator(o) && state_of(o) == EXECUTING ? frame_of(o) : NULL;
+	compat_frame **found = outermost != NULL ? calloc(FRAMES_PER_THREAD_MAX, sizeof(uintptr_t)) : NULL;
 	uint32_t count = 0;
 
+	*frames = NULL;
 	if (found == NULL || !compat_head_lock()) {
 		free(found);
-		return;
+		return 0;
 	}
 	for (PyThreadState *s = compat_first_thread(); s != NULL; s = compat_next_thread(s)) {
 		compat_frame *f = compat_top_frame(s);
@@ -283,6 +281,16 @@ static void read_executing(struct tasks *t, struct tasks_one *one, const compat_
 		count = 0;
 	}
 	compat_head_unlock();
+	*frames = found;
+	return count;
+}
+
+/* Frames of a thread, from the innermost one, put down in the other order. */
+static void read_executing(struct tasks *t, struct tasks_one *one, PyObject *coroutine, struct task_tail *tail)
+{
+	compat_frame **found;
+	uint32_t count = task_stack_executing(coroutine, &found);
+
 	one->omitted += count > TASKS_FRAMES_MAX ? count - TASKS_FRAMES_MAX : 0;
 	for (uint32_t i = count < TASKS_FRAMES_MAX ? count : TASKS_FRAMES_MAX; i > 0; i--)
 		add(t, one, found[i - 1], tail);
@@ -331,7 +339,7 @@ void task_stack_read(struct tasks *t, uint32_t i, PyObject *coroutine, struct ta
 		tail->end = is_generator(o) || is_helper(o) ? NULL : o;
 		if (is_generator(o) && state == EXECUTING) {
 			tail->executing = 1;
-			read_executing(t, one, frame_of(o), tail);
+			read_executing(t, one, o, tail);
 		} else if (is_generator(o) && state == UNBEGUN && n == 0) {
 			tail->unbegun = 1;
 			add(t, one, frame_of(o), tail);

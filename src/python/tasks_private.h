@@ -33,7 +33,7 @@ enum task_word {
 	TASK_WORD_RETURN_WHEN, TASK_WORD_TIMEOUT, TASK_WORD_TIMEOUT_HANDLE, TASK_WORD_RUNNING_TASKS, TASK_WORD_TRANSPORT,
 	TASK_WORD_SSL_PROTOCOL, TASK_WORD_SOCK_FD, TASK_WORD_FILENO, TASK_WORD_FD, TASK_WORD_SOCK, TASK_WORD_END_TIME, TASK_WORD_CALLBACK,
 	TASK_WORD_READY, TASK_WORD_SCHEDULED, TASK_WORD_THREAD_ID, TASK_WORD_DATA, TASK_WORD_PARENT_TASK, TASK_WORD_NAME,
-	TASK_WORD_LOCK, TASK_WORD_QUEUE, TASK_WORD_TODO, TASK_WORD_RESOLUTION,
+	TASK_WORD_LOCK, TASK_WORD_LOCKED, TASK_WORD_QUEUE, TASK_WORD_TODO, TASK_WORD_RESOLUTION,
 	TASK_WORDS,
 };
 
@@ -97,6 +97,11 @@ void task_stack_read(struct tasks *t, uint32_t i, PyObject *coroutine, struct ta
 /* The frame of a generator, coroutine or asynchronous generator that is suspended; NULL: it is none. And what it awaits, a new reference. */
 compat_frame *task_stack_frame(PyObject *generator);
 PyObject *task_stack_next(PyObject *awaited);
+/*
+ * Of one that a thread is in: how many frames there are from the innermost one of that thread out to its own, in *frames in this order,
+ * for the caller to free. 0: it is none.
+ */
+uint32_t task_stack_executing(PyObject *generator, compat_frame ***frames);
 enum task_function task_function_of(const PyCodeObject *code);
 /* The value of a variable of a frame, borrowed; NULL: none. */
 PyObject *task_variable(const struct tasks_known *k, const compat_frame *frame, const PyCodeObject *code, enum task_word word);
@@ -121,7 +126,7 @@ void task_loops_describe(struct tasks *t);
 
 /*
  * The second look at all tasks: who still waits for what he waited for at the first (TASK_STILL), and who is inside a `with` on what
- * others wait for. Takes the GIL itself, in slices.
+ * others wait for, or has awaited its acquire(). Takes the GIL itself, in slices.
  */
 void task_holders_find(struct tasks *t);
 

@@ -31,6 +31,11 @@ void wait_init(void)
 	layout_known = raw_layout_init(&layout) == 0;
 }
 
+const struct raw_layout *wait_layout(void)
+{
+	return layout_known ? &layout : NULL;
+}
+
 /* --- whether threads have run --- */
 
 static int by_tid(const void *a, const void *b)

@@ -68,4 +68,8 @@ struct lines;
 void wait_names(struct wait_list *l, const struct frames *f, const struct lines *lines);
 void wait_free(struct wait_list *l);
 
+/* Where CPython's fields are, since wait_init; NULL: not known. */
+struct raw_layout;
+const struct raw_layout *wait_layout(void);
+
 #endif

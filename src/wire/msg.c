@@ -268,7 +268,7 @@ static const struct field dump_task[] = {
 	{ U8, AT(dump_task.state), TASK_WAITS, TASK_UNBEGUN, false },
 	{ FLAGS, AT(dump_task.flags), 0, TASK_ALL, false },
 	{ U8, AT(dump_task.kind), TASK_FOR_NONE, TASK_FOR_CHILD, false },
-	{ U8, AT(dump_task.confidence), WAIT_UNKNOWN, WAIT_KNOWN, false },
+	{ U8, AT(dump_task.confidence), WAIT_UNKNOWN, WAIT_CALLED, false },
 	{ U64, AT(dump_task.address), 0, 0, false },
 	{ U64, AT(dump_task.holder), 0, 0, false },
 	{ U64, AT(dump_task.left_us), 0, 0, false },

@@ -372,6 +372,15 @@ def work():
     mine = None
     hold()
 """, None),
+    "acquire() under a name that means this lock only since": ("""
+def take(): lock.acquire()
+def work():
+    mine = threading.Lock()
+    mine.acquire()
+    mine = lock
+    take()
+    hold()
+""", None),
     "acquire() as a signal": ("""
 def work():
     inside.set()

@@ -217,3 +217,169 @@ asyncio.run(main())
         shown = repl.ask("%tasks")
         assert "<50 tasks> sleeper()" in shown and "Task-2, Task-3, Task-4, Task-5, Task-6 and 45 more" in shown, shown
         assert "not: 12" in repl.ask("%tasks 12")
+
+
+HOLDERS = """
+import asyncio, time
+import pystuck
+pystuck.run_server()
+forever, tasks, shared = asyncio.Event, [], None
+
+class Owner:
+    def __init__(self): self.lock = asyncio.Lock()
+    async def attribute(self, lock):
+        self.lock = lock
+        await self.lock.acquire()
+        try:
+            await forever().wait()
+        finally:
+            self.lock.release()
+
+async def call(lock):
+    await lock.acquire()
+    await forever().wait()
+
+async def of_a_global(lock):
+    global shared
+    shared = lock
+    await shared.acquire()
+    await forever().wait()
+
+async def further_in(lock):
+    async def inner():
+        await forever().wait()
+    await lock.acquire()
+    await inner()
+
+async def in_a_cell(lock):
+    await lock.acquire()
+    await asyncio.gather(*[start(wait(lock), f"cell-{n}") for n in range(1)])
+
+async def of_a_condition(condition):
+    await condition.acquire()
+    await forever().wait()
+
+async def in_a_with(lock):
+    async with lock:
+        await forever().wait()
+
+async def helper(lock): await lock.acquire()
+
+async def in_another_function(lock):
+    await helper(lock)
+    await forever().wait()
+
+async def in_another_task(lock):
+    await asyncio.ensure_future(lock.acquire())
+    await forever().wait()
+
+async def in_time(lock):
+    await asyncio.wait_for(lock.acquire(), 100)
+    await forever().wait()
+
+async def perhaps(lock):
+    if lock:
+        await lock.acquire()
+    await forever().wait()
+
+async def under_an_old_name(lock):
+    await lock.acquire()
+    lock = others["under_an_old_name"]
+    await forever().wait()
+
+async def given_back(lock):
+    await lock.acquire()
+    lock.release()
+    await helper(lock)
+    await forever().wait()
+
+async def not_locked(lock):
+    await lock.acquire()
+    pass_on(lock)
+    await forever().wait()
+
+def pass_on(lock): lock.release()
+
+async def wait(lock): await lock.acquire()
+
+async def twice(lock):
+    await lock.acquire()
+    await lock.acquire()
+
+async def nested(lock):
+    async with lock:
+        async with lock:
+            pass
+
+async def cross(first, second, mine, other):
+    await first.acquire()
+    mine.set()
+    await other.wait()
+    await second.acquire()
+
+async def blocks(lock):
+    async with lock:
+        await others["go"].wait()
+        async def further_in():
+            print("READY", flush=True)
+            time.sleep(100000)
+        await further_in()
+
+others = {}
+
+def start(coroutine, name):
+    tasks.append(asyncio.ensure_future(coroutine))
+    tasks[-1].set_name(name)
+    return tasks[-1]
+
+async def pair(function, lock, want=None):
+    start(function(lock), function.__name__)
+    for _ in range(5): await asyncio.sleep(0)
+    start(wait(want or lock), "wants " + function.__name__)
+
+async def main():
+    for function in (Owner().attribute, call, of_a_global, further_in, in_a_with, in_another_function, in_another_task, in_time,
+                     perhaps, given_back, twice, nested):
+        await pair(function, asyncio.Lock())
+    condition = asyncio.Condition()
+    await pair(of_a_condition, condition)
+    others["under_an_old_name"] = asyncio.Lock()
+    await others["under_an_old_name"].acquire()
+    await pair(under_an_old_name, asyncio.Lock(), others["under_an_old_name"])
+    await pair(in_a_cell, asyncio.Lock())
+    semaphore = asyncio.Semaphore(1)
+    await pair(in_a_with, semaphore)
+    tasks[-2].set_name("semaphore")
+    tasks[-1].set_name("wants semaphore")
+    a, b, seen_a, seen_b = asyncio.Lock(), asyncio.Lock(), asyncio.Event(), asyncio.Event()
+    start(cross(a, b, seen_a, seen_b), "cross-1"), start(cross(b, a, seen_b, seen_a), "cross-2")
+    released = asyncio.Lock()
+    start(not_locked(released), "not_locked")
+    await asyncio.sleep(0)
+    await released.acquire()
+    start(wait(released), "wants not_locked")
+    others["go"] = asyncio.Event()
+    await pair(blocks, asyncio.Lock())
+    await asyncio.sleep(0)
+    others["go"].set()
+    await asyncio.sleep(100000)
+
+asyncio.run(main())
+"""
+HELD = {"attribute", "call", "of_a_global", "further_in", "in_a_with", "nested", "of_a_condition", "in_a_cell", "semaphore", "blocks"}
+NOT_TOLD = {"in_another_function", "in_another_task", "in_time", "perhaps", "given_back", "twice", "under_an_old_name", "not_locked"}
+
+
+def test_who_has_a_lock_is_inferred_from_calls_of_acquire_and_never_guessed(start, python, dump):
+    answer = dump(start(python, HOLDERS))
+    tasks = {task["name"]: task for task in answer["tasks"]}
+    for name in HELD:
+        wait = tasks["wants " + name]["waits_for"]
+        assert wait["kind"] == "lock" and wait["holder"]["name"] == name and wait["confidence"] == "inferred", (name, wait)
+    for name in NOT_TOLD:
+        wait = tasks["wants " + name]["waits_for"]
+        assert wait["kind"] == "lock" and "holder" not in wait, (name, wait)
+    assert tasks["blocks"]["state"] == "running" and "holder" not in tasks["twice"]["waits_for"]
+    names = {task["id"]: task["name"] for task in answer["tasks"]}
+    circles = {tuple(sorted(names[one] for one in circle["members"])): circle["confidence"] for circle in answer["task_deadlocks"]}
+    assert circles == {("nested",): "inferred", ("cross-1", "cross-2"): "possible", ("cell-0", "in_a_cell"): "possible"}, circles

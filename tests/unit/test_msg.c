@@ -324,7 +324,7 @@ static void test_msg_values_out_of_range_are_refused(void **state)
 		{ MSG_DUMP_LOOP, 5, 0, 7 },
 		{ MSG_DUMP_TASK, 13, 0, 3 },
 		{ MSG_DUMP_TASK, 15, 0, 12 },
-		{ MSG_DUMP_TASK, 16, 0, 2 },
+		{ MSG_DUMP_TASK, 16, 0, 3 },
 	};
 
 	(void)state;
