@@ -222,7 +222,7 @@ $(BUILD)/obj/tests/unit/test_client_edit_library.o: CFLAGS_ALL += $(EDIT_CFLAGS)
 FAST := $(call pyobj,$(addprefix src/python/,frames.c heap.c names.c lines.c pytext.c answer.c stack_encoder.c answer_tasks.c tasks.c task_list.c \
 	task_objects.c task_stack.c task_waits.c task_holders.c waits.c linetable.c raw_own.c raw_pages.c raw_names.c \
 	raw_frames.c raw_code.c raw_stacks.c)) $(call obj,$(addprefix src/, \
-	wire/msg.c wire/buf.c wire/text.c wire/ucs.c wire/channel.c wire/noise.c client/dump.c client/print.c client/json.c \
+	wire/msg.c wire/buf.c wire/text.c wire/ucs.c wire/channel.c wire/noise.c client/dump.c client/print.c client/cut.c client/json.c \
 	client/jsonread.c client/jsonescape.c client/saved.c client/saved_reader.c client/saved_thread.c client/saved_frames.c \
 	client/saved_value.c client/intern.c client/merge.c)) $(call obj,$(UNIT))
 $(if $(filter -Os,$(OPT)),$(FAST)): OPT += -O2

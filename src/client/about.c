@@ -9,6 +9,28 @@
 
 #define ABOUT_COMMAND 70 /* bytes of a command line in the first line */
 
+/* How long the directories before the last name of a word are, if it is a path from the root. */
+static size_t directories(const char *word, size_t len)
+{
+	const char *slash = word[0] == '/' ? memrchr(word, '/', len) : NULL;
+
+	return slash != NULL ? (size_t)(slash - word) + 1 : 0;
+}
+
+/* Takes directories away, from the left on, until it is no longer than that: what a program is called says more. */
+static void shorten(char *text, size_t most)
+{
+	char *word = text;
+
+	while (strlen(text) > most && *word != '\0') {
+		size_t len = strcspn(word, " "), extra = directories(word, len);
+
+		memmove(word, word + extra, strlen(word + extra) + 1);
+		word += len - extra;
+		word += strspn(word, " ");
+	}
+}
+
 char *about_command(char *text, size_t size, struct span command)
 {
 	uint8_t spaced[MSG_COMMAND_MAX];
@@ -20,6 +42,7 @@ char *about_command(char *text, size_t size, struct span command)
 	for (; len < command.len && len < sizeof spaced; len++)
 		spaced[len] = command.data[len] != '\0' ? command.data[len] : ' ';
 	text_copy(whole, sizeof whole, (struct span){spaced, len}, TEXT_LINE);
+	shorten(whole, size - 1);
 	len = strlen(whole);
 	if (len < size) {
 		memcpy(text, whole, len + 1);

@@ -44,6 +44,18 @@ static uint64_t mix_name(uint64_t digest, struct span s)
 	return mix_byte(digest, 0);
 }
 
+static uint64_t mix_places(uint64_t digest, const struct dump *dump, const uint32_t *places, size_t depth)
+{
+	for (size_t i = 0; i < depth; i++) {
+		const struct dump_place *p = &dump->places[places[i]];
+
+		digest = mix_text(digest, dump->codes[p->code].file);
+		digest = mix_text(digest, dump->codes[p->code].function);
+		digest = mix_number(digest, p->line);
+	}
+	return digest;
+}
+
 static uint64_t of_thread(const struct dump *dump, const struct dump_thread *t)
 {
 	uint64_t digest = mix_name(ALIKE_BASIS, waits_thread_name(t));
@@ -55,14 +67,27 @@ static uint64_t of_thread(const struct dump *dump, const struct dump_thread *t)
 	digest = mix_text(digest, t->wait.name);
 	digest = mix_text(digest, t->wait.call);
 	digest = mix_number(digest, t->head.omitted_frames);
-	for (size_t i = 0; i < t->depth; i++) {
-		const struct dump_place *p = &dump->places[t->places[i]];
+	return mix_places(digest, dump, t->places, t->depth);
+}
 
-		digest = mix_text(digest, dump->codes[p->code].file);
-		digest = mix_text(digest, dump->codes[p->code].function);
-		digest = mix_number(digest, p->line);
-	}
-	return digest;
+static uint64_t of_greenlet(const struct dump *dump, const struct dump_greenlet *g)
+{
+	uint64_t digest = mix_name(ALIKE_BASIS, g->head.name);
+
+	digest = mix_text(digest, g->head.type);
+	digest = mix_number(digest, g->head.state);
+	digest = mix_number(digest, g->head.wait);
+	digest = mix_text(digest, g->head.object_type);
+	return mix_places(digest, dump, g->places, g->depth);
+}
+
+static uint64_t of_task(const struct dump *dump, const struct dump_task *t)
+{
+	uint64_t digest = mix_text(ALIKE_BASIS, t->head.coroutine);
+
+	digest = mix_number(digest, t->head.state);
+	digest = mix_number(digest, t->head.kind);
+	return mix_places(digest, dump, t->places, t->depth);
 }
 
 /* splitmix64's finalizer: sums of what it gives say as much as a sorted list. */
@@ -73,16 +98,23 @@ static uint64_t spread(uint64_t x)
 	return x ^ x >> 31;
 }
 
+static void add(struct alike *a, uint64_t digest)
+{
+	a->digest[0] += spread(digest);
+	a->digest[1] += spread(digest ^ 0x9e3779b97f4a7c15u);
+}
+
 struct alike alike_of(const struct dump *dump)
 {
 	struct alike a = {.threads = dump->thread_count};
+	const struct dump *suspended = dump->suspended;
 
-	for (size_t i = 0; i < dump->thread_count; i++) {
-		uint64_t digest = of_thread(dump, &dump->threads[i]);
-
-		a.digest[0] += spread(digest);
-		a.digest[1] += spread(digest ^ 0x9e3779b97f4a7c15u);
-	}
+	for (size_t i = 0; i < dump->thread_count; i++)
+		add(&a, of_thread(dump, &dump->threads[i]));
+	for (size_t i = 0; i < dump->task_count; i++)
+		add(&a, of_task(dump, &dump->tasks[i]));
+	for (size_t i = 0; suspended != NULL && i < suspended->greenlet_count; i++)
+		add(&a, of_greenlet(suspended, &suspended->greenlets[i]));
 	return a;
 }
 

@@ -1,6 +1,6 @@
 /*
- * alike.h: whether two processes stand in the same place: their threads, what each waits for and its stack, without what differs
- * between any two processes: numbers, addresses, times, the ends of sockets.
+ * alike.h: whether two processes stand in the same place: their threads, tasks and greenlets, what each waits for and
+ * its stack, without what differs between any two processes: numbers, addresses, times, the ends of sockets.
  */
 #ifndef PYSTUCK_CLIENT_ALIKE_H
 #define PYSTUCK_CLIENT_ALIKE_H

@@ -12,7 +12,8 @@
 #include "places.h"
 #include "procs.h"
 
-#define FAMILY_ID 1 /* of the request: one on each connection */
+#define FAMILY_ID 1 /* of the request: one on each connection, */
+#define FAMILY_MORE_ID 2 /* and a second one */
 #define FAMILY_UP 64 /* generations that are looked through for an ancestor */
 
 static int no_memory(struct diag *d)
@@ -212,17 +213,17 @@ static int look_around(struct family *f, struct connection *root, const struct p
 	return rc;
 }
 
-int family_open(struct family *f, struct connection *root, struct diag *d)
+int family_open(struct family *f, struct connection *root, pid_t of, struct diag *d)
 {
 	struct procs kin = {.at = NULL};
-	pid_t pid = root != NULL ? connect_process(root) : 0;
+	pid_t pid = root != NULL ? connect_process(root) : of;
 	int rc = 0;
 
 	*f = (struct family){.at = NULL};
 	if (root != NULL && pid <= 0)
 		rc = diag_set(d, PYSTUCK_EINVAL, 0,
 			"which process of this machine the server is can't be told, so neither can its children");
-	else if (root != NULL && procs_family(&kin, pid) != 0)
+	else if (pid > 0 && procs_family(&kin, pid) != 0)
 		rc = no_memory(d);
 	if (rc == 0)
 		rc = look_around(f, root, &kin, d);
@@ -237,7 +238,11 @@ int family_open(struct family *f, struct connection *root, struct diag *d)
 	}
 	if (rc == 0)
 		rc = put_in_order(f, d);
-	if (rc == 0 && f->count == 0)
+	if (rc == 0 && f->count == 0 && pid > 0)
+		rc = diag_set(d, PYSTUCK_ENOENT, 0,
+			"neither process %ld nor any that descends from it has a pystuck server that you may reach: it must have called "
+			"pystuck.run_server()", (long)pid);
+	else if (rc == 0 && f->count == 0)
 		rc = diag_set(d, PYSTUCK_ENOENT, 0,
 			"no server of yours on this machine: the program must have called pystuck.run_server()");
 	procs_free(&kin);
@@ -275,7 +280,18 @@ static void find_alike(struct family *f)
 	}
 }
 
-void family_ask(struct family *f, uint8_t flags, int64_t deadline)
+/* What is only asked for when the threads are known. */
+static void ask_more(struct family_member *m, const struct suspended_options *suspended, int64_t deadline)
+{
+	struct diag why = {0};
+	uint8_t wanted = suspended_wanted(&m->dump, suspended);
+	int pending = 0;
+
+	if (wanted != 0)
+		(void)suspended_await(m->server->c, FAMILY_MORE_ID, &m->dump, wanted, &pending, deadline, -1, &why);
+}
+
+void family_ask(struct family *f, uint8_t flags, const struct suspended_options *suspended, int64_t deadline)
 {
 	struct diag why = {0};
 
@@ -288,6 +304,8 @@ void family_ask(struct family *f, uint8_t flags, int64_t deadline)
 		m->shown = dump_await(m->server->c, FAMILY_ID, &m->dump, deadline, -1, &why) == 0;
 		if (!m->shown)
 			fail(m, why.text);
+		else
+			ask_more(m, suspended, deadline);
 	}
 	find_alike(f);
 }

@@ -12,6 +12,7 @@
 #include "connect.h"
 #include "dump.h"
 #include "servers.h"
+#include "suspended.h"
 
 #define FAMILY_NONE SIZE_MAX
 #define FAMILY_WHY 160
@@ -35,14 +36,17 @@ struct family {
 };
 
 /*
- * With `root`, a connection that has been welcomed and is taken over: its process and all that descend from it; else the user's
- * servers on this machine. 0, PYSTUCK_ENOENT there are none, PYSTUCK_EINVAL it cannot be told which process the root is, or another
- * error, with a sentence; family_close in any case.
+ * With `root`, a connection that has been welcomed and is taken over: its process and all that descend from it. Without: those that
+ * descend from the process `of`, which need not run pystuck itself; 0: the user's servers on this machine. 0, PYSTUCK_ENOENT there are
+ * none, PYSTUCK_EINVAL it cannot be told which process the root is, or another error, with a sentence; family_close in any case.
  */
-int family_open(struct family *f, struct connection *root, struct diag *d);
+int family_open(struct family *f, struct connection *root, pid_t of, struct diag *d);
 void family_close(struct family *f);
 
-/* Asks all of them at once for their stacks, and finds those that have the same. `flags` are DUMP_*. */
-void family_ask(struct family *f, uint8_t flags, int64_t deadline);
+/*
+ * Asks all of them at once for their stacks, then those that have some for their greenlets, and finds those that have the same. `flags`
+ * are DUMP_*.
+ */
+void family_ask(struct family *f, uint8_t flags, const struct suspended_options *suspended, int64_t deadline);
 
 #endif

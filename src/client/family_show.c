@@ -169,13 +169,13 @@ int family_show(const struct family_show *s, struct connection *root)
 	const struct print_options po = options_of(s);
 	struct family f;
 	struct diag d = {0};
-	int rc = family_open(&f, root, &d), status;
+	int rc = family_open(&f, root, s->of, &d), status;
 
 	if (rc != 0) {
 		family_close(&f);
 		return status_fail(&d, s->o->timeout_ms);
 	}
-	family_ask(&f, s->flags, connect_clock() + s->o->timeout_ms);
+	family_ask(&f, s->flags, &s->o->suspended, connect_clock() + s->o->timeout_ms);
 	status = caveats(s, &f);
 	if (s->o->json) {
 		rc = json_family(s->out, &f, root == NULL, s->o->locals, s->out_is_terminal);

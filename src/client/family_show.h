@@ -4,6 +4,8 @@
 #ifndef PYSTUCK_CLIENT_FAMILY_SHOW_H
 #define PYSTUCK_CLIENT_FAMILY_SHOW_H
 
+#include <sys/types.h>
+
 #include "connect.h"
 #include "options.h"
 #include "out.h"
@@ -14,6 +16,7 @@ struct family_show {
 	int color;
 	int out_is_terminal;
 	uint8_t flags; /* DUMP_* */
+	pid_t of;      /* as in family.h */
 };
 
 /* `root`: as in family.h. Gives an enum status, after an error has been said. */

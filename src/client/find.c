@@ -247,6 +247,18 @@ out:
 	return rc;
 }
 
+pid_t find_descendant(pid_t pid)
+{
+	struct procs kin = {.at = NULL};
+	pid_t found = 0;
+
+	if (procs_family(&kin, pid) == 0)
+		for (size_t i = 0; i < kin.count && found == 0; i++)
+			found = kin.at[i] != pid && places_has_server(kin.at[i]) ? kin.at[i] : 0;
+	procs_free(&kin);
+	return found;
+}
+
 int find_pid(struct addr *a, int *fd, pid_t pid, int may_ask, struct diag *d)
 {
 	char what[FIND_WHAT], proc[FIND_WHAT];
@@ -257,7 +269,13 @@ int find_pid(struct addr *a, int *fd, pid_t pid, int may_ask, struct diag *d)
 	if (access(proc, F_OK) != 0)
 		return diag_set(d, PYSTUCK_ENOENT, 0, "there is no process %ld", (long)pid);
 	snprintf(what, sizeof what, "process %ld", (long)pid);
-	return find_of(a, fd, &of, what, may_ask, d);
+	int rc = find_of(a, fd, &of, what, may_ask, d);
+	long child = rc == PYSTUCK_ENOENT && !places_has_server(pid) ? find_descendant(pid) : 0;
+	if (child != 0)
+		return diag_set(d, PYSTUCK_ENOENT, 0,
+			"%s has no pystuck server, but process %ld, which descends from it, has one: --pid %ld, or --pid %ld --children for all of them",
+			what, child, child, (long)pid);
+	return rc;
 }
 
 int find_unit(struct addr *a, int *fd, const char *unit, int may_ask, struct diag *d)

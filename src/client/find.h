@@ -28,6 +28,9 @@ int find_one(struct addr *a, int *fd, int may_ask, struct diag *d);
 int find_pid(struct addr *a, int *fd, pid_t pid, int may_ask, struct diag *d);
 int find_unit(struct addr *a, int *fd, const char *unit, int may_ask, struct diag *d);
 
+/* The first process that descends from this one and runs pystuck, whether or not it may be reached; 0: there is none. */
+pid_t find_descendant(pid_t pid);
+
 /* The table of --list. 0, or PYSTUCK_ENOENT with a sentence. */
 int find_list(struct out *o, struct diag *d);
 

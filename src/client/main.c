@@ -263,7 +263,7 @@ static int watch(struct client *cl)
 /* The program that is meant and its children, or all programs. */
 static int show_several(struct client *cl)
 {
-	const struct family_show s = {.out = &cl->out, .o = cl->o, .color = cl->color, .out_is_terminal = cl->out_is_terminal,
+	struct family_show s = {.out = &cl->out, .o = cl->o, .color = cl->color, .out_is_terminal = cl->out_is_terminal,
 		.flags = stacks_flags(cl->o)};
 	struct connection *root = NULL;
 	struct diag d = {0};
@@ -271,6 +271,10 @@ static int show_several(struct client *cl)
 
 	if (cl->o->children) {
 		rc = reach_open(&root, cl->o, cl->in_is_terminal && isatty(STDERR_FILENO), &d);
+		if (rc == PYSTUCK_ENOENT && cl->o->pid != 0 && find_descendant(cl->o->pid) != 0) {
+			s.of = cl->o->pid; /* the parent of those who are meant, without a server of its own */
+			return family_show(&s, NULL);
+		}
 		if (rc == 0)
 			rc = connect_hello(root, &d);
 		if (rc == 0)

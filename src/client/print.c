@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cut.h"
 #include "greenlets.h"
 #include "report.h"
 #include "tasks.h"
@@ -298,21 +299,6 @@ static void print_omitted(struct printer *pr, const char *indent, uint64_t count
 
 /* --- frames --- */
 
-/* Whether a file is of Python's own library: .../python3.11/..., but for what is installed there; or frozen into Python. */
-static int is_of_python(struct span file)
-{
-	static const char dir[] = "/python3.", frozen[] = "<frozen ";
-	const uint8_t *end = file.data + file.len, *at = memmem(file.data, file.len, dir, sizeof dir - 1);
-
-	if (at == NULL)
-		return file.len > sizeof frozen && memcmp(file.data, frozen, sizeof frozen - 1) == 0;
-	at += sizeof dir - 1;
-	while (at < end && ((*at >= '0' && *at <= '9') || *at == 't'))
-		at++;
-	struct span rest = {at, (size_t)(end - at)};
-	return at < end && *at == '/' && memmem(rest.data, rest.len, "-packages/", 10) == NULL;
-}
-
 /* From which frame on there is only how Python's library waits. */
 static size_t first_of_waiting(const struct printer *pr, const struct dump_thread *t)
 {
@@ -321,7 +307,7 @@ static size_t first_of_waiting(const struct printer *pr, const struct dump_threa
 	if (t->head.state != STATE_LOCK && t->head.state != STATE_SLEEP && t->head.state != STATE_IO &&
 		t->head.state != STATE_CHILD && t->head.state != STATE_IDLE)
 		return i;
-	while (i > 0 && is_of_python(pr->dump->codes[pr->dump->places[t->places[i - 1]].code].file))
+	while (i > 0 && cut_is_of_python(pr->dump->codes[pr->dump->places[t->places[i - 1]].code].file))
 		i--;
 	return i;
 }
@@ -345,19 +331,28 @@ static void print_frame(struct printer *pr, uint32_t place, int moved, int faint
 		out_bytes(pr->o, buf_bytes(&pr->cache) + piece->at + skip, piece->len - skip);
 }
 
+static void print_outer(struct printer *pr, struct cut cut, uint32_t omitted)
+{
+	if (omitted + cut_begin(cut) > 0)
+		print_omitted(pr, "  ", omitted + cut_begin(cut), " outer frame");
+}
+
+static void print_gap(struct printer *pr, struct cut cut, size_t i)
+{
+	if (cut_gap(cut, i) > 0)
+		print_omitted(pr, "  ", cut_gap(cut, i), " frame");
+}
+
 static void print_frames(struct printer *pr, const struct dump_thread *t)
 {
-	uint32_t most = pr->po->view.frames;
-	size_t next_local = 0, first = most != 0 && t->depth > most ? t->depth - most : 0, faint = t->depth;
-	size_t moved = first_that_moved(pr, t);
+	struct cut cut = cut_of(pr->dump, t->places, t->depth, pr->po->view.frames);
+	size_t next_local = 0, faint = pr->po->color ? first_of_waiting(pr, t) : t->depth, moved = first_that_moved(pr, t);
 
-	if (pr->po->color)
-		faint = first_of_waiting(pr, t);
-	if (t->head.omitted_frames + first > 0)
-		print_omitted(pr, "  ", t->head.omitted_frames + first, " outer frame");
-	while (next_local < t->local_count && pr->dump->locals[t->first_local + next_local].frame < first)
-		next_local++;
-	for (size_t i = first; i < t->depth && pr->error == 0; i++) {
+	print_outer(pr, cut, t->head.omitted_frames);
+	for (size_t i = cut_begin(cut); i < t->depth && pr->error == 0; i = cut_next(cut, i)) {
+		while (next_local < t->local_count && pr->dump->locals[t->first_local + next_local].frame < i)
+			next_local++;
+		print_gap(pr, cut, i);
 		print_frame(pr, t->places[i], i >= moved, i >= faint);
 		print_locals(pr, t, i, &next_local);
 	}
@@ -365,16 +360,12 @@ static void print_frames(struct printer *pr, const struct dump_thread *t)
 
 void print_stack(struct printer *pr, const uint32_t *places, size_t depth, uint32_t omitted)
 {
-	uint32_t most = pr->po->view.frames;
-	size_t first = most != 0 && depth > most ? depth - most : 0;
+	struct cut cut = cut_of(pr->dump, places, depth, pr->po->view.frames);
 
-	if (omitted + first > 0)
-		print_omitted(pr, "  ", omitted + first, " outer frame");
-	for (size_t i = first; i < depth && pr->error == 0; i++) {
-		const struct piece *piece = place_text(pr, places[i], 0);
-
-		if (pr->error == 0)
-			out_bytes(pr->o, buf_bytes(&pr->cache) + piece->at, piece->len);
+	print_outer(pr, cut, omitted);
+	for (size_t i = cut_begin(cut); i < depth && pr->error == 0; i = cut_next(cut, i)) {
+		print_gap(pr, cut, i);
+		print_frame(pr, places[i], 0, 0);
 	}
 }
 
@@ -427,6 +418,7 @@ static void print_report(struct printer *pr, const struct report *r)
 	out_text(pr->o, "\n");
 	out_text(pr->o, pr->p->state);
 	report_deadlocks(pr->o, r);
+	tasks_print_blocked(pr->o, r->dump);
 	if (pr->error == 0)
 		pr->error = tasks_print_circles(pr->o, r->dump);
 	out_text(pr->o, pr->p->off);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cut.h"
 #include "error.h"
 #include "tasks.h"
 
@@ -172,22 +173,28 @@ void task_tree_place(struct out *o, const struct dump *dump, const struct dump_t
 	print_place(o, dump, t->places[i > 0 ? i - 1 : t->depth - 1]);
 }
 
+static void print_omitted(struct tree *tr, const char *own, uint64_t count, const char *what)
+{
+	if (count == 0)
+		return;
+	print_bars(tr, own);
+	out_text(tr->o, "  ... ");
+	out_number(tr->o, count);
+	out_text(tr->o, what);
+	out_text(tr->o, count == 1 ? " left out\n" : "s left out\n");
+}
+
 static void print_frames(struct tree *tr, const struct dump_task *t)
 {
 	const struct dump *dump = tr->g->dump;
 	const char *own = is_last(tr) ? GAP : BAR;
-	uint32_t most = tr->po->view.frames != 0 ? tr->po->view.frames : FRAMES_SHOWN;
-	size_t first = t->depth > most ? t->depth - most : 0;
+	struct cut cut = cut_of(dump, t->places, t->depth, tr->po->view.frames != 0 ? tr->po->view.frames : FRAMES_SHOWN);
 
-	if (first + t->head.omitted_frames > 0) {
-		print_bars(tr, own);
-		out_text(tr->o, "  ... ");
-		out_number(tr->o, first + t->head.omitted_frames);
-		out_text(tr->o, " outer frames left out\n");
-	}
-	for (size_t i = first; i < t->depth; i++) {
+	print_omitted(tr, own, cut_begin(cut) + t->head.omitted_frames, " outer frame");
+	for (size_t i = cut_begin(cut); i < t->depth; i = cut_next(cut, i)) {
 		struct span source = dump->places[t->places[i]].source;
 
+		print_omitted(tr, own, cut_gap(cut, i), " frame");
 		print_bars(tr, own);
 		out_text(tr->o, "  ");
 		print_place(tr->o, dump, t->places[i]);

@@ -14,6 +14,7 @@
 #define CIRCLE_SHOWN 20 /* members of a circle that have a line */
 #define LED_SHOWN 20
 #define NAMES_SHOWN 5
+#define BLOCKED_US 1000000u /* and for so long, one on top */
 #define BUSY_US 100000u /* a loop that has not looked for events for so long is worth a word */
 
 static int is(struct span s, const char *text)
@@ -215,6 +216,34 @@ static uint32_t task_by_id(const struct dump *dump, uint64_t id)
 	return DUMP_NOBODY;
 }
 
+/* The task, or the callback, that a loop runs now. */
+static void print_running(struct out *o, const struct dump *dump, const struct msg_dump_loop *l)
+{
+	uint32_t task = task_by_id(dump, l->task);
+
+	if (task != DUMP_NOBODY)
+		tasks_name(o, dump, task);
+	else
+		out_safe(o, l->callback, TEXT_LINE);
+}
+
+void tasks_print_blocked(struct out *o, const struct dump *dump)
+{
+	for (size_t i = 0; i < dump->loop_count; i++) {
+		const struct msg_dump_loop *l = &dump->loops[i];
+
+		if (!(l->flags & LOOP_BUSY) || l->busy_us < BLOCKED_US)
+			continue;
+		out_text(o, "Blocked event loop: ");
+		loop_name(o, dump, l);
+		out_text(o, " has not looked for events for ");
+		waits_duration(o, l->busy_us);
+		out_text(o, l->task != 0 || l->callback.len > 0 ? "; it runs " : "");
+		print_running(o, dump, l);
+		out_text(o, "\n");
+	}
+}
+
 static void print_loop(struct out *o, const struct dump *dump, const struct msg_dump_loop *l)
 {
 	uint32_t task = task_by_id(dump, l->task);
@@ -223,10 +252,7 @@ static void print_loop(struct out *o, const struct dump *dump, const struct msg_
 	out_text(o, "Loop ");
 	loop_name(o, dump, l);
 	out_text(o, !(l->flags & LOOP_RUNS) ? ": does not run" : runs ? ": runs " : (l->flags & LOOP_BUSY) ? ": busy" : ": waits for events");
-	if (task != DUMP_NOBODY)
-		tasks_name(o, dump, task);
-	else if (l->callback.len > 0)
-		out_safe(o, l->callback, TEXT_LINE);
+	print_running(o, dump, l);
 	if ((l->flags & LOOP_BUSY) && l->busy_us >= BUSY_US) {
 		out_text(o, "; blocked: it has not looked for events for ");
 		waits_duration(o, l->busy_us);

@@ -21,7 +21,8 @@ void tasks_report(struct out *o, const struct task_graph *g);
 
 /* Below the threads: all that are alike in a line or two. Nothing when there are no loops. 0 or an error. */
 int tasks_print_short(struct out *o, const struct dump *dump, const struct print_options *po);
-/* Circles alone, for the top of a dump. 0 or an error. */
+/* For the top of a dump: loops that have not looked for events for a second, and what holds them up; circles alone, 0 or an error. */
+void tasks_print_blocked(struct out *o, const struct dump *dump);
 int tasks_print_circles(struct out *o, const struct dump *dump);
 /* All of it, as a tree of who awaits whom. 0 or an error. */
 int tasks_print(struct out *o, const struct dump *dump, const struct print_options *po);

@@ -99,9 +99,12 @@ def test_help_and_version(client):
     assert client("--version").out.startswith("pystuck ")
 
 
-def test_no_server_is_3_and_says_how_to_start_one(client, tmp_path):
-    answer = client("--pid", os.getpid())
-    assert answer.status == 3 and "run_server" in answer.err, answer
+def test_no_server_is_3_and_says_how_to_start_one(client):
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as program:
+        for more in ([], ["--children"]):
+            answer = client("--pid", program.pid, *more)
+            assert answer.status == 3 and "run_server" in answer.err, answer
+        program.stdin.close()
 
 
 @pytest.mark.parametrize("make, status", [

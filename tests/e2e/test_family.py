@@ -128,6 +128,20 @@ def test_children_as_json_are_each_there_once(family, client):
     validate(everybody.json, all_of_them=True)
 
 
+def test_a_process_without_a_server_stands_for_those_below_it(family, client):
+    grandchild, = family.kin["grandchild"]
+    between, = (int(line.split()[1]) for line in open(f"/proc/{grandchild}/status") if line.startswith("PPid:"))
+    answer = client("--pid", between)
+    assert answer.status == 3 and answer.err == (
+        f"pystuck: process {between} has no pystuck server, but process {grandchild}, which descends from it, has one: "
+        f"--pid {grandchild}, or --pid {between} --children for all of them\n"), answer
+    answer = client("--pid", between, "--children")
+    assert answer.status == 0 and answer.out.startswith("1 process runs pystuck\n") and f"\nprocess {grandchild}\n" in answer.out, answer
+    answer = client("--pid", between, "--children", "--json")
+    assert [tree(child) for child in answer.json["children"]] == [{grandchild: []}]
+    validate(answer.json, all_of_them=True)
+
+
 def test_a_child_that_does_not_answer_is_named(family, client):
     stopped = family.kin["worker"][1]
     os.kill(stopped, signal.SIGSTOP)

@@ -178,6 +178,39 @@ def test_the_innermost_frames_are_kept_and_the_others_counted(shown):
     assert "... 117 outer frames left out" in answer.out, "also those that the server left out"
 
 
+def test_the_innermost_frame_of_the_programs_own_code_is_kept_with_them(shown):
+    deep = thread(5, "deep", SLEEP, frames=[(0, 1), (0, 2), (2, 3), (2, 4), (1, 5), (1, 6)], locals=[(0, "no", "1"), (1, "yes", "2"), (2, "no", "3")])
+    text = shown([MAIN_THREAD, deep], "--frames", "2", "--locals", "--thread", "deep")
+    assert text.split("\n", 3)[3] == """  ... 1 outer frame left out
+  File "/app/main.py", line 2, in main
+      yes = 2
+  ... 2 frames left out
+  File "/usr/lib/python3.11/threading.py", line 5, in Event.wait
+  File "/usr/lib/python3.11/threading.py", line 6, in Event.wait
+"""
+    # It is the one just before them, or there is none: nothing is left out in between.
+    for frames, lines in (([(0, 1), (2, 2), (1, 3)], ["1", "2", "3"]), ([(2, 1), (2, 2), (1, 3)], ["2", "3"])):
+        text = shown([thread(5, "deep", SLEEP, frames=frames)], "--frames", "2")
+        assert re.findall(r"line (\d+), in", text) == lines and text.count("left out") == (len(lines) == 2), text
+
+
+@pytest.mark.parametrize("busy, words", [(4_000_000, True), (500_000, False)], ids=["for seconds", "for a moment"])
+def test_a_loop_that_is_blocked_is_on_top(place, busy, words):  # noqa: F811
+    def serve(peer):
+        greet(peer)
+        id = peer.expect(fake.DUMP)
+        task = fake.dump_task(id=7, state=1, flags=0, kind=0, name="Task-7", coroutine="handle", frames=[(0, 7)])
+        peer.send(fake.dump_begin(id, threads=1), *CODE, *thread(2, "Looper", IO),
+                  fake.dump_loop(flags=3, busy_us=busy, task=7), task, fake.dump_tasks(1), fake.dump_end(id))
+        until_closed(peer)
+
+    with FakeServer(place, serve):
+        answer = run_client("--socket", place, "--no-repl")
+    lines = answer.out.splitlines()
+    said = "Blocked event loop: Loop in thread Looper (tid 2) has not looked for events for 4.0 s; it runs Task-7 handle()"
+    assert lines[1:2] == [said if words else ""], answer
+
+
 @pytest.mark.parametrize("words", [["--frames", "0"], ["--frames", "x"], ["--json", "--thread", "a"], ["--json", "--frames", "1"],
                                    ["--no-stacks", "--no-group"], ["-c", "1", "--thread", "a"], ["--thread"]], ids=" ".join)
 def test_what_makes_no_sense_is_refused(words):
