@@ -97,6 +97,14 @@ static int is_name(PyObject *str, const char *name)
 	       memcmp(PyUnicode_DATA(str), name, len) == 0;
 }
 
+uint32_t blocks_number(const PyCodeObject *code, const char *name)
+{
+	for (Py_ssize_t i = 0; i < compat_slots(code); i++)
+		if (is_name(name_of(code, i), name))
+			return (uint32_t)i;
+	return UINT32_MAX;
+}
+
 uintptr_t blocks_named(struct objects *o, const struct blocks_frame *f, const char *name)
 {
 	for (Py_ssize_t i = 0; i < compat_slots(f->code); i++) {

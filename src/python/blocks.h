@@ -37,6 +37,8 @@ uintptr_t blocks_variables(const struct blocks_frame *f, size_t *count);
 uintptr_t blocks_untag(uintptr_t word);
 /* The value of variable number i (0: the first parameter); 0: none. */
 uintptr_t blocks_variable(struct objects *o, const struct blocks_frame *f, uint32_t i);
+/* The number of the first variable with this name; UINT32_MAX: none. */
+uint32_t blocks_number(const PyCodeObject *code, const char *name);
 /* The value of the variable with this name. */
 uintptr_t blocks_named(struct objects *o, const struct blocks_frame *f, const char *name);
 /* 1 when one of its variables is this object. */

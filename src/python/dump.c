@@ -87,7 +87,7 @@ int dump_look(struct dump *d)
 	struct waits w;
 	int rc;
 
-	d->views = malloc((f->thread_count > 0 ? f->thread_count : 1) * sizeof *d->views);
+	d->views = calloc(f->thread_count > 0 ? f->thread_count : 1, sizeof *d->views);
 	if (d->views == NULL)
 		return PYSTUCK_ENOMEM;
 	waits_open(&w);
@@ -95,7 +95,10 @@ int dump_look(struct dump *d)
 		const struct frames_thread *t = &f->threads[i];
 		int closely = i < WAITS_CLOSELY || t->class_name.len == 0;
 
-		waits_look(&w, (pid_t)t->tid, closely, &d->views[i]);
+		if (i == WAITS_CLOSELY)
+			wait_parked(d->views, f, i, &w);
+		if (d->views[i].lock == 0)
+			waits_look(&w, (pid_t)t->tid, closely, &d->views[i]);
 		if (!closely)
 			d->views[i].cpu_ns = wait_before_ns(&d->waits, (pid_t)t->tid);
 	}

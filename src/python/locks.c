@@ -85,7 +85,7 @@ static int is_at_lock(const struct locks *k, uint32_t i)
 {
 	const struct waits_view *v = &k->views[i];
 
-	return k->l->items[i].kind == WAIT_FOR_LOCK && v->call != NULL && strcmp(v->call, "futex") == 0 && v->stack != 0;
+	return k->l->items[i].kind == WAIT_FOR_LOCK && v->call != NULL && strcmp(v->call, "futex") == 0 && (v->stack != 0 || v->lock != 0);
 }
 
 /* The variables of a thread's innermost frames, as far as they lie close together: since 3.11 on one stack. len 0: none. */
@@ -120,28 +120,39 @@ static void fetch_variables(const struct locks *k, struct raw_pages *pages, cons
 	raw_pages_fetch(pages, wanted, count);
 }
 
+/* Those whose lock is known already, or those whose lock is not. How many there are now. */
+static uint32_t list(const struct locks *k, int is_known, uint32_t *at, struct objects_waiter *waiters, uint32_t n)
+{
+	for (uint32_t i = 0; i < k->l->count; i++) {
+		const struct waits_view *v = &k->views[i];
+
+		if (!is_at_lock(k, i) || (v->lock != 0) != is_known)
+			continue;
+		at[n] = i;
+		waiters[n++] = (struct objects_waiter){.word = v->arguments[WAITS_FUTEX_WORD], .stack = v->stack, .object = v->lock,
+			.key = v->lock != 0 ? v->arguments[WAITS_FUTEX_WORD] : 0};
+	}
+	return n;
+}
+
 /* The very lock that each thread waits for. `at` and `waiters` have room for all. */
 static void find_objects(struct locks *k, struct raw_pages *pages, uint32_t *at, struct objects_waiter *waiters)
 {
 	struct cache cache[CACHE] = {{0, 0, 0}};
-	uint32_t n = 0;
+	uint32_t unknown = list(k, 0, at, waiters, 0), n = list(k, 1, at, waiters, unknown);
 
-	for (uint32_t i = 0; i < k->l->count; i++)
-		if (is_at_lock(k, i)) {
-			at[n] = i;
-			waiters[n++] = (struct objects_waiter){.word = k->views[i].arguments[0], .stack = k->views[i].stack};
-		}
 	/* The first one tells where the others' are. */
-	for (uint32_t j = 0; j < n; j++) {
+	for (uint32_t j = 0; j < unknown; j++) {
 		if (j == 1)
-			objects_waited_for_alike(&k->o, waiters + 1, n - 1);
+			objects_waited_for_alike(&k->o, waiters + 1, unknown - 1);
 		find_object(k, &waiters[j], cache);
-		k->wanted[at[j]] = waiters[j].object;
 	}
+	for (uint32_t j = 0; j < n; j++)
+		k->wanted[at[j]] = waiters[j].object;
 	for (uint32_t j = 0; j < n; j++) {
 		if (j % RAW_FETCHED == 0)
 			fetch_variables(k, pages, at + j, n - j < RAW_FETCHED ? n - j : RAW_FETCHED);
-		if (k->views[at[j]].arguments[3] != 0)
+		if (k->views[at[j]].arguments[WAITS_FUTEX_TIMEOUT] != 0)
 			k->l->items[at[j]].flags |= WAIT_TIMED;
 		locks_classify(k, at[j], waiters[j].object, waiters[j].key);
 	}

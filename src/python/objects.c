@@ -419,3 +419,65 @@ void objects_waited_for_alike(struct objects *o, struct objects_waiter *waiters,
 		look_alike(o, waiters, n);
 	}
 }
+
+/* --- who is waited for --- */
+
+#define LOCKED_AND_PARKED 3 /* bits of a lock that is a byte */
+
+/* A semaphore as glibc and musl have it on machines of 64 bits. */
+struct semaphore {
+	uint32_t value, waiters;
+};
+
+/* What was read for one lock: the word that is waited on; 0: none, or it has to be asked of the semaphore. */
+static uintptr_t byte_wanted(const struct candidate *c)
+{
+	uint8_t bits;
+
+	memcpy(&bits, &c->first, sizeof bits);
+	return (bits & LOCKED_AND_PARKED) == LOCKED_AND_PARKED ? c->object + sizeof c->head : 0;
+}
+
+static void wanted_alike(struct objects *o, struct objects_waiter *locks, size_t count)
+{
+	struct candidate found[ALIKE];
+	struct semaphore semaphores[ALIKE];
+	struct raw_piece pieces[ALIKE];
+	uint8_t whose[ALIKE];
+	size_t n = 0, m = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		locks[i].key = 0;
+		if (!plausible(locks[i].object))
+			continue;
+		found[n].object = locks[i].object;
+		pieces[n] = (struct raw_piece){locks[i].object, &found[n].head, sizeof found[n].head + sizeof found[n].first, 0};
+		whose[n++] = (uint8_t)i;
+	}
+	if (n > 0)
+		raw_mem_gather(o->mem, pieces, n);
+	for (size_t i = 0; i < n; i++) {
+		if (!pieces[i].ok || (uintptr_t)found[i].head.ob_type != known.lock)
+			continue;
+		if (known.byte) {
+			locks[whose[i]].key = byte_wanted(&found[i]);
+		} else {
+			whose[m] = whose[i];
+			pieces[m] = (struct raw_piece){found[i].first, &semaphores[m], sizeof *semaphores, 0};
+			m++;
+		}
+	}
+	if (m > 0)
+		raw_mem_gather(o->mem, pieces, m);
+	for (size_t i = 0; i < m; i++)
+		if (pieces[i].ok && semaphores[i].waiters > 0 && semaphores[i].waiters < UINT16_MAX)
+			locks[whose[i]].key = pieces[i].from;
+}
+
+void objects_wanted(struct objects *o, struct objects_waiter *locks, size_t count)
+{
+	for (size_t n; count > 0; count -= n, locks += n) {
+		n = count < ALIKE ? count : ALIKE;
+		wanted_alike(o, locks, n);
+	}
+}

@@ -89,6 +89,8 @@ struct objects_waiter {
 	uintptr_t object, key; /* the answer; object 0: not there, which says nothing */
 };
 void objects_waited_for_alike(struct objects *o, struct objects_waiter *waiters, size_t count);
+/* Which of these plain locks (.object) somebody waits for: sets .key, the word that is waited on; 0: nobody, or it is no lock. */
+void objects_wanted(struct objects *o, struct objects_waiter *locks, size_t count);
 /* 1 when `key` lies in what this thread handle (3.13+) stands for. */
 int objects_handle_has(struct objects *o, uintptr_t handle, uintptr_t key);
 

@@ -16,6 +16,7 @@
 #include "lines.h"
 #include "locks.h"
 #include "msg.h"
+#include "parked.h"
 #include "since.h"
 #include "tids.h"
 
@@ -160,6 +161,16 @@ static void find_by_memory(
 		settle(l, f, proc, views);
 		raw_own_close(&own);
 	}
+}
+
+void wait_parked(struct waits_view *views, const struct frames *f, uint32_t first, const struct waits *w)
+{
+	struct raw_own own;
+
+	if (!layout_known || raw_own_open(&own) != 0)
+		return;
+	parked_find(views, f, first, w, &own.mem, &layout);
+	raw_own_close(&own);
 }
 
 int wait_find(struct wait_list *l, const struct frames *f, const struct waits *proc, const struct waits_view *views)

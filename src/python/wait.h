@@ -58,6 +58,8 @@ struct wait_before {
 void wait_begin(struct wait_list *l);
 /* What was noted of a thread; 0: nothing. */
 uint64_t wait_before_ns(const struct wait_list *l, pid_t tid);
+/* Before wait_find: fills in the views of those from number `first` on that are parked (parked.h). */
+void wait_parked(struct waits_view *views, const struct frames *f, uint32_t first, const struct waits *w);
 /*
  * No GIL; before lines_find, which changes the frames' offsets. `views` says in which system call each thread was. 0, or
  * PYSTUCK_ENOMEM. wait_free in any case.

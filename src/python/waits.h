@@ -12,6 +12,8 @@
 #define WAITS_NAME 16 /* what the kernel keeps of a thread's name, NUL included */
 #define WAITS_DETAIL 48
 #define WAITS_ARGUMENTS 6 /* of a system call */
+#define WAITS_FUTEX_WORD 0 /* which of them are futex(2)'s */
+#define WAITS_FUTEX_TIMEOUT 3
 #define WAITS_CLOSELY 64u /* threads of a dump of which more is read: it takes three times as long as the rest */
 
 struct waits {
@@ -28,7 +30,8 @@ struct waits_view {
 	const char *call;          /* "recv", "futex": static; NULL: in none, or not known */
 	long number;               /* of that call */
 	uintptr_t arguments[WAITS_ARGUMENTS];
-	uintptr_t stack;           /* the thread's stack pointer */
+	uintptr_t stack;           /* the thread's stack pointer; 0: not known */
+	uintptr_t lock;            /* the lock that it waits for, where that is known by memory (parked.h); else 0 */
 	uint64_t cpu_ns;           /* time on a CPU before all the rest was read; 0: not known */
 	int cpu;                   /* the processor on which it ran last; -1: not known */
 };

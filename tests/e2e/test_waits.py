@@ -400,3 +400,50 @@ def test_a_huge_heap_that_is_traversed_is_collected_by_who_has_the_gil(one_pytho
         return states(answer)["collects"] == "gc"
 
     wait_until(seen, "the collector is met at work")
+
+
+MANY = """
+import queue, sys, threading, time
+import concurrent.futures as futures
+import pystuck
+pystuck.run_server()
+event, empty, result = threading.Event(), queue.Queue(), futures.Future()
+condition, taken = threading.Condition(), threading.Lock()
+taken.acquire()
+def wait_in_turn(name, wait):
+    for i in range(25):
+        threading.Thread(target=wait, name=f"{name} {i}", daemon=True).start()
+def held():
+    with condition: condition.wait(1000)
+def mine():
+    # The variable of threading's function has its name here too: the lock in it is waited for by others.
+    waiter = taken
+    time.sleep(1000)
+threading.stack_size(256 * 1024)
+for name, wait in {"first": event.wait, "event": event.wait, "timed": lambda: event.wait(1000), "queue": empty.get,
+                   "future": result.result, "condition": held, "lock": taken.acquire, "sleep": mine}.items():
+    wait_in_turn(name, wait)
+print("READY", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_many_threads_wait_for_is_proved_of_each_of_them(python, start, dump):
+    """Most of them are beyond those of which the kernel is asked."""
+    kinds = {"event": ("lock", "Event", None), "timed": ("lock", "Event", True), "queue": ("queue", "Queue", None),
+             "future": ("future", "Future", None), "condition": ("lock", "Condition", True), "lock": ("lock", "Lock", None)}
+    program = start(python, MANY)
+
+    def waiting():
+        threads = [t for t in dump(program)["threads"] if not t["name"].startswith("Main")]
+        return threads if len(threads) == 200 and all(t["state"] in ("lock", "sleep") for t in threads) else None
+
+    threads = wait_until(waiting, "all threads wait")
+    for thread in threads:
+        kind, wait = thread["name"].split()[0], thread["waits_for"]
+        if kind == "sleep":
+            assert thread["state"] == "sleep" and wait["kind"] == "sleep", thread
+        elif kind != "first":
+            assert (wait["kind"], wait["type"], wait.get("timed")) == kinds[kind] and wait["proved"], thread
+    for name in ("event", "queue", "lock"):
+        assert len({t["waits_for"]["address"] for t in threads if t["name"].startswith(name)}) == 1
