@@ -13,6 +13,11 @@ FUZZ_SECONDS ?= 600
 CLANG_TIDY ?= clang-tidy
 CPPCHECK ?= cppcheck
 
+# One name for one directory: what has been built as ./build is also there as $PWD/build, and the other way round.
+here = $(patsubst $(CURDIR)/%,%,$(abspath $(1)))
+override BUILD := $(or $(call here,$(BUILD)),$(error BUILD names no directory))
+$(foreach goal,$(filter $(CURDIR)/%,$(MAKECMDGOALS)),$(eval $(goal): $(call here,$(goal))))
+
 Q = $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@echo "  $(1)";)
 
@@ -136,8 +141,10 @@ PAM_TESTS := $(if $(PAMROOM),$(BUILD)/tests/pystuck-pam $(BUILD)/tests/pam_troub
 all: $(BUILD)/pystuck $(PAM_HELPER) module	## the client (build/pystuck) and the extension (build/python)
 module: $(PACKAGE)		## the extension alone; PYTHON=python3.12 builds for another interpreter beside it
 
-# Objects are made again when the compiler or its flags change: this file changes only then.
-FLAGS := $(CC) $(CFLAGS_ALL) / $(LDFLAGS_ALL) $(EDIT_CFLAGS) $(SODIUM_SONAME) $(PYFLAGS)
+# Objects are made again when the compiler or its flags change: this file changes only then. The compiler by what it is, not by what
+# it is called, since cc and gcc may be one; and the name of the directory, by which objects remember which headers they are made of.
+COMPILER := $(shell readlink -f "$$(command -v $(firstword $(CC)))"; LC_ALL=C $(CC) -v 2>&1 | grep -m 1 ' version ') $(wordlist 2,$(words $(CC)),$(CC))
+FLAGS := $(COMPILER) $(CFLAGS_ALL) / $(LDFLAGS_ALL) $(EDIT_CFLAGS) $(SODIUM_SONAME) $(PYFLAGS) / $(BUILD)
 STAMP := $(BUILD)/flags
 # make install takes what is built already as it is.
 ifneq ($(filter-out clean help uninstall $(and $(wildcard $(STAMP)),install),$(or $(MAKECMDGOALS),all)),)
