@@ -270,6 +270,8 @@ void task_holders_find(struct tasks *t)
 			(void)tasks_pause(t);
 	}
 	for (uint32_t i = 0; i < t->count && !t->over; i++) {
+		if (i + TASKS_AHEAD < t->count)
+			tasks_fetch(t->items[i + TASKS_AHEAD].object);
 		look_again(&s, i);
 		if (i % STEP == STEP - 1)
 			(void)tasks_pause(t);

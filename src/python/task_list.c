@@ -31,6 +31,21 @@ static PyObject *referent(PyObject *ref)
 	return object != NULL && object != Py_None && Py_REFCNT(object) > 0 ? object : NULL;
 }
 
+/* Of the entries that come next, and of what those that come sooner refer to. */
+static void fetch_entries(const PySetObject *so, Py_ssize_t at, int weak)
+{
+	Py_ssize_t near = at + TASKS_AHEAD, far = near + TASKS_AHEAD;
+	PyObject *object;
+
+	if (far <= so->mask && so->table[far].key != NULL)
+		tasks_fetch(so->table[far].key);
+	if (!weak || near > so->mask || so->table[near].key == NULL)
+		return;
+	object = referent(so->table[near].key);
+	if (object != NULL)
+		__builtin_prefetch(object);
+}
+
 static void take_set(struct tasks *t, PyObject *set, int weak, uint8_t flags)
 {
 	const PySetObject *so = (const PySetObject *)set;
@@ -48,6 +63,7 @@ static void take_set(struct tasks *t, PyObject *set, int weak, uint8_t flags)
 			restarts++;
 		}
 		for (int i = 0; i < BATCH && more; i++) {
+			fetch_entries(so, at, weak);
 			more = compat_set_next(set, &at, &key);
 			task = !more ? NULL : weak ? referent(key) : key;
 			if (task != NULL)

@@ -121,6 +121,7 @@ void task_objects_close(struct tasks_known *k)
 		return;
 	Py_XDECREF(k->get_name);
 	Py_XDECREF(k->cancelling);
+	Py_XDECREF(k->pending);
 	Py_XDECREF(k->c_task);
 	Py_XDECREF(k->c_future);
 	Py_XDECREF(k->py_task);
@@ -186,14 +187,23 @@ out:
 	return value;
 }
 
+/* A method of C's own without arguments, of a type that the object has been found to be of; a new reference, or NULL without an exception. */
+static PyObject *call(PyObject *method, PyObject *self)
+{
+	const PyMethodDef *def = ((PyMethodDescrObject *)method)->d_method;
+	PyObject *value = def->ml_flags == METH_NOARGS ? def->ml_meth(self, NULL) : PyObject_CallOneArg(method, self);
+
+	if (value == NULL)
+		PyErr_Clear();
+	return value;
+}
+
 PyObject *task_name(const struct tasks_known *k, PyObject *task)
 {
 	PyObject *name;
 
 	if (is_a(task, k->c_task) && k->get_name != NULL) {
-		name = PyObject_CallOneArg(k->get_name, task);
-		if (name == NULL)
-			PyErr_Clear();
+		name = call(k->get_name, task);
 	} else {
 		name = task_peek(k, task, TASK_WORD_NAME);
 	}
@@ -208,7 +218,7 @@ int task_is_cancelled(const struct tasks_known *k, PyObject *task)
 	int cancelled = must == Py_True;
 
 	if (!cancelled && k->cancelling != NULL && is_a(task, k->c_task)) {
-		count = PyObject_CallOneArg(k->cancelling, task);
+		count = call(k->cancelling, task);
 		cancelled = count != NULL && PyLong_CheckExact(count) && PyLong_AsLong(count) > 0;
 		PyErr_Clear();
 	}
@@ -217,9 +227,14 @@ int task_is_cancelled(const struct tasks_known *k, PyObject *task)
 	return cancelled;
 }
 
+struct span task_class_name(const PyTypeObject *type)
+{
+	const char *dot = strrchr(type->tp_name, '.');
+
+	return span_text(dot != NULL && dot[1] != '\0' ? dot + 1 : type->tp_name);
+}
+
 struct span task_type_name(PyObject *object)
 {
-	const char *name = Py_TYPE(object)->tp_name, *dot = strrchr(name, '.');
-
-	return span_text(dot != NULL && dot[1] != '\0' ? dot + 1 : name);
+	return task_class_name(Py_TYPE(object));
 }

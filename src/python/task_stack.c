@@ -71,20 +71,33 @@ compat_frame *task_stack_frame(PyObject *o)
 	return is_generator(o) && state_of(o) == SUSPENDED ? frame_of(o) : NULL;
 }
 
-/* What a builtin type's attribute says; it is C code that reads a field. */
-static PyObject *get(PyObject *o, const char *name)
+/* The function behind a builtin type's attribute; it is C code that reads a field. */
+static const PyGetSetDef *getter_of(const PyTypeObject *type, const char *name)
 {
-	for (const PyGetSetDef *def = Py_TYPE(o)->tp_getset; def != NULL && def->name != NULL; def++)
-		if (strcmp(def->name, name) == 0) {
-			PyObject *value = def->get(o, def->closure);
-
-			if (value == NULL)
-				PyErr_Clear();
-			if (value == Py_None)
-				Py_CLEAR(value);
-			return value;
-		}
+	for (const PyGetSetDef *def = type->tp_getset; def != NULL && def->name != NULL; def++)
+		if (strcmp(def->name, name) == 0)
+			return def;
 	return NULL;
+}
+
+static const PyGetSetDef *awaited_by_coroutine, *awaited_by_generator, *awaited_by_async_generator;
+
+void task_stack_init(void)
+{
+	awaited_by_coroutine = getter_of(&PyCoro_Type, "cr_await");
+	awaited_by_generator = getter_of(&PyGen_Type, "gi_yieldfrom");
+	awaited_by_async_generator = getter_of(&PyAsyncGen_Type, "ag_await");
+}
+
+static PyObject *get(PyObject *o, const PyGetSetDef *def)
+{
+	PyObject *value = def != NULL ? def->get(o, def->closure) : NULL;
+
+	if (value == NULL && def != NULL)
+		PyErr_Clear();
+	if (value == Py_None)
+		Py_CLEAR(value);
+	return value;
 }
 
 /* Helpers that stand between two frames: their first field is what they are about. */
@@ -109,11 +122,11 @@ static int is_helper(PyObject *o)
 PyObject *task_stack_next(PyObject *o)
 {
 	if (Py_TYPE(o) == &PyCoro_Type)
-		return get(o, "cr_await");
+		return get(o, awaited_by_coroutine);
 	if (Py_TYPE(o) == &PyGen_Type)
-		return get(o, "gi_yieldfrom");
+		return get(o, awaited_by_generator);
 	if (Py_TYPE(o) == &PyAsyncGen_Type)
-		return get(o, "ag_await");
+		return get(o, awaited_by_async_generator);
 	return is_helper(o) ? Py_XNewRef(((struct helper *)o)->inner) : NULL;
 }
 
@@ -324,34 +337,56 @@ static void reverse(struct frames_frame *frames, uint32_t count)
 	}
 }
 
-void task_stack_read(struct tasks *t, uint32_t i, PyObject *coroutine, struct task_tail *tail)
+/* What there is at one step of the chain: how far in, and how many of the outermost frames are to be left out. */
+static void read_step(struct tasks *t, struct tasks_one *one, PyObject *o, uint32_t step, uint32_t left_out, struct task_tail *tail)
 {
-	struct tasks_one *one = &t->items[i];
+	enum generator_state state = is_generator(o) ? state_of(o) : FINISHED;
+
+	tail->end = is_generator(o) || is_helper(o) ? NULL : o;
+	if (!is_generator(o))
+		return;
+	if (state == EXECUTING) {
+		tail->executing = 1;
+		read_executing(t, one, o, tail);
+	} else if (state == UNBEGUN && step == 0) {
+		tail->unbegun = 1;
+		add(t, one, frame_of(o), tail);
+	} else if (state == SUSPENDED && one->omitted < left_out) {
+		one->omitted++;
+	} else if (state == SUSPENDED) {
+		add(t, one, frame_of(o), tail);
+	}
+}
+
+/* 1: all of it. 0: there are more frames than a task may have. */
+static int read_chain(struct tasks *t, struct tasks_one *one, PyObject *coroutine, uint32_t left_out, struct task_tail *tail)
+{
 	PyObject *o = Py_NewRef(coroutine), *next;
-	uint32_t left_out = length_of(coroutine);
 
-	one->first = t->frames->frame_count;
-	left_out = left_out > TASKS_FRAMES_MAX ? left_out - TASKS_FRAMES_MAX : 0;
 	/* Each is kept alive by the frame before it, as long as the GIL is held. */
-	for (uint32_t n = 0; o != NULL && n < CHAIN_MAX; n++) {
-		enum generator_state state = is_generator(o) ? state_of(o) : FINISHED;
-
-		tail->end = is_generator(o) || is_helper(o) ? NULL : o;
-		if (is_generator(o) && state == EXECUTING) {
-			tail->executing = 1;
-			read_executing(t, one, o, tail);
-		} else if (is_generator(o) && state == UNBEGUN && n == 0) {
-			tail->unbegun = 1;
-			add(t, one, frame_of(o), tail);
-		} else if (is_generator(o) && state == SUSPENDED && one->omitted < left_out) {
-			one->omitted++;
-		} else if (is_generator(o) && state == SUSPENDED) {
-			add(t, one, frame_of(o), tail);
-		}
+	for (uint32_t n = 0; o != NULL && n < CHAIN_MAX && one->count <= TASKS_FRAMES_MAX; n++) {
+		read_step(t, one, o, n, left_out, tail);
 		next = tail->executing ? NULL : task_stack_next(o);
 		Py_DECREF(o);
 		o = next;
 	}
 	Py_XDECREF(o);
+	return one->count <= TASKS_FRAMES_MAX;
+}
+
+void task_stack_read(struct tasks *t, uint32_t i, PyObject *coroutine, struct task_tail *tail)
+{
+	struct tasks_one *one = &t->items[i];
+	uint32_t total = t->frames_total;
+
+	one->first = t->frames->frame_count;
+	if (!read_chain(t, one, coroutine, 0, tail)) {
+		/* Rare: once more, with those left out that are outermost. */
+		t->frames->frame_count = one->first;
+		t->frames_total = total;
+		one->count = one->omitted = 0;
+		*tail = (struct task_tail){.count = 0};
+		(void)read_chain(t, one, coroutine, length_of(coroutine) - TASKS_FRAMES_MAX, tail);
+	}
 	reverse(t->frames->frames + one->first, one->count);
 }

@@ -50,10 +50,7 @@ static void set_left_by(struct tasks *t, struct tasks_one *one, PyObject *timer)
 
 static void set_type(struct tasks *t, struct tasks_one *one, PyObject *object)
 {
-	struct span name = task_type_name(object);
-
-	if (pytext_bytes(&t->text, name.data, name.len < TASKS_NAME_MAX ? name.len : TASKS_NAME_MAX, &one->type) != 0)
-		t->cut = 1;
+	tasks_text(t, &t->last_type, (PyObject *)Py_TYPE(object), &one->type);
 }
 
 static void set_wanted(struct tasks *t, struct tasks_one *one, enum task_wait kind, PyObject *object)

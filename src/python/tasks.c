@@ -15,16 +15,18 @@
 #include "msg.h"
 #include "sockets.h"
 
-#define SLICE_NS 4000000u   /* for so long the GIL is held at a time, about */
+#define SLICE_NS 2000000u   /* for so long the GIL is held at a time, about: less than a busy machine lets a thread run */
 #define PAUSE_NS 200000     /* and then not, so that who waits for it gets it */
 #define STEP 16u            /* tasks between two looks at the clock */
 #define FREE_TASKS 32768u /* room is made for so many while the GIL is not held */
+#define READY_TASKS 4096u /* and the memory for so many is really there */
 #define FIRST_EDGES 64u
 #define RELEASE_STEP 64u
 
 void tasks_init(void)
 {
 	task_objects_init();
+	task_stack_init();
 }
 
 /* --- the table --- */
@@ -72,6 +74,17 @@ static int make_room(struct tasks *t, uint32_t wanted)
 	return 0;
 }
 
+/* No GIL: the kernel gives memory when it is first written to, which would take longer than what is written. */
+static void touch_room(struct tasks *t)
+{
+	uint32_t end = t->count + READY_TASKS < t->capacity ? t->count + READY_TASKS : t->capacity;
+	char *from = (char *)(t->items + t->count);
+	size_t bytes = (size_t)(end - t->count) * sizeof *t->items;
+
+	for (size_t at = 0; at < bytes; at += 4096)
+		((volatile char *)from)[at] = 0;
+}
+
 /* --- slices --- */
 
 void tasks_slice_begin(struct tasks *t)
@@ -101,7 +114,8 @@ int tasks_pause(struct tasks *t)
 	if (now - t->hold.since_ns < SLICE_NS)
 		return !t->over;
 	tasks_slice_end(t);
-	(void)make_room(t, t->count + FREE_TASKS);
+	if (!t->listed && make_room(t, t->count + FREE_TASKS) == 0)
+		touch_room(t);
 	nanosleep(&moment, NULL);
 	if (!t->over && (gil_is_ending() || now - t->began_ns > TASKS_MS * (uint64_t)1000000))
 		t->over = t->cut = 1;
@@ -195,30 +209,56 @@ static void settle_edges(struct tasks *t)
 
 /* --- one task --- */
 
+static int is_pending(PyObject *state)
+{
+	return state != NULL && PyUnicode_Check(state) && pytext_readable(state) && PyUnicode_IS_ASCII(state) &&
+	       strcmp(PyUnicode_DATA(state), "PENDING") == 0;
+}
+
 static int has_ended(struct tasks *t, PyObject *task)
 {
 	PyObject *state = task_field(t->known, task, FIELD_STATE);
-	int ended = state == NULL || !PyUnicode_Check(state) || !pytext_readable(state) || !PyUnicode_IS_ASCII(state) ||
-		    strcmp(PyUnicode_DATA(state), "PENDING") != 0;
+	int pending = state != NULL && state == t->known->pending;
 
+	if (!pending && is_pending(state)) {
+		pending = 1;
+		Py_XSETREF(t->known->pending, Py_NewRef(state));
+	}
 	Py_XDECREF(state);
-	return ended;
+	return !pending;
+}
+
+void tasks_text(struct tasks *t, struct tasks_text *last, PyObject *object, struct pytext_ref *ref)
+{
+	struct span type;
+	int rc;
+
+	if (object == last->object) {
+		*ref = last->ref;
+		return;
+	}
+	if (PyUnicode_Check(object)) {
+		rc = pytext_str(&t->text, object, TASKS_NAME_MAX, ref);
+	} else {
+		type = task_class_name((PyTypeObject *)object);
+		rc = pytext_bytes(&t->text, type.data, type.len < TASKS_NAME_MAX ? type.len : TASKS_NAME_MAX, ref);
+	}
+	t->cut |= rc != 0;
+	Py_XSETREF(last->object, Py_NewRef(object));
+	last->ref = *ref;
 }
 
 static void read_names(struct tasks *t, struct tasks_one *one, PyObject *coroutine)
 {
 	PyObject *name = task_name(t->known, one->object);
-	struct span type;
 
 	if (name != NULL)
 		t->cut |= pytext_str(&t->text, name, TASKS_NAME_MAX, &one->name) != 0;
 	Py_XDECREF(name);
-	if (coroutine != NULL && (PyCoro_CheckExact(coroutine) || PyGen_CheckExact(coroutine))) {
-		t->cut |= pytext_str(&t->text, ((PyGenObject *)coroutine)->gi_qualname, TASKS_NAME_MAX, &one->coroutine) != 0;
-	} else if (coroutine != NULL) {
-		type = task_type_name(coroutine);
-		t->cut |= pytext_bytes(&t->text, type.data, type.len, &one->coroutine) != 0;
-	}
+	if (coroutine != NULL && (PyCoro_CheckExact(coroutine) || PyGen_CheckExact(coroutine)))
+		tasks_text(t, &t->last_coroutine, ((PyGenObject *)coroutine)->gi_qualname, &one->coroutine);
+	else if (coroutine != NULL)
+		tasks_text(t, &t->last_coroutine, (PyObject *)Py_TYPE(coroutine), &one->coroutine);
 }
 
 /* What the innermost frame awaits, where neither its frames nor the future says it. */
@@ -303,11 +343,41 @@ static void forget_sockets(struct tasks *t)
 	}
 }
 
+/* What hangs on those that are read next: first what a pointer in the task itself leads to, then what is behind that. */
+static void fetch_ahead(struct tasks *t, uint32_t first)
+{
+	for (uint32_t i = first + TASKS_AHEAD; i < first + 2 * TASKS_AHEAD && i < t->count; i++)
+		tasks_fetch(t->items[i].object);
+	for (uint32_t i = first; i < first + TASKS_AHEAD && i < t->count; i++) {
+		PyObject *coroutine = task_field(t->known, t->items[i].object, FIELD_CORO);
+		PyObject *waits = task_field(t->known, t->items[i].object, FIELD_WAITER);
+
+		if (coroutine != NULL)
+			tasks_fetch(coroutine);
+		if (waits != NULL)
+			tasks_fetch(waits);
+		Py_XDECREF(coroutine);
+		Py_XDECREF(waits);
+	}
+	for (uint32_t i = first; i < first + TASKS_AHEAD && i < t->count; i++) {
+		PyObject *coroutine = task_field(t->known, t->items[i].object, FIELD_CORO);
+		PyObject *next = coroutine != NULL ? task_stack_next(coroutine) : NULL;
+
+		if (next != NULL)
+			tasks_fetch(next);
+		Py_XDECREF(next);
+		Py_XDECREF(coroutine);
+	}
+}
+
 static void read_all(struct tasks *t)
 {
 	task_loops_find(t);
 	task_list_take(t);
+	t->listed = 1;
 	for (uint32_t i = 0; i < t->count; i++) {
+		if (i % TASKS_AHEAD == 0 && !t->over)
+			fetch_ahead(t, i);
 		if (t->over)
 			t->items[i].gone = 1;
 		else
@@ -324,7 +394,8 @@ void tasks_collect(struct tasks *t, struct frames *f)
 	t->began_ns = gil_now_ns();
 	t->frames = f;
 	pytext_init(&t->text, TASKS_TEXT_MAX);
-	(void)make_room(t, FREE_TASKS);
+	if (make_room(t, FREE_TASKS) == 0)
+		touch_room(t);
 	tasks_slice_begin(t);
 	t->known = task_objects_open();
 	t->imported = t->known != NULL;
@@ -340,19 +411,37 @@ void tasks_collect(struct tasks *t, struct frames *f)
 	t->took_ns = gil_now_ns() - t->began_ns;
 }
 
+/* What the source calls it at this spot; where many tasks are, it is read once. */
+static struct pytext_ref name_at(struct tasks *t, const struct lines *lines, uint32_t index)
+{
+	const struct lines_spot *spot = &lines->spots[index];
+	struct span name = columns_object(t->frames->codes[spot->code].code, spot->offset, pytext_span(&lines->text, spot->source), spot->indent);
+	struct pytext_ref ref;
+
+	t->cut |= pytext_bytes(&t->text, name.data, name.len, &ref) != 0;
+	return ref;
+}
+
 void tasks_names(struct tasks *t, const struct lines *lines)
 {
-	for (uint32_t i = 0; i < t->count; i++) {
+	struct pytext_ref *known = calloc(lines->spot_count + 1, sizeof *known);
+	uint8_t *is_known = calloc(lines->spot_count + 1, 1);
+
+	for (uint32_t i = 0; known != NULL && is_known != NULL && i < t->count; i++) {
 		struct tasks_one *one = &t->items[i];
-		const struct lines_spot *spot;
-		struct span name;
+		uint32_t spot;
 
 		if (one->gone || one->name_frame >= one->count)
 			continue;
-		spot = &lines->spots[t->frames->frames[one->first + one->name_frame].offset];
-		name = columns_object(t->frames->codes[spot->code].code, spot->offset, pytext_span(&lines->text, spot->source), spot->indent);
-		t->cut |= pytext_bytes(&t->text, name.data, name.len, &one->source_name) != 0;
+		spot = (uint32_t)t->frames->frames[one->first + one->name_frame].offset;
+		if (!is_known[spot])
+			known[spot] = name_at(t, lines, spot);
+		is_known[spot] = 1;
+		one->source_name = known[spot];
 	}
+	t->cut |= known == NULL || is_known == NULL;
+	free(known);
+	free(is_known);
 }
 
 static void drop(PyObject **reference)
@@ -369,7 +458,11 @@ void tasks_release(struct tasks *t)
 		return;
 	tasks_slice_begin(t);
 	/* A finalizer may run anything: in its time the collector may too. */
+	drop(&t->last_coroutine.object);
+	drop(&t->last_type.object);
 	for (uint32_t i = 0; i < t->count; i++) {
+		if (i + TASKS_AHEAD < t->count)
+			tasks_fetch(t->items[i + TASKS_AHEAD].object);
 		drop(&t->items[i].wanted);
 		drop(&t->items[i].waits);
 		drop(&t->items[i].object);

@@ -60,6 +60,12 @@ struct tasks_edge {
 
 struct tasks_known;
 
+/* The text that was copied last: the next task mostly has the same. */
+struct tasks_text {
+	PyObject *object; /* a reference: a str, or a class, whose name is meant; NULL: none yet */
+	struct pytext_ref ref;
+};
+
 struct tasks {
 	struct tasks_one *items;
 	uint32_t count, capacity, omitted;
@@ -73,9 +79,11 @@ struct tasks {
 	uint32_t function_count;
 	uint32_t frames_total;
 	struct pytext text;
+	struct tasks_text last_coroutine, last_type;
 	struct frames *frames;
 	struct tasks_known *known;
 	int imported;
+	int listed; /* all tasks have been taken */
 	int cut; /* something was left out beside what is counted */
 	int over; /* the time is up, or the courier is wanted elsewhere */
 	int collecting; /* the program's collector was on when this slice began */

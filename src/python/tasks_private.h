@@ -10,6 +10,17 @@
 #include "compat.h"
 #include "msg.h"
 
+/*
+ * An object that will be looked at soon. 100,000 tasks and what hangs on them are in no cache, and waiting for memory is most of what it
+ * takes to look at them: so several are fetched at a time.
+ */
+#define TASKS_AHEAD 16u
+static inline void tasks_fetch(const void *object)
+{
+	for (size_t at = 0; at < 256; at += 64)
+		__builtin_prefetch((const char *)object + at);
+}
+
 /* --- tasks.c --- */
 
 /* The GIL is taken, and given back; between them nothing else does. */
@@ -22,6 +33,8 @@ uint32_t tasks_take(struct tasks *t, PyObject *task, uint8_t flags);
 /* Its index, or TASKS_NONE. The object is only compared with. */
 uint32_t tasks_find(const struct tasks *t, uintptr_t object);
 void tasks_add_edge(struct tasks *t, uint32_t waiter, PyObject *awaited);
+/* A text that many tasks have: a str, or the name of a class. */
+void tasks_text(struct tasks *t, struct tasks_text *last, PyObject *object, struct pytext_ref *ref);
 
 /* --- task_objects.c: fields of futures and tasks --- */
 
@@ -42,6 +55,7 @@ struct tasks_known {
 	PyTypeObject *c_task, *c_future, *py_task, *py_future; /* references; NULL: none */
 	const PyGetSetDef *of_task[FIELDS], *of_future[FIELDS];
 	PyObject *get_name, *cancelling; /* of c_task, references */
+	PyObject *pending;		 /* the state of one that has not ended, as it was seen last, a reference */
 	PyObject *words[TASK_WORDS];     /* borrowed from for ever */
 };
 
@@ -61,6 +75,7 @@ int task_is_cancelled(const struct tasks_known *k, PyObject *task);
 /* An attribute that the object stores itself, a new reference, or NULL; never by code of the program. */
 PyObject *task_peek(const struct tasks_known *k, PyObject *object, enum task_word word);
 /* The class's name without its module. */
+struct span task_class_name(const PyTypeObject *type);
 struct span task_type_name(PyObject *object);
 
 /* --- task_list.c --- */
@@ -92,6 +107,7 @@ struct task_tail {
 	PyObject *end; /* what the innermost frame awaits, where that is no frame; NULL */
 };
 
+void task_stack_init(void);
 /* Notes the frames of task i, whose coroutine this is. */
 void task_stack_read(struct tasks *t, uint32_t i, PyObject *coroutine, struct task_tail *tail);
 /* The frame of a generator, coroutine or asynchronous generator that is suspended; NULL: it is none. And what it awaits, a new reference. */

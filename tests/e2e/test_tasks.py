@@ -80,7 +80,8 @@ async def main():
     if sys.version_info >= (3, 11):
         start(group(), "group")
     start(protect(), "shielding"), start(one_of(), "waiting"), start(for_a_while(), "timed"), start(race(), "race")
-    start(nested(40), "nested"), start(generator(), "generator"), start(leaf(), "{LONG}")
+    sys.setrecursionlimit(10000)
+    start(nested(3000), "deep"), start(nested(40), "nested"), start(generator(), "generator"), start(leaf(), "{LONG}")
     a, b, seen_a, seen_b = asyncio.Lock(), asyncio.Lock(), asyncio.Event(), asyncio.Event()
     start(hold(a, b, seen_a, seen_b), "lock-1"), start(hold(b, a, seen_b, seen_a), "lock-2")
     start(Circle().run("circle-2"), "circle-1"), start(Circle().run("circle-1"), "circle-2")
@@ -156,6 +157,7 @@ def test_tasks_are_told_with_what_they_wait_for_and_whom(program, client, dump):
         assert [by_id[one] for one in tasks["group"]["awaits"]] == ["grouped"]
     assert functions(tasks["shared"]) == ["middle", "leaf", "sleep"]
     assert functions(tasks["nested"]) == ["nested"] * 41 + ["leaf", "sleep"]
+    assert functions(tasks["deep"]) == ["nested"] * 1998 + ["leaf", "sleep"] and tasks["deep"]["omitted_frames"] == 1003
     assert functions(tasks["generator"]) == ["generator", "agen", "sleep"]
     assert 90000 < tasks["shared"]["waits_for"]["seconds_left"] <= 100000
     for name in ("lock-1", "lock-2"):
@@ -217,6 +219,31 @@ asyncio.run(main())
         shown = repl.ask("%tasks")
         assert "<50 tasks> sleeper()" in shown and "Task-2, Task-3, Task-4, Task-5, Task-6 and 45 more" in shown, shown
         assert "not: 12" in repl.ask("%tasks 12")
+
+
+LONG_ONES = """
+import asyncio, pystuck
+pystuck.run_server()
+async def wait(tasks, i): await tasks[i % len(tasks)]
+async def main():
+    chain, circle = [asyncio.Event().wait()], []
+    chain[0] = asyncio.create_task(chain[0])
+    chain += [asyncio.create_task(wait(chain, i)) for i in range(9999)]
+    circle += [asyncio.create_task(wait(circle, i + 1)) for i in range(1000)]
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_soon(print, "READY")
+    await asyncio.gather(chain[-1], circle[0])
+asyncio.run(main())
+"""
+
+
+def test_a_chain_of_10000_tasks_and_a_circle_of_1000_are_shown_in_bounds(start, one_python, client):
+    program = start(one_python, LONG_ONES)
+    text = client("--socket", program.socket, "--no-repl", "--tasks")
+    assert text.status == 0 and len(text.out) < 100000, len(text.out)
+    assert "Deadlock: 1000 tasks wait for each other\n" in text.out and "  ... 980 more of the same circle\n" in text.out
+    left_out = [int(number) for number in re.findall(r"\.\.\. (\d+) tasks? below it left out", text.out)]
+    assert sum(left_out) > 10000 and len(left_out) == 2, left_out
 
 
 HOLDERS = """
