@@ -389,6 +389,8 @@ bench-merge: $(BUILD)/pystuck	## 100,000 saved dumps merged: in under 10 s and 1
 	@python3 bench/merge.py $(BUILD)/pystuck $(MERGE_DUMPS)
 check-frameworks: module $(BUILD)/pystuck	## gunicorn, uWSGI, celery, gevent, ... (pip), on every interpreter found
 	@tools/check-frameworks --build $(BUILD) --results $(RESULTS)/frameworks.xml $(PYTHONS)
+show-frameworks: module $(BUILD)/pystuck	## writes what is said of frameworks that are stuck into docs/FRAMEWORKS.md
+	@tools/check-frameworks --show --build $(BUILD) $(PYTHON)
 check-browser: modules		## the files of pystuck --sample in headless Chromium (PYSTUCK_BROWSER says which)
 	@PYSTUCK_BUILD=$(BUILD) PYSTUCK_PYTHONS=$(PYTHON) timeout 300 $$(tools/pythons --pytest) -m pytest tests/browser
 agree: modules			## frames are those of py-spy (pip) and sys._current_frames(), one by one, on every interpreter found
@@ -488,7 +490,7 @@ include mk/dist.mk
 -include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ) tests/unit/faults.c bench/paths.c $(wildcard tests/load/*.c)) \
 	$(call pyobj,$(PYROOM)))
 .PHONY: agree libedit false-alarms lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
-	systemd check-frameworks check-browser asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
+	systemd check-frameworks show-frameworks check-browser asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
 	fuzz-run compilers storm storm-raw leavings bench check-instructions bench-merge check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.

@@ -227,17 +227,32 @@ static void print_running(struct out *o, const struct dump *dump, const struct m
 		out_safe(o, l->callback, TEXT_LINE);
 }
 
+/* For how long a loop has not looked for events; of one that does not tell, as uvloop's, by how long its thread has stood still in a task. */
+static uint64_t busy_us(const struct dump *dump, const struct msg_dump_loop *l)
+{
+	uint64_t us = (l->flags & LOOP_BUSY) ? l->busy_us : 0;
+
+	for (size_t i = 0; i < dump->thread_count && l->task != 0; i++) {
+		const struct dump_thread *t = &dump->threads[i];
+
+		if (t->head.tid == l->tid && (t->wait.flags & WAIT_SINCE) && t->wait.waited_us > us)
+			us = t->wait.waited_us;
+	}
+	return us;
+}
+
 void tasks_print_blocked(struct out *o, const struct dump *dump)
 {
 	for (size_t i = 0; i < dump->loop_count; i++) {
 		const struct msg_dump_loop *l = &dump->loops[i];
+		uint64_t us = busy_us(dump, l);
 
-		if (!(l->flags & LOOP_BUSY) || l->busy_us < BLOCKED_US)
+		if (us < BLOCKED_US)
 			continue;
 		out_text(o, "Blocked event loop: ");
 		loop_name(o, dump, l);
 		out_text(o, " has not looked for events for ");
-		waits_duration(o, l->busy_us);
+		waits_duration(o, us);
 		out_text(o, l->task != 0 || l->callback.len > 0 ? "; it runs " : "");
 		print_running(o, dump, l);
 		out_text(o, "\n");
@@ -307,9 +322,24 @@ static int is_timed(const struct task_graph *g, size_t circle)
 	return 0;
 }
 
+/* Where in its circle the task with the lowest name stands: looks at the same circle begin with the same one. */
+static size_t lowest_of(const struct task_graph *g, size_t begin, size_t count)
+{
+	size_t found = 0;
+
+	for (size_t i = 1; i < count; i++) {
+		struct span a = g->dump->tasks[g->deadlocks.members[begin + i]].head.name;
+		struct span b = g->dump->tasks[g->deadlocks.members[begin + found]].head.name;
+
+		if (a.len != b.len ? a.len < b.len : a.len > 0 && memcmp(a.data, b.data, a.len) < 0)
+			found = i;
+	}
+	return found;
+}
+
 static void print_circle(struct out *o, const struct task_graph *g, size_t circle)
 {
-	size_t begin = task_graph_begin(g, circle), count = g->deadlocks.ends[circle] - begin;
+	size_t begin = task_graph_begin(g, circle), count = g->deadlocks.ends[circle] - begin, lowest = lowest_of(g, begin, count);
 	enum report_sure sure = task_graph_sureness(g, circle);
 
 	out_text(o, sure == REPORT_POSSIBLE ? "Possible deadlock: " : "Deadlock: ");
@@ -320,11 +350,13 @@ static void print_circle(struct out *o, const struct task_graph *g, size_t circl
 		out_text(o, is_timed(g, circle) ? ", until the time of a wait is up"
 						: ", unless another task releases a lock that one of them has acquired");
 	out_text(o, "\n");
-	for (size_t i = begin; i < begin + count && i < begin + CIRCLE_SHOWN; i++) {
+	for (size_t i = 0; i < count && i < CIRCLE_SHOWN; i++) {
+		uint32_t member = g->deadlocks.members[begin + (lowest + i) % count];
+
 		out_text(o, "  ");
-		tasks_name(o, g->dump, g->deadlocks.members[i]);
+		tasks_name(o, g->dump, member);
 		out_text(o, ": ");
-		tasks_phrase(o, g->dump, g->deadlocks.members[i]);
+		tasks_phrase(o, g->dump, member);
 		out_text(o, "\n");
 	}
 	if (count > CIRCLE_SHOWN) {

@@ -194,14 +194,18 @@ def test_the_innermost_frame_of_the_programs_own_code_is_kept_with_them(shown):
         assert re.findall(r"line (\d+), in", text) == lines and text.count("left out") == (len(lines) == 2), text
 
 
-@pytest.mark.parametrize("busy, words", [(4_000_000, True), (500_000, False)], ids=["for seconds", "for a moment"])
-def test_a_loop_that_is_blocked_is_on_top(place, busy, words):  # noqa: F811
+@pytest.mark.parametrize("loop, stands, words", [
+    ({"flags": 3, "busy_us": 4_000_000}, None, True), ({"flags": 3, "busy_us": 500_000}, None, False),
+    ({}, 4, True), ({}, 0.5, False), ({"task": 0}, 4, False)],
+    ids=["for seconds", "for a moment", "its thread for seconds", "its thread for a moment", "its thread, without a task"])
+def test_a_loop_that_is_blocked_is_on_top(place, loop, stands, words):  # noqa: F811
+    """One that does not tell, uvloop's, is blocked if its thread has stood still in a task."""
     def serve(peer):
         greet(peer)
         id = peer.expect(fake.DUMP)
         task = fake.dump_task(id=7, state=1, flags=0, kind=0, name="Task-7", coroutine="handle", frames=[(0, 7)])
-        peer.send(fake.dump_begin(id, threads=1), *CODE, *thread(2, "Looper", IO),
-                  fake.dump_loop(flags=3, busy_us=busy, task=7), task, fake.dump_tasks(1), fake.dump_end(id))
+        peer.send(fake.dump_begin(id, threads=1), *CODE, *thread(2, "Looper", IO, seconds=stands),
+                  fake.dump_loop(**{"task": 7, **loop}), task, fake.dump_tasks(1), fake.dump_end(id))
         until_closed(peer)
 
     with FakeServer(place, serve):

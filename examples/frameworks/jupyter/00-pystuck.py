@@ -1,0 +1,3 @@
+import pystuck
+
+pystuck.run_server()
