@@ -193,16 +193,34 @@ static size_t next_unit(
 	return 3;
 }
 
-static int passes(uint8_t byte, enum text_mode mode)
+/* Bytes below a space, and above it, that are (or are not) their own result in a mode. Every byte from 0x7f on is looked at closely. */
+struct plain {
+	uint8_t newline, tab;     /* pass; a space where they do not */
+	uint8_t quote, backslash; /* do not pass; 0xff where they do */
+};
+
+static struct plain plain_of(enum text_mode mode)
 {
-	return byte >= 0x20 && byte < 0x7f && (mode != TEXT_JSON || (byte != '"' && byte != '\\'));
+	return (struct plain){.newline = mode == TEXT_BLOCK ? '\n' : ' ',
+		.tab = mode == TEXT_BLOCK ? '\t' : ' ',
+		.quote = mode == TEXT_JSON ? '"' : 0xff,
+		.backslash = mode == TEXT_JSON ? '\\' : 0xff};
 }
+
+/* Without a branch, so that compilers take many bytes at once. */
+static inline unsigned stops(uint8_t byte, struct plain plain)
+{
+	return (unsigned)((byte < 0x20) & (byte != plain.newline) & (byte != plain.tab)) | (byte >= 0x7f) | (byte == plain.quote) |
+	       (byte == plain.backslash);
+}
+
+#define MANY 64 /* bytes that are looked at together */
 
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 /* Whether a byte of w is 0: exact when no byte has its top bit set. */
 #define HAS_ZERO(w) (((w)-EACH(0x01)) & ~(w)&EACH(0x80))
 
-/* 1 when all eight bytes pass. It may say 0 in doubt. */
+/* 1 when all eight bytes pass. It may say 0 in doubt. For short texts, as names are. */
 static int eight_pass(const uint8_t *p, enum text_mode mode)
 {
 	uint64_t w;
@@ -213,13 +231,27 @@ static int eight_pass(const uint8_t *p, enum text_mode mode)
 	return mode != TEXT_JSON || !(HAS_ZERO(w ^ EACH('"')) || HAS_ZERO(w ^ EACH('\\')));
 }
 
+/* For long ones. */
+static int many_pass(const uint8_t *p, struct plain plain)
+{
+	uint8_t stop = 0;
+
+	for (int i = 0; i < MANY; i++)
+		stop |= (uint8_t)stops(p[i], plain);
+	return !stop;
+}
+
 /* The end of the run of bytes from `at` on that are their own result. Nearly all text is one such
  * run: worth being fast. */
 static size_t plain_until(struct span in, size_t at, enum text_mode mode)
 {
+	struct plain plain = plain_of(mode);
+
+	while (in.len - at >= MANY && many_pass(in.data + at, plain))
+		at += MANY;
 	while (in.len - at >= 8 && eight_pass(in.data + at, mode))
 		at += 8;
-	while (at < in.len && passes(in.data[at], mode))
+	while (at < in.len && !stops(in.data[at], plain))
 		at++;
 	return at;
 }

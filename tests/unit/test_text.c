@@ -290,27 +290,35 @@ static void test_text_json_escapes_what_json_needs(void **state)
 	assert_all(json, COUNT(json), TEXT_JSON);
 }
 
-/* Eight bytes are looked at in one step: one of them must not hide behind the others. */
+/* `c` at this place of so many plain ones. */
+static void assert_found(uint8_t c, size_t at, size_t len, enum text_mode mode)
+{
+	char in[200], plain[200], expected[220], one[16];
+
+	memset(in, 'x', len);
+	memset(plain, 'x', sizeof plain);
+	in[at] = (char)c;
+	text_copy(one, sizeof one, span(in + at, 1), mode);
+	snprintf(expected, sizeof expected, "%.*s%s%.*s", (int)at, plain, one, (int)(len - at - 1), plain);
+	assert_shows(in, len, mode, expected);
+}
+
+/* Eight bytes, or 64, are looked at in one step: one of them must not hide behind the others. */
 static void test_text_finds_one_byte_among_plain_ones(void **state)
 {
 	static const enum text_mode modes[] = {TEXT_LINE, TEXT_BLOCK, TEXT_JSON};
-	char in[33], expected[80], one[16];
-	size_t m, at, len;
+	static const size_t far[] = {0, 15, 16, 63, 64, 100, 127, 128, 135, 136};
+	size_t m, at;
 	int c;
 
 	(void)state;
 	for (m = 0; m < COUNT(modes); m++)
-		for (c = 0; c < 256; c++)
-			for (at = 0; at < 20; at++) {
-				len = 20 + at % 13;
-				memset(in, 'x', len);
-				in[at] = (char)c;
-				text_copy(one, sizeof one, span(in + at, 1), modes[m]);
-				snprintf(expected, sizeof expected, "%.*s%s%.*s", (int)at,
-					"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", one,
-					(int)(len - at - 1), "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
-				assert_shows(in, len, modes[m], expected);
-			}
+		for (c = 0; c < 256; c++) {
+			for (at = 0; at < 20; at++)
+				assert_found((uint8_t)c, at, 20 + at % 13, modes[m]);
+			for (at = 0; at < COUNT(far); at++)
+				assert_found((uint8_t)c, far[at], 137, modes[m]);
+		}
 }
 
 static void test_text_append_changes_nothing_over_the_limit(void **state)
