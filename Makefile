@@ -263,10 +263,10 @@ $(BUILD)/fuzzers/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LOW) $$(call more_ob
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ \
 		$(call link_line,tests/fuzz/fuzz_$*.c) $(LIBS)
 
-# The paths whose instructions are counted: make check-instructions.
-$(BUILD)/bench/paths: $(BUILD)/obj/bench/paths.o $(LOW) $$(call more_obj,bench/paths.c)
+# The paths whose instructions are counted (make check-instructions), and the client of make bench.
+$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(LOW) $$(call more_obj,bench/$$*.c)
 	@mkdir -p $(@D)
-	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
+	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call link_line,bench/$*.c) $(LIBS)
 
 # ---- tests --------------------------------------------------------------------------------------
 
@@ -381,7 +381,7 @@ storm-raw: modules		## 10,000 dumps without the GIL of a program that never hold
 leavings: modules		## 1,000 sessions with errors, interrupts and drops leave nothing behind, on every interpreter
 	@PYSTUCK_SESSIONS=$${PYSTUCK_SESSIONS:-1000} tools/run-e2e --build $(BUILD) --results $(RESULTS)/leavings.xml \
 	$(PYTHONS) -- -k test_many_sessions_leave
-bench: modules			## side by side with the peers
+bench: modules $(BUILD)/bench/eval_client	## side by side with the peers
 	@bench/run
 check-instructions: $(BUILD)/pystuck $(BUILD)/bench/paths	## instructions of the hot paths, counted by callgrind (WRITE=1: they are as is meant)
 	@CC='$(CC)' python3 bench/instructions.py $(BUILD) $(if $(WRITE),--write) || [ $$? = 77 ]
@@ -446,7 +446,7 @@ ZSH_DIR = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH_DIR = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 COMPLETION_DIRS = $(BASH_DIR) $(ZSH_DIR) $(FISH_DIR)
 UNIT_DIR = $(DESTDIR)$(SYSTEMDUNITDIR)
-DOCS := LICENSE README.md SECURITY.md CHANGELOG.md $(wildcard docs/*)
+DOCS := LICENSE README.md SECURITY.md CHANGELOG.md $(wildcard docs/*.*)
 
 install: all $(UNITS)		## PREFIX (/usr/local), DESTDIR, PYTHON_SITE, SYSTEMDUNITDIR, SYSCONFDIR (/etc)
 	umask 022 && install -d $(BIN_DIR) $(SITE_DIR) $(DOC_DIR)
@@ -487,12 +487,12 @@ help:				## this list
 
 include mk/dist.mk
 
--include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ) tests/unit/faults.c bench/paths.c $(wildcard tests/load/*.c)) \
+-include $(patsubst %.o,%.d,$(call obj,$(SOURCES) $(UNIT) $(FUZZ) tests/unit/faults.c $(wildcard bench/*.c tests/load/*.c)) \
 	$(call pyobj,$(PYROOM)))
 .PHONY: agree libedit false-alarms lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
 	systemd check-frameworks show-frameworks check-browser asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
 	fuzz-run compilers storm storm-raw leavings bench check-instructions bench-merge check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.
-.SECONDARY: $(call obj,$(UNIT) $(FUZZ) tests/unit/faults.c)
+.SECONDARY: $(call obj,$(wildcard bench/*.c) $(UNIT) $(FUZZ) tests/unit/faults.c)
 .DELETE_ON_ERROR:

@@ -1,29 +1,40 @@
 /*
- * eval_client.c: evaluates `1+1` over one Unix socket again and again, with the project's own wire
- * code: what a client in C sees. The same in Python, to compare with peers, is in eval_rounds.py.
+ * eval_client.c: evaluates `1+1` again and again by the client's own code: over one connection, over a new one each time, or so many
+ * times a second. The same over one connection in Python, to compare with peers, is in eval_rounds.py.
  *
  *   eval_client PATH
+ *   eval_client PORT KEYFILE		on the loopback interface, sealed
  *
- * Each line on standard input is a count; the answer is one line with as many durations, in
- * nanoseconds. The first WARM_UP round trips after a pause are not counted.
+ * Each line on standard input is a question, and one line is the answer:
+ *
+ *   COUNT				as many durations in ns, of one request each
+ *   connect COUNT			the same, from before socket(2) to the answer to the first request
+ *   pace RATE SECONDS			asks RATE times a second; how often it has asked
+ *
+ * The first WARM_UP round trips after a pause are not counted.
+ *
+ * SOURCES: src/client/connect.c src/client/dial.c src/client/handshake.c src/client/eval.c src/client/gone.c src/client/procs.c
+ * SOURCES: src/client/signals.c src/client/out.c
  */
-#include <poll.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "buf.h"
-#include "channel.h"
-#include "error.h"
-#include "msg.h"
+#include "../src/client/connect.h"
+#include "../src/client/dial.h"
+#include "../src/client/eval.h"
+#include "keyfile.h"
+#include "noise.h"
 
 #define PATIENCE_MS 20000
 #define WARM_UP 20
+
+static struct addr address;
+static struct keyring *keys; /* NULL: a Unix socket */
+static struct diag said;
 
 static uint64_t now(void)
 {
@@ -33,112 +44,125 @@ static uint64_t now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static int dial(const char *path)
+static int set_address(int argc, char **argv)
 {
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	int fd;
+	uint16_t port = 0;
 
-	if (strlen(path) >= sizeof at.sun_path)
-		return -1;
-	memcpy(at.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)&at, sizeof at) == 0)
+	if (argc == 2)
+		return addr_unix(&address, argv[1], &said);
+	if (argc != 3 || addr_parse_port(argv[1], &port, &said) != 0)
+		return PYSTUCK_EINVAL;
+	keys = noise_init() == 0 ? connect_keys(argv[2], &said) : NULL;
+	return keys != NULL ? addr_tcp(&address, "127.0.0.1", port, &said) : PYSTUCK_EINVAL;
+}
+
+/* As far as HELLO, which leaves with the first request. */
+static int dial(struct connection **c)
+{
+	int64_t deadline = connect_clock() + PATIENCE_MS;
+	int fd = dial_open(&address, deadline, NULL, NULL, &said);
+	int rc;
+
+	if (fd < 0)
 		return fd;
-	if (fd >= 0)
-		close(fd);
-	return -1;
+	rc = connect_open(c, fd, &address, keys != NULL ? keyring_key(keys, 0) : NULL, deadline, &said);
+	return rc == 0 ? connect_hello(*c, &said) : rc;
 }
 
-static int send_message(struct channel *ch, struct buf *out, const struct msg *m)
+/* Its answer is the next message. */
+static int answer(struct connection *c, uint32_t id)
 {
-	int rc;
+	struct msg m;
+	int rc = connect_receive(c, &m, connect_clock() + PATIENCE_MS, "answer", &said);
 
-	buf_clear(out);
-	rc = channel_frame(out, m);
-	if (rc == 0)
-		rc = channel_put_framed(ch, buf_span(out));
-	return rc == 0 ? channel_flush(ch) : rc;
+	if (rc == 1 && (m.type != MSG_RESULT || m.result.id != id || !span_equals(m.result.text, "2")))
+		return diag_set(&said, PYSTUCK_EFORMAT, 0, "a wrong answer");
+	return rc == 1 ? 0 : rc;
 }
 
-static int wait_message(struct channel *ch, struct msg *m)
+static int round_trip(struct connection *c, uint32_t id)
 {
-	struct pollfd ready = { .fd = channel_fd(ch), .events = POLLIN };
-	struct span bytes;
-	int rc;
+	int rc = eval_ask(c, id, 0, id, span_text("1+1"), &said);
 
-	while ((rc = channel_next(ch, &bytes)) == 0) {
-		if (poll(&ready, 1, PATIENCE_MS) <= 0)
-			return PYSTUCK_ETIME;
-		rc = channel_fill(ch);
-		if (rc == 0)
-			return PYSTUCK_ECLOSED;
-		if (rc < 0 && rc != PYSTUCK_EAGAIN)
-			return rc;
-	}
-	return rc < 0 ? rc : msg_decode(m, bytes);
+	return rc == 0 ? answer(c, id) : rc;
 }
 
-static int greet(struct channel *ch, struct buf *out)
+static int whole_visit(void)
 {
-	struct msg m = { .type = MSG_HELLO };
-	int rc;
+	struct connection *c = NULL;
+	int rc = dial(&c);
 
-	m.hello.magic = span_text(PROTOCOL_MAGIC);
-	m.hello.version = PROTOCOL_VERSION;
-	m.hello.client = span_text("bench");
-	rc = send_message(ch, out, &m);
-	if (rc == 0)
-		rc = wait_message(ch, &m);
-	if (rc == 0 && m.type != MSG_WELCOME)
-		rc = PYSTUCK_EPERM;
+	rc = rc == 0 ? eval_ask(c, 1, 0, 1, span_text("1+1"), &said) : rc;
+	rc = rc == 0 ? connect_welcome(c, connect_clock() + PATIENCE_MS, &said) : rc;
+	rc = rc == 0 ? answer(c, 1) : rc;
+	connect_close(c);
 	return rc;
 }
 
-static int round_trip(struct channel *ch, struct buf *out, uint32_t id)
+/* Of one connection: made with the first question that needs it. */
+static int ask(void)
 {
-	struct msg m = { .type = MSG_EVAL };
-	int rc;
+	static struct connection *c;
+	static uint32_t id;
+	int rc = 0;
 
-	m.eval.id = id;
-	m.eval.cell = id;
-	m.eval.source = span_text("1+1");
-	rc = send_message(ch, out, &m);
-	if (rc == 0)
-		rc = wait_message(ch, &m);
-	if (rc == 0 && (m.type != MSG_RESULT || m.result.id != id || !span_equals(m.result.text, "2")))
-		rc = PYSTUCK_EFORMAT;
+	if (c == NULL) {
+		rc = dial(&c);
+		rc = rc == 0 ? connect_welcome(c, connect_clock() + PATIENCE_MS, &said) : rc;
+	}
+	return rc == 0 ? round_trip(c, ++id) : rc;
+}
+
+static int say_durations(int (*what)(void), long count)
+{
+	uint64_t start;
+	int rc = 0;
+
+	for (long i = 0; i < WARM_UP + count && rc == 0; i++) {
+		start = now();
+		rc = what();
+		if (i >= WARM_UP)
+			printf("%llu ", (unsigned long long)(now() - start));
+	}
+	return rc;
+}
+
+static int pace(long rate, double seconds)
+{
+	uint64_t next = now(), end = next + (uint64_t)(seconds * 1e9);
+	struct timespec at;
+	long asked = 0;
+	int rc = 0;
+
+	for (; rc == 0 && next < end; next += 1000000000u / (uint64_t)rate, asked++) {
+		at = (struct timespec){(time_t)(next / 1000000000u), (long)(next % 1000000000u)};
+		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+			;
+		rc = ask();
+	}
+	printf("%ld", asked);
 	return rc;
 }
 
 int main(int argc, char **argv)
 {
-	struct channel *ch = NULL;
-	struct buf out;
-	char line[32];
-	uint32_t id = 0;
-	uint64_t start;
-	long count, i;
-	int fd, rc = PYSTUCK_ECLOSED;
+	char line[64];
+	long count;
+	double seconds;
+	int rc = set_address(argc, argv);
 
-	buf_init(&out, MSG_MAX + 4);
-	fd = argc == 2 ? dial(argv[1]) : -1;
-	ch = fd >= 0 ? channel_new(fd, MSG_MAX, 0) : NULL;
-	if (ch != NULL)
-		rc = greet(ch, &out);
 	while (rc == 0 && fgets(line, sizeof line, stdin) != NULL) {
-		count = strtol(line, NULL, 10);
-		for (i = 0; i < WARM_UP + count && rc == 0; i++) {
-			start = now();
-			rc = round_trip(ch, &out, ++id);
-			if (i >= WARM_UP)
-				printf("%llu ", (unsigned long long)(now() - start));
-		}
+		if (sscanf(line, "connect %ld", &count) == 1)
+			rc = say_durations(whole_visit, count);
+		else if (sscanf(line, "pace %ld %lf", &count, &seconds) == 2 && count > 0)
+			rc = pace(count, seconds);
+		else
+			rc = say_durations(ask, strtol(line, NULL, 10));
 		putchar('\n');
 		fflush(stdout);
 	}
 	if (rc != 0)
-		fprintf(stderr, "eval_client: %s\n", error_text(rc));
-	channel_free(ch);
-	buf_free(&out);
+		fprintf(stderr, "eval_client: %s\n", said.text[0] != '\0' ? said.text : error_text(rc));
+	keyring_free(keys);
 	return rc == 0 ? 0 : 1;
 }

@@ -4,14 +4,15 @@ protocol allows.
     eval_rounds.py KIND ADDRESS
 
 The interface is that of eval_client.c: each line on standard input is a count, the answer is one line with as many
-durations in nanoseconds. The first WARM_UP round trips after a pause are not counted, for any of them.
+durations in nanoseconds; of a new connection each, if the line is "connect COUNT". "output BYTES": how long the bare socket server
+takes to send so many. The first WARM_UP round trips after a pause are not counted, for any of them.
 """
 import socket
 import struct
 import sys
 from time import perf_counter_ns
 
-WARM_UP = 20
+WARM_UP = 20  # as harness.py has it
 PATIENCE = struct.pack("ll", 20, 0)
 
 
@@ -49,6 +50,7 @@ def pystuck(path):
         answer = s.recv(65536)
         kind, ident, status, _, _ = reply.unpack_from(answer, 4)
         return kind == 74 and ident == number and status == 1 and answer[30:] == b"2"
+    ask.close = s.close
     return ask
 
 
@@ -59,7 +61,7 @@ def rpyc(path):
 
     def ask():
         return remote("1+1") == 2
-    ask.keep = conn
+    ask.close = conn.close
     return ask
 
 
@@ -74,6 +76,7 @@ def manhole(path):
         while not answer.endswith(b">>> "):
             answer += s.recv(65536)
         return answer == b"2\n>>> "
+    ask.close = s.close
     return ask
 
 
@@ -83,21 +86,58 @@ def bare(path):
     def ask():
         s.sendall(b"1+1\n")
         return s.recv(65536) == b"2\n"
+    ask.close = s.close
     return ask
 
 
+def visit(make, path):
+    """A connection for one question."""
+    ask = make(path)
+    right = ask()
+    ask.close()
+    return right
+
+
+def output(path, size):
+    s = dial(path)
+    s.sendall(b"'x' * %d\n" % size)
+    space, left = bytearray(1 << 20), size + 3  # two quotes and a newline
+    while left > 0:
+        got = s.recv_into(space)
+        if got == 0:
+            return False
+        left -= got
+    return left == 0
+
+
+def durations(what, count, warm_up=WARM_UP):
+    took = []
+    for number in range(warm_up + count):
+        start = perf_counter_ns()
+        right = what()
+        end = perf_counter_ns()
+        if not right:
+            sys.exit("eval_rounds: a wrong answer")
+        if number >= warm_up:
+            took.append(end - start)
+    return took
+
+
 def main():
-    ask = {"pystuck": pystuck, "rpyc": rpyc, "manhole": manhole, "bare": bare}[sys.argv[1]](sys.argv[2])
+    make, path = {"pystuck": pystuck, "rpyc": rpyc, "manhole": manhole, "bare": bare}[sys.argv[1]], sys.argv[2]
+    ask = None
     for line in sys.stdin:
-        took = []
-        for number in range(WARM_UP + int(line)):
-            start = perf_counter_ns()
-            right = ask()
-            end = perf_counter_ns()
-            if not right:
-                sys.exit("eval_rounds: a wrong answer")
-            if number >= WARM_UP:
-                took.append(end - start)
+        words = line.split()
+        if words[0] == "connect":
+            if ask is not None:  # some serve one at a time
+                ask.close()
+                ask = None
+            took = durations(lambda: visit(make, path), int(words[1]))
+        elif words[0] == "output":
+            took = durations(lambda: output(path, int(words[1])), 1, 0)
+        else:
+            ask = ask or make(path)
+            took = durations(ask, int(words[0]))
         print(*took, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The five measurements. Each returns plain dicts of numbers (results.json); report.py makes tables of them.
+"""What dumps, starting and doing nothing cost. Each returns plain dicts of numbers (results.json); report.py makes tables of them.
 
 What is compared is measured in turns within one run, so that a change of the machine's mood meets all alike.
 """
@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 from statistics import median
@@ -14,6 +15,7 @@ import harness
 import peers
 
 CASES = [(4, 10), (100, 30), (1000, 50)]
+CHECK_PATIENCE = 20  # seconds: as spawn.c gives to a command
 
 
 def summary(values, failed=0):
@@ -33,7 +35,7 @@ def summary_of_rounds(series):
 
 def check_output(bench, contestant, program):
     """A contestant that prints less than was asked for would be timed for nothing."""
-    status, out = bench.output(contestant.command(program))
+    status, out = bench.output(contestant.command(program), CHECK_PATIENCE)
     frames = len(re.findall(contestant.frame, out))
     wanted = program.threads * program.frames
     if contestant.name != "/bin/true" and (status != 0 or frames < wanted):
@@ -41,12 +43,21 @@ def check_output(bench, contestant, program):
 
 
 class Race:
-    """Contestants, each with a program of its own for one case, and a runner for their commands."""
+    """Contestants, each with a program of its own for one case, and a runner for their commands. A peer that does not do it on this machine, or
+    with this Python, is not among `names`: None in `absent`."""
 
-    def __init__(self, bench, contestants, case):
-        self.programs = {c.name: bench.program(c.kind, *case) for c in contestants}
+    def __init__(self, bench, contestants, case, check=check_output):
+        self.programs, self.absent = {}, {}
         for c in contestants:
-            check_output(bench, c, self.programs[c.name])
+            self.programs[c.name] = bench.program(c.kind, *case)
+            try:
+                check(bench, c, self.programs[c.name])
+            except (RuntimeError, OSError, subprocess.TimeoutExpired) as why:
+                if c.kind in harness.OURS:
+                    raise
+                print(f"bench: {c.name} is left out: {why}", file=sys.stderr)
+                self.absent[c.name] = None
+        contestants = [c for c in contestants if c.name not in self.absent]
         self.names = [c.name for c in contestants]
         self.spawner = bench.spawner([c.command(self.programs[c.name]) for c in contestants])
         self.taken = {name: [] for name in self.names}
@@ -61,13 +72,16 @@ class Race:
         self.failed = dict.fromkeys(self.names, 0)
 
     def rounds(self, count, step):
-        """step(name) -> a number or None, in turns; who fails three times is out."""
+        """step(name) -> a number or None, in turns; who fails three times, or has had its time, is out."""
         self.reset()
+        spent = dict.fromkeys(self.names, 0.0)
         for number in range(count):
             for name in harness.rotated(self.names, number):
-                if self.failed[name] >= 3:
+                if self.failed[name] >= 3 or (number >= 2 and spent[name] > harness.budget):
                     continue
+                begun = time.monotonic()
                 value = step(name)
+                spent[name] += time.monotonic() - begun
                 if value is None:
                     self.failed[name] += 1
                 else:
@@ -76,39 +90,41 @@ class Race:
 
 
 def command_times(bench, contestants, scale):
-    """1: start to exit, ms: {"idle" | "cpu": {"4x10": {name: summary}}}"""
+    """start to exit, ms: {"idle" | "cpu": {"4x10": {name: summary}}}; None: shows nothing here."""
     result = {"idle": {}, "cpu": {}}
     for case, idle, busy in zip(CASES, (150, 60, 30), (40, 30, 15)):
         race = Race(bench, contestants, case)
         label = "%dx%d" % case
         race.rounds(2, race.spawn)  # warms up
-        result["idle"][label] = race.rounds(scale(idle), race.spawn)
+        result["idle"][label] = dict(race.rounds(scale(idle), race.spawn), **race.absent)
 
         def beside_cpu(name):
             with race.programs[name].spinning():
                 time.sleep(0.005)
                 return race.spawn(name)
-        result["cpu"][label] = race.rounds(scale(busy), beside_cpu)
+        result["cpu"][label] = dict(race.rounds(scale(busy), beside_cpu), **race.absent)
         bench.stop_all()
     return result
 
 
-def gdb_times(bench, scale):
-    """1, for gdb: {"4x10": summary, ...}; as far as there is a gdb that knows Python frames and is done within a time."""
+def gdb_times(bench, quick):
+    """For gdb: {"4x10": summary, ...}; as far as there is a gdb that knows Python frames and is done within a time."""
     result = {}
-    for case, runs in zip(CASES[:2], (3, 1)):
-        program = bench.program("none", *case)
-        command = peers.gdb_command(program.pid)
+    for case, runs in zip(CASES[:1 if quick else 2], (3, 1)):
+        program, taken = bench.program("none", *case), []
         try:
-            frames = bench.output(command)[1].count('File "')
+            for _ in range(runs):
+                begun = time.monotonic()
+                frames = bench.output(peers.gdb_command(program.pid))[1].count('File "')
+                if frames < case[0] * case[1]:
+                    break
+                taken.append((time.monotonic() - begun) * 1e3)
         except (OSError, subprocess.TimeoutExpired):
-            frames = 0
-        if frames >= case[0] * case[1]:
-            spawner = bench.spawner([command], seconds=harness.PATIENCE - 10)
-            times = [harness.spawn_ms(spawner, 0)[0] for _ in range(scale(runs))]
-            good = [t for t in times if t is not None]
-            result["%dx%d" % case] = summary(good, len(times) - len(good))
+            pass
         bench.stop_all()
+        if not taken:
+            break
+        result["%dx%d" % case] = summary(taken)
     return result
 
 
@@ -120,7 +136,7 @@ def held_us(bench, program):
 
 
 def gil_held(bench, scale):
-    """2: {"idle" | "cpu": {"4x10": {"held": summary, "wait": summary}}}, in us."""
+    """{"idle" | "cpu": {"4x10": {"held": summary, "wait": summary}}}, in us."""
     result = {"idle": {}, "cpu": {}}
     for case in CASES:
         program = bench.program("pystuck", *case)
@@ -141,7 +157,7 @@ def gil_held(bench, scale):
 
 
 def time_stolen(bench, contestants, scale):
-    """2: what a tight loop in the program loses to one dump, ms: {"4x10": {name: {"largest" | "total": summary}}}"""
+    """what a tight loop in the program loses to one dump, ms: {"4x10": {name: {"largest" | "total": summary}}}; None: shows nothing."""
     result = {}
     for case, rounds in zip(CASES, (30, 20, 12)):
         race = Race(bench, contestants, case)
@@ -155,9 +171,9 @@ def time_stolen(bench, contestants, scale):
             totals[name].append(sum(gaps) * 1e3)
             return max(gaps, default=0.0) * 1e3
         largest = race.rounds(scale(rounds), one)
-        result["%dx%d" % case] = {name: {"largest": largest[name], "total": summary(totals[name])}
-                                  for name in race.names}
+        stolen = {name: {"largest": largest[name], "total": summary(totals[name])} for name in race.names}
         bench.stop_all()
+        result["%dx%d" % case] = dict(stolen, **race.absent, **call_times(bench, case, scale(rounds)))
     return result
 
 
@@ -166,54 +182,18 @@ CALLS = {"faulthandler.dump_traceback": "faulthandler", "traceback.format_stack 
 
 
 def call_times(bench, case, rounds):
-    """{name: {"whole": summary, "still": summary}}, ms, of the calls: the program stands still all the while."""
+    """{name: {"largest" | "total": summary}}, ms, of the calls: the program stands still all the while."""
     program = bench.program("none", *case)
     taken = {name: [] for name in CALLS}
     for number in range(rounds):
         for name in harness.rotated(CALLS, number):
             taken[name].append(int(program.ask(CALLS[name])) / 1e6)
     bench.stop_all()
-    return {name: {"whole": summary(ms), "still": summary(ms)} for name, ms in taken.items()}
-
-
-def can_show(bench, contestant, case):
-    """Not every debugger works on every machine and with every Python."""
-    program = bench.program(contestant.kind, *case)
-    try:
-        check_output(bench, contestant, program)
-        return True
-    except (RuntimeError, OSError, subprocess.TimeoutExpired):
-        return False
-    finally:
-        bench.stop_all()
-
-
-def debugger_times(bench, contestants, debuggers, scale):
-    """6: {"4x10": {name: {"whole": summary, "still": summary}}}, ms; None for who shows nothing here. "still" is the largest gap that
-    a tight loop in the program sees."""
-    result = {}
-    ours = [c for c in contestants if c.name in ("/bin/true", "pystuck", "pystuck --raw")]
-    for case, rounds in zip(CASES, (30, 15, 6)):
-        label = "%dx%d" % case
-        able = [c for c in debuggers if can_show(bench, c, case)]
-        result[label] = {c.name: None for c in debuggers}
-        race = Race(bench, ours + able, case)
-        race.rounds(1, race.spawn)  # warms up
-        whole = race.rounds(scale(rounds), race.spawn)
-
-        def gap(name):
-            taken = []
-            gaps = race.programs[name].watch(lambda: taken.append(race.spawn(name)))
-            return None if taken[0] is None else max(gaps, default=0.0) * 1e3
-        still = race.rounds(scale(rounds), gap)
-        result[label].update({name: {"whole": whole[name], "still": still[name]} for name in race.names})
-        bench.stop_all()
-        result[label].update(call_times(bench, case, scale(rounds)))
-    return result
+    return {name: {"largest": summary(ms), "total": summary(ms)} for name, ms in taken.items()}
 
 
 def phases(bench, scale):
-    """7: {"100x30": {"usual" | "raw": {phase: [median us, least, median us on a processor, least]}}}"""
+    """{"100x30": {"usual" | "raw": {phase: [median us, least, median us on a processor, least]}}}"""
     directory = bench.build / "bench"
     subprocess.run([harness.HERE.parent / "tests" / "python" / "build", directory, bench.python, harness.HERE / "dumpphases.c"],
                    env=dict(bench.env, CC=bench.cc), check=True, timeout=300)
@@ -227,7 +207,7 @@ def phases(bench, scale):
 
 
 def startup(bench, kinds, scale):
-    """3: {"bare" | "usual": {name: {"ms", "kib", "clean_kib", "dirty_kib", "threads", "modules": summary,
+    """{"bare" | "usual": {name: {"ms", "kib", "clean_kib", "dirty_kib", "threads", "modules": summary,
     "names": [...]}}}"""
     result = {}
     for label, usual in (("bare", "0"), ("usual", "1")):
@@ -272,8 +252,8 @@ def thread_figures(pid):
     return switches, ticks, ns
 
 
-def idle(bench, contestants, seconds=10):
-    """4: {name: {"switches", "ticks", "cpu_us"}} over `seconds`; pystuck also after a dump and an evaluation."""
+def idle(bench, contestants, seconds):
+    """{name: {"switches", "ticks", "cpu_us"}} over `seconds`; pystuck also after a dump and an evaluation."""
     programs = {c.name if c.kind != "none" else "no server": bench.program(c.kind) for c in contestants}
     asked = bench.program("pystuck")
     for question in (["--no-repl"], ["-c", "1+1"]):
@@ -288,29 +268,3 @@ def idle(bench, contestants, seconds=10):
     bench.stop_all()
     return {name: {"switches": after[name][0] - before[name][0], "ticks": after[name][1] - before[name][1],
                    "cpu_us": (after[name][2] - before[name][2]) / 1e3, "seconds": seconds} for name in programs}
-
-
-def eval_rounds(bench, with_peers, c_client, scale):
-    """5: {"idle" | "cpu": {name: summary}}, us for one round trip of `1+1`, a client kept open."""
-    kinds = {"pystuck": ("pystuck", "pystuck"), "bare socket server": ("bare", "bare")}
-    if with_peers:
-        kinds.update({"rpyc": ("old_unix", "rpyc"), "manhole": ("manhole", "manhole")})
-    programs = {name: bench.program(kind) for name, (kind, _) in kinds.items()}
-    programs["pystuck, client in C"] = programs["pystuck"]
-    clients = {name: bench.start([bench.python, harness.HERE / "eval_rounds.py", client, programs[name].address])
-               for name, (_, client) in kinds.items()}
-    clients["pystuck, client in C"] = bench.start([c_client, programs["pystuck"].address])
-    result = {}
-    for load, rounds, count in (("idle", 40, 500), ("cpu", 5, 40)):
-        taken = {name: [] for name in clients}
-        for number in range(scale(rounds)):
-            for name in harness.rotated(clients, number):
-                if load == "cpu":
-                    with programs[name].spinning():
-                        answer = clients[name].ask(str(count))
-                else:
-                    answer = clients[name].ask(str(count))
-                taken[name].append([int(ns) / 1e3 for ns in answer.split()])
-        result[load] = {name: summary_of_rounds(series) for name, series in taken.items()}
-    bench.stop_all()
-    return result

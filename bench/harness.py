@@ -13,6 +13,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 90  # seconds for any one step
+WARM_UP = 20  # round trips that eval_client.c and eval_rounds.py do not count
+budget = 5.0  # seconds that each contestant may take of one series: who is slow runs less often, but twice at least
+OURS = ("pystuck", "pystuck_tcp", "pystuck_calm")  # kinds of program.py
+ON_TCP = ("old_tcp", "pystuck_tcp")
 
 
 class Process:
@@ -68,11 +72,11 @@ class Program(Process):
     def __init__(self, bench, kind, threads, frames):
         self.kind, self.threads, self.frames = kind, threads, frames
         number = bench.count()
-        self.address = str(free_port()) if kind == "old_tcp" else str(bench.scratch / f"{number}.sock")
+        self.address = bench.address(kind, number)
         self.flag_path = bench.scratch / f"{number}.flag"
         self.flag_path.write_bytes(b"\0")
         env = dict(bench.env)
-        if kind == "pystuck":
+        if kind in OURS:
             env["PYTHONPATH"] = str(bench.build / "python")
         super().__init__([bench.python, HERE / "program.py", kind, self.address, threads, frames, self.flag_path],
                          env, bench.scratch / f"{number}.err")
@@ -85,7 +89,7 @@ class Program(Process):
     def wait_listening(self):
         """Until the socket exists: a connection of ours would be a client, and some serve only one at a time."""
         end = time.monotonic() + PATIENCE
-        while self.kind not in ("none", "old_tcp") and not os.path.exists(self.address):
+        while self.kind not in ("none", *ON_TCP) and not os.path.exists(self.address):
             if time.monotonic() > end:
                 raise RuntimeError(f"{self.name} {self.kind}: does not listen")
             time.sleep(0.01)
@@ -103,10 +107,10 @@ class Program(Process):
             file.write(b"\1" if up else b"\0")
 
     @contextmanager
-    def spinning(self):
-        """A thread of the program computes meanwhile."""
+    def spinning(self, count=1):
+        """So many threads of the program compute meanwhile."""
         self.raise_flag(True)
-        if self.ask("spin") != "spinning":
+        if self.ask(f"spin {count}") != "spinning":
             raise RuntimeError(f"{self.name}: does not spin")
         try:
             yield
@@ -144,6 +148,20 @@ class Bench:
     def count(self):
         self.number += 1
         return self.number
+
+    def address(self, kind, number):
+        """Where a new program of this kind is to listen: as program.py wants to have it."""
+        if kind == "pystuck_tcp":
+            return f"{free_port()} {self.key()}"
+        return str(free_port()) if kind == "old_tcp" else str(self.scratch / f"{number}.sock")
+
+    def key(self):
+        """A key file, made with the first program that needs one."""
+        path = self.scratch / "key"
+        if not path.exists():
+            subprocess.run([self.build / "pystuck", "--keygen", path], env=self.env, check=True, timeout=PATIENCE,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return path
 
     def compile(self, name, *extra):
         out = self.build / "bench" / name
@@ -193,3 +211,8 @@ def spawn_ms(spawner, index):
     """(milliseconds, bytes), or (None, 0) when the command failed or was too slow."""
     ns, status, size = spawner.ask(str(index)).split()
     return (int(ns) / 1e6, int(size)) if status == "0" else (None, 0)
+
+
+def durations(client, question):
+    """Microseconds, of eval_client.c and eval_rounds.py."""
+    return [int(ns) / 1e3 for ns in client.ask(question).split()]

@@ -11,6 +11,7 @@ from pathlib import Path
 REQUIREMENTS = ["pystuck==0.8.5", "manhole"]
 EVERYTHING = ["--no-repl", "--no-group"]  # of pystuck: every thread with its frames, as the peers show them
 DEBUGGERS = ["py-spy", "pystack"]  # which look from outside; each only where it can be installed
+PLOTTER = "matplotlib"  # for the pictures (pictures.py)
 
 
 def run(*command, **kwargs):
@@ -23,7 +24,7 @@ def install(python, directory):
     venv_python = directory / "bin" / "python"
     stamp = directory / "installed"
     version = run(python, "-c", "import sys; print(sys.version)", timeout=30).stdout
-    wanted = "\n".join([version, *REQUIREMENTS, *DEBUGGERS])
+    wanted = "\n".join([version, *REQUIREMENTS, *DEBUGGERS, PLOTTER])
     if stamp.exists() and stamp.read_text() == wanted:
         return venv_python
     shutil.rmtree(directory, ignore_errors=True)
@@ -38,7 +39,7 @@ def install(python, directory):
     if made.returncode != 0:
         print(f"bench: the peers could not be installed, so they are not measured:\n{made.stdout}", file=sys.stderr)
         return None
-    for name in DEBUGGERS:
+    for name in [*DEBUGGERS, PLOTTER]:
         run(venv_python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", name, timeout=300)
     stamp.write_text(wanted)
     return venv_python

@@ -6,7 +6,7 @@ what the program does. What does not: what is asked of it (figures.py).
     program.py KIND ADDRESS THREADS FRAMES FLAG
 
 KIND is a key of START; ADDRESS is where it listens: a path, or a TCP port. FLAG is a file of one byte: while it is 1,
-a thread of its own computes ("spin"), or the main thread looks at the clock ("watch"). Commands come on standard input,
+so many threads of its own compute ("spin 4"), or the main thread looks at the clock ("watch"). Commands come on standard input,
 answers go to standard output, one line each.
 """
 import sys
@@ -21,6 +21,19 @@ def none(_address):
 def pystuck(address):
     import pystuck
     pystuck.run_server(socket=address)
+
+
+def pystuck_tcp(address):
+    """On the loopback interface, sealed: PORT KEYFILE."""
+    import pystuck
+    port, key = address.split(" ", 1)
+    pystuck.run_server("127.0.0.1", int(port), key=key)
+
+
+def pystuck_calm(address):
+    """Which leaves the switch interval alone."""
+    import pystuck
+    pystuck.run_server(socket=address, hurry=False)
 
 
 def old_tcp(address):
@@ -62,7 +75,7 @@ def bare(address):
     threading.Thread(target=serve, daemon=True).start()
 
 
-START = {f.__name__: f for f in (none, pystuck, old_tcp, old_unix, manhole, bare)}
+START = {f.__name__: f for f in (none, pystuck, pystuck_tcp, pystuck_calm, old_tcp, old_unix, manhole, bare)}
 
 
 def odd(depth, there, gate):
@@ -115,6 +128,12 @@ class Spinner:
         self.wake, self.began, self.rested = threading.Event(), threading.Event(), threading.Event()
         threading.Thread(target=self.run, daemon=True).start()
 
+    def spin(self):
+        self.began.clear()
+        self.rested.clear()
+        self.wake.set()
+        self.began.wait()
+
     def run(self):
         flag = self.flag
         while True:
@@ -162,20 +181,21 @@ def main():
     with open(flag_path, "r+b") as file:
         flag = mmap.mmap(file.fileno(), 1)
     park_threads(int(threads), int(frames))
-    spinner = Spinner(flag)
+    spinners = [Spinner(flag)]
     # Not the buffered streams: some peers put their own in sys.stdin and sys.stdout while they work.
     commands, answers = open(0, closefd=False), open(1, "w", buffering=1, closefd=False)
     answers.write("READY\n")
     for line in commands:
         command = line.strip()
-        if command == "spin":
-            spinner.began.clear()
-            spinner.rested.clear()
-            spinner.wake.set()
-            spinner.began.wait()
+        if command.startswith("spin "):
+            count = int(command.split()[1])
+            spinners += [Spinner(flag) for _ in range(len(spinners), count)]
+            for spinner in spinners[:count]:
+                spinner.spin()
             answers.write("spinning\n")
         elif command == "rest":  # the flag is down
-            spinner.rested.wait()
+            for spinner in spinners[:count]:
+                spinner.rested.wait()
             answers.write("resting\n")
         elif command in DUMPS:
             with open("/dev/null", "w") as nowhere:

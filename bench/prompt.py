@@ -104,7 +104,7 @@ def completion(bench, program, count):
 
 
 def figures(bench, scale, summary):
-    """8: {"first": {name: summary}, "tab": summary}, in ms."""
+    """{"first": {name: summary}, "tab": summary}, in ms."""
     program = bench.program("pystuck", 4, 10)
     first_prompt(bench, program, 2, summary)  # warms up
     result = {"first": first_prompt(bench, program, scale(60), summary), "tab": summary(completion(bench, program, scale(60)))}

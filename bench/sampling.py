@@ -1,5 +1,5 @@
-"""What being sampled a hundred times a second costs a program that computes: its own throughput, side by side with none, and with py-spy's
-record. Plain dicts of numbers, as in figures.py.
+"""What being sampled, or asked for values, a hundred times a second costs a program that computes: its own throughput, side by side with
+none, and with py-spy's record. Plain dicts of numbers, as in figures.py.
 
 The program's main thread has one processor for itself, and all others share another one: so that what is measured is what reaches across,
 and not what a sampler takes of a processor that it could have had elsewhere; that is told apart.
@@ -70,7 +70,22 @@ def one(bench, program, command, processor):
     return [2 * during[i] / (before[i] + after[i]) for i in (0, 1)] + [during[2]]
 
 
-def measure(bench, venv_python, scale):
+def in_turns(bench, programs, commands, processors, turns):
+    """{name: {what: summary}}; programs and commands by the same names."""
+    seen, failed = {name: [] for name in commands}, dict.fromkeys(commands, 0)
+    for turn in range(turns):
+        for name in rotated(commands, turn):
+            figures = one(bench, programs[name], commands[name], processors[1])
+            if figures is None:
+                failed[name] += 1
+            else:
+                seen[name].append(figures)
+    return {name: {"clock": summary([f[0] for f in seen[name]], failed[name]),
+                   "processor": summary([f[1] for f in seen[name]], failed[name]),
+                   "others": summary([f[2] * 100 for f in seen[name]], failed[name])} for name in commands}
+
+
+def sampled(bench, venv_python, scale):
     """{name: {what: summary}}; empty where there is one processor."""
     processors = sorted(os.sched_getaffinity(0))
     if len(processors) < 2:
@@ -78,16 +93,23 @@ def measure(bench, venv_python, scale):
     program = bench.program("pystuck", 4, 10)
     pin(program, processors[0], processors[1])
     commands = samplers(bench, venv_python, program, bench.scratch)
-    seen, failed = {name: [] for name in commands}, dict.fromkeys(commands, 0)
-    for turn in range(scale(20)):
-        for name in rotated(commands, turn):
-            figures = one(bench, program, commands[name], processors[1])
-            if figures is None:
-                failed[name] += 1
-            else:
-                seen[name].append(figures)
-    program.stop()
-    bench.processes.remove(program)
-    return {name: {"clock": summary([f[0] for f in seen[name]], failed[name]),
-                   "processor": summary([f[1] for f in seen[name]], failed[name]),
-                   "others": summary([f[2] * 100 for f in seen[name]], failed[name])} for name in commands}
+    result = in_turns(bench, dict.fromkeys(commands, program), commands, processors, scale(6))
+    bench.stop_all()
+    return result
+
+
+def asked(bench, scale):
+    """the same of `1+1` a hundred times a second, with the bounded short switch interval and without."""
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) < 2:
+        return {}
+    kinds = {"nobody": "none", "pystuck": "pystuck", "pystuck, hurry=False": "pystuck_calm"}
+    programs = {name: bench.program(kind, 4, 10) for name, kind in kinds.items()}
+    for program in programs.values():
+        pin(program, processors[0], processors[1])
+    question = f"echo pace {RATE} {SECONDS + 1.5 * BEFORE} | exec \"$0\" \"$1\""
+    commands = {name: None if kind == "none" else ["/bin/sh", "-c", question, bench.build / "bench" / "eval_client", programs[name].address]
+                for name, kind in kinds.items()}
+    result = in_turns(bench, programs, commands, processors, scale(9))
+    bench.stop_all()
+    return result
