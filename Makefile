@@ -263,8 +263,11 @@ $(BUILD)/fuzzers/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LOW) $$(call more_ob
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ \
 		$(call link_line,tests/fuzz/fuzz_$*.c) $(LIBS)
 
-# The paths whose instructions are counted (make check-instructions), and the client of make bench.
-$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(LOW) $$(call more_obj,bench/$$*.c)
+# The paths whose instructions are counted (make check-instructions), and the client of make bench: of the client what they call.
+$(BUILD)/bench/client.a: $(filter-out %/main.o,$(call obj,$(CLIENT)))
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && $(AR) rc $@ $^
+$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(LOW) $(BUILD)/bench/client.a
 	@mkdir -p $(@D)
 	$(call say,LD $@)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call link_line,bench/$*.c) $(LIBS)
 

@@ -12,9 +12,6 @@
  *   pace RATE SECONDS			asks RATE times a second; how often it has asked
  *
  * The first WARM_UP round trips after a pause are not counted.
- *
- * SOURCES: src/client/connect.c src/client/dial.c src/client/handshake.c src/client/eval.c src/client/gone.c src/client/procs.c
- * SOURCES: src/client/signals.c src/client/out.c
  */
 #include <errno.h>
 #include <stdint.h>

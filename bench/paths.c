@@ -6,10 +6,6 @@
  *   paths answer       writes to standard output what a server answers to HELLO and DUMP of a program of 4 threads with 10 frames each
  *
  * LINK: -lcmocka
- * SOURCES: src/client/dump.c src/client/dump_tasks.c src/client/dump_suspended.c src/client/print.c src/client/json.c src/client/out.c
- * SOURCES: src/client/view.c src/client/locks.c src/client/moved.c src/client/tasks.c src/client/task_tree.c src/client/task_graph.c
- * SOURCES: src/client/json_tasks.c src/client/greenlets.c src/client/json_greenlets.c src/client/gone.c src/client/handshake.c
- * SOURCES: src/client/procs.c src/client/signals.c src/client/connect.c src/client/waits.c src/client/report.c src/client/deadlock.c
  */
 #include "../tests/unit/session_rig.h"
 
