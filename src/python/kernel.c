@@ -92,12 +92,13 @@ size_t kernel_path(char out[static KERNEL_PATH], int fd)
 /* Bytes that could be read, or that have not been sent yet: where the kernel knows. */
 static void count_bytes(struct wait *w, int fd)
 {
-	unsigned long what = is(w->call, "send") || is(w->call, "sendmsg") || is(w->call, "write") ? TIOCOUTQ : FIONREAD;
+	int sends = is(w->call, "send") || is(w->call, "sendmsg") || is(w->call, "write");
 	int bytes = -1;
 
 	if (is(w->call, "accept") || is(w->call, "connect") || is(w->call, "poll") || is(w->call, "select"))
 		return;
-	if (ioctl(fd, what, &bytes) != 0 || bytes < 0)
+	/* Two calls: C libraries differ about the type of the second argument. */
+	if ((sends ? ioctl(fd, TIOCOUTQ, &bytes) : ioctl(fd, FIONREAD, &bytes)) != 0 || bytes < 0)
 		return;
 	w->count = (uint64_t)bytes;
 	w->flags |= WAIT_COUNT;
