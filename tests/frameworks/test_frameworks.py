@@ -6,6 +6,7 @@ Environment: PYSTUCK_FRAMEWORKS (an interpreter that has the packages), PYSTUCK_
 tools/check-frameworks says which that is.
 """
 
+import functools
 import json
 import os
 import re
@@ -25,8 +26,11 @@ VERSION = eval(subprocess.run([PYTHON, "-c", "import sys; print(tuple(sys.versio
 PATIENCE = float(os.environ.get("PYSTUCK_PATIENCE", "20"))
 
 
+@functools.lru_cache(maxsize=None)
 def has(module):
-    return subprocess.run([PYTHON, "-W", "ignore", "-c", f"import {module}"], capture_output=True, timeout=PATIENCE).returncode == 0
+    """Without importing it, which takes long, and so that one which cannot be imported is not passed over."""
+    find = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+    return subprocess.run([PYTHON, "-c", find], capture_output=True, timeout=PATIENCE).returncode == 0
 
 
 def needs(module):
