@@ -384,8 +384,8 @@ storm-raw: modules		## 10,000 dumps without the GIL of a program that never hold
 leavings: modules		## 1,000 sessions with errors, interrupts and drops leave nothing behind, on every interpreter
 	@PYSTUCK_SESSIONS=$${PYSTUCK_SESSIONS:-1000} tools/run-e2e --build $(BUILD) --results $(RESULTS)/leavings.xml \
 	$(PYTHONS) -- -k test_many_sessions_leave
-bench: modules $(BUILD)/bench/eval_client	## side by side with the peers
-	@bench/run
+bench: modules $(BUILD)/bench/eval_client	## side by side with the peers (README=1: kept in docs/bench, and shown in README.md)
+	@bench/run $(if $(README),--readme)
 check-instructions: $(BUILD)/pystuck $(BUILD)/bench/paths	## instructions of the hot paths, counted by callgrind (WRITE=1: they are as is meant)
 	@CC='$(CC)' python3 bench/instructions.py $(BUILD) $(if $(WRITE),--write) || [ $$? = 77 ]
 bench-merge: $(BUILD)/pystuck	## 100,000 saved dumps merged: in under 10 s and 1 GB
