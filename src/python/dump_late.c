@@ -162,17 +162,33 @@ static int look_sample(struct dump *d, const struct raw_look *look)
 	return rc;
 }
 
+struct both {
+	struct dump *d;
+	const struct raw_look *look;
+};
+
+static int look_at_threads(void *context)
+{
+	const struct both *both = context;
+
+	both->d->waits.collecting = both->look->collecting;
+	return dump_look(both->d);
+}
+
 /* Reads all that is to be said. 0, or why it could not be read. */
 static int collect(struct dump *d, struct raw_look *look, const struct late *late)
 {
 	const struct msg_dump *request = &late->request;
+	int (*meanwhile)(void *) = NULL;
 	int rc;
 
 	if (request->flags & DUMP_SAMPLE)
 		dump_expect_sample();
 	else
 		wait_begin(&d->waits);
-	rc = raw_collect(&d->frames, &d->lines, &d->locals, look, request->flags, request->max_frames);
+	if (!(request->flags & DUMP_SAMPLE))
+		meanwhile = look_at_threads;
+	rc = raw_collect(&d->frames, &d->lines, &d->locals, look, request->flags, request->max_frames, meanwhile, &(struct both){d, look});
 
 	d->begin = (struct msg_dump_begin){
 		.id = request->id,
@@ -182,13 +198,12 @@ static int collect(struct dump *d, struct raw_look *look, const struct late *lat
 		.gil_wait_us = late->waited_us,
 		.gil_holder = look->holder_tid,
 	};
-	d->waits.collecting = look->collecting;
 	if (rc == 0 && request->flags & DUMP_SAMPLE)
 		return look_sample(d, look);
-	if (rc == 0)
-		rc = dump_look(d);
-	if (rc == 0)
+	if (rc == 0) {
 		lines_read(&d->lines, &d->frames);
+		wait_names(&d->waits, &d->frames, &d->lines);
+	}
 	return rc;
 }
 

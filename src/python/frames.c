@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "code_copy.h"
 #include "error.h"
 #include "msg.h"
 #include "names.h"
@@ -107,6 +108,9 @@ void frames_free(struct frames *f)
 	free(f->frames);
 	free(f->codes);
 	free(f->slots);
+	for (uint32_t i = 0; i < f->copy_count; i++)
+		code_copy_free(&f->copies[i]);
+	free(f->copies);
 	pytext_free(&f->text);
 	memset(f, 0, sizeof *f);
 }

@@ -26,7 +26,7 @@
 
 /* A code object that at least one frame runs. */
 struct frames_code {
-	PyCodeObject *code; /* a reference of ours: the line table is read through it later */
+	PyCodeObject *code; /* a reference of ours: the line table is read through it later; or one of the copies; NULL: not there */
 	struct pytext_ref file;
 	struct pytext_ref function;
 };
@@ -64,6 +64,8 @@ struct frames {
 	uint64_t hidden_idents[FRAMES_HIDDEN_MAX];
 	uint32_t holder_tid; /* of the thread state that frames_collect was told of; 0: unknown */
 	int cut;             /* something was left out, and counted */
+	struct code_copy *copies; /* read without the GIL: of so many codes; there is no reference then */
+	uint32_t copy_count;
 };
 
 /*

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "code_copy.h"
 #include "error.h"
 #include "gil.h"
 #include "msg.h"
@@ -21,6 +22,7 @@
 #include "recall.h"
 
 #define RAW_LOCALS_MS 100u /* so long variables are read */
+#define COPIES_BYTES (16u * 1024 * 1024) /* of code objects */
 
 static struct {
 	struct raw_layout layout;
@@ -108,10 +110,32 @@ static int copy(struct frames *f, const struct raw_stacks *s)
 	for (uint32_t i = 0; i < s->frame_count; i++) {
 		const struct raw_frame *r = (const struct raw_frame *)s->frames.at + i;
 
-		f->frames[i] = (struct frames_frame){.code = r->code, .offset = r->offset};
+		f->frames[i] = (struct frames_frame){.code = r->code, .offset = r->offset, .at = r->at};
 	}
 	f->frame_count = s->frame_count;
+	/* What a frame that is gone has is nobody's. */
+	for (uint32_t i = 0; i < f->thread_count; i++)
+		for (uint32_t n = 0; (f->threads[i].flags & THREAD_MOVING) != 0 && n < f->threads[i].count; n++)
+			f->frames[f->threads[i].first + n].at = 0;
 	return 0;
+}
+
+/* What is waited for, and whose, is found out with the code: copies do as well as what is held. */
+static void read_codes(struct frames *f, const struct raw_stacks *s, struct raw_mem *m)
+{
+	size_t bytes = 0;
+
+	f->copies = calloc(f->code_count + 1, sizeof *f->copies);
+	for (uint32_t i = 0; f->copies != NULL && i < f->code_count && bytes < COPIES_BYTES; i++) {
+		const struct raw_code *c = raw_codes_item(&s->codes, i);
+		struct code_copy *copy = &f->copies[i];
+
+		f->copy_count++;
+		/* The same as before, as far as can be told. */
+		if (c->known && code_copy_read(copy, m, c->address) && copy->code->co_firstlineno == c->line)
+			f->codes[i].code = copy->code;
+		bytes += copy->bytes;
+	}
 }
 
 /* --- names --- */
@@ -224,8 +248,7 @@ static const struct raw_thread *find_holder(const struct raw_stacks *s)
 	return NULL;
 }
 
-static int arrange(struct frames *f, struct lines *lines, struct raw_look *look, const struct raw_stacks *s, struct raw_mem *m,
-	uint8_t flags)
+static int arrange(struct frames *f, struct raw_look *look, const struct raw_stacks *s, struct raw_mem *m, uint8_t flags)
 {
 	const struct raw_thread *holder = find_holder(s);
 	int rc = copy(f, s);
@@ -245,10 +268,13 @@ static int arrange(struct frames *f, struct lines *lines, struct raw_look *look,
 	look->moving = 0;
 	for (uint32_t i = 0; i < f->thread_count; i++)
 		look->moving += (f->threads[i].flags & THREAD_MOVING) != 0;
-	return lines_find_by(lines, f, line_of, &s->codes);
+	if (!(flags & DUMP_SAMPLE))
+		read_codes(f, s, m);
+	return 0;
 }
 
-int raw_collect(struct frames *f, struct lines *lines, struct locals *locals, struct raw_look *look, uint8_t flags, uint32_t max_frames)
+int raw_collect(struct frames *f, struct lines *lines, struct locals *locals, struct raw_look *look, uint8_t flags, uint32_t max_frames,
+	int (*meanwhile)(void *), void *context)
 {
 	struct raw_stacks s = {.thread_count = 0};
 	struct raw_own own = {.fd = -1};
@@ -260,7 +286,11 @@ int raw_collect(struct frames *f, struct lines *lines, struct locals *locals, st
 	if (rc == 0)
 		rc = raw_stacks_take(&s, &own.mem, &raw.layout, max_frames);
 	if (rc == 0)
-		rc = arrange(f, lines, look, &s, &own.mem, flags);
+		rc = arrange(f, look, &s, &own.mem, flags);
+	if (rc == 0 && meanwhile != NULL)
+		rc = meanwhile(context);
+	if (rc == 0)
+		rc = lines_find_by(lines, f, line_of, &s.codes);
 	look->locals = rc == 0 && raw.locals && (flags & DUMP_LOCALS) != 0;
 	if (look->locals) {
 		locals_open(locals);

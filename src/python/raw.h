@@ -33,10 +33,12 @@ const char *raw_trouble(void);
 
 /*
  * Any thread, no GIL, never takes it. Fills in frames and lines, both of which the caller frees, as frames_collect and lines_find
- * would: there are no code objects in it, so no frames_release. `flags` are DUMP_* of msg.h; with DUMP_LOCALS also fills in `locals`, as
+ * would: there are only copies of code objects in it, so no frames_release. `meanwhile` (or NULL) is called when the stacks are there and
+ * their offsets are still those of instructions, and says 0 or what raw_collect is to say. `flags` are DUMP_* of msg.h; with DUMP_LOCALS also fills in `locals`, as
  * locals_collect would, which the caller frees too. 0; PYSTUCK_ESYS when memory cannot be
  * read; PYSTUCK_EAGAIN when the list of threads could not be followed; PYSTUCK_ENOMEM.
  */
-int raw_collect(struct frames *f, struct lines *lines, struct locals *locals, struct raw_look *look, uint8_t flags, uint32_t max_frames);
+int raw_collect(struct frames *f, struct lines *lines, struct locals *locals, struct raw_look *look, uint8_t flags, uint32_t max_frames,
+	int (*meanwhile)(void *), void *context);
 
 #endif

@@ -243,7 +243,7 @@ static void keep(struct cursor *c, uint32_t most, uintptr_t code, uintptr_t at)
 	struct raw_seen *t = c->thread;
 
 	if (t->count < most)
-		c->steps[t->count++] = (struct raw_step){code, at};
+		c->steps[t->count++] = (struct raw_step){code, at, c->frame};
 	else
 		t->omitted++;
 }

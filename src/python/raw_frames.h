@@ -20,6 +20,7 @@
 struct raw_step {
 	uintptr_t code;
 	uintptr_t at; /* 3.11+: address of the instruction, | 1 in a generator; 3.10: offset in bytes, may be negative */
+	uintptr_t frame; /* its address */
 };
 
 /* A thread state as it was seen. */

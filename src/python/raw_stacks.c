@@ -56,8 +56,9 @@ static int collecting_now(struct raw_mem *m, const struct raw_layout *l)
 
 /* --- from a pass to the answer --- */
 
-static int add_frame(struct raw_stacks *s, const struct raw_layout *l, const struct raw_code *code, uintptr_t at)
+static int add_frame(struct raw_stacks *s, const struct raw_layout *l, const struct raw_code *code, const struct raw_step *step)
 {
+	uintptr_t at = step->at;
 	struct raw_frame *f;
 	int generator = (int)(at & 1);
 	int rc;
@@ -73,7 +74,7 @@ static int add_frame(struct raw_stacks *s, const struct raw_layout *l, const str
 	if (rc != 0)
 		return rc;
 	f = (struct raw_frame *)s->frames.at + s->frame_count++;
-	*f = (struct raw_frame){(uint32_t)(code - raw_codes_item(&s->codes, 0)), (int32_t)(intptr_t)at};
+	*f = (struct raw_frame){(uint32_t)(code - raw_codes_item(&s->codes, 0)), (int32_t)(intptr_t)at, step->frame};
 	return 0;
 }
 
@@ -110,7 +111,7 @@ static int put_thread(struct raw_stacks *s, const struct raw_layout *l, const st
 			t->omitted += seen->count - k;
 			break;
 		}
-		rc = add_frame(s, l, code, steps[k].at);
+		rc = add_frame(s, l, code, &steps[k]);
 	}
 	t->count = s->frame_count - t->first;
 	return rc;

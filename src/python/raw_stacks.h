@@ -17,6 +17,7 @@
 struct raw_frame {
 	uint32_t code;  /* index into codes.items */
 	int32_t offset; /* of the instruction, in bytes; negative: not begun */
+	uintptr_t at;   /* the frame's address */
 };
 
 struct raw_thread {

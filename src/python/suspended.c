@@ -1,5 +1,5 @@
 /*
- * suspended.c: copies a suspended generator's code, as far as blocks.c looks at it.
+ * suspended.c: reads a suspended generator's frame and has its code copied.
  */
 #include <Python.h>
 
@@ -15,52 +15,13 @@
 
 #define BATCH 512u    /* variables that are read together */
 #define OF_FRAME 64u  /* variables of a frame that are looked at */
-#define CODE_MAX (1u << 20) /* bytes of instructions, of a table */
 
 static int is_generator(uintptr_t type)
 {
 	return type == (uintptr_t)&PyGen_Type || type == (uintptr_t)&PyCoro_Type || type == (uintptr_t)&PyAsyncGen_Type;
 }
 
-/* An exact bytes object, or NULL. */
-static PyObject *copy_bytes(struct suspended *s, size_t slot, struct objects *o, const PyObject *bytes)
-{
-	const size_t head = offsetof(PyBytesObject, ob_sval);
-	PyVarObject var;
-
-	if (!raw_mem_read(o->mem, (uintptr_t)bytes, &var, sizeof var) || var.ob_base.ob_type != &PyBytes_Type || var.ob_size < 0 ||
-		(size_t)var.ob_size > CODE_MAX)
-		return NULL;
-	s->copies[slot] = calloc(1, sizeof(PyBytesObject) + (size_t)var.ob_size);
-	if (s->copies[slot] == NULL || !raw_mem_read(o->mem, (uintptr_t)bytes, s->copies[slot], head + (size_t)var.ob_size))
-		return NULL;
-	/* It may have become another one between the two. */
-	((PyVarObject *)s->copies[slot])->ob_base.ob_type = &PyBytes_Type;
-	((PyVarObject *)s->copies[slot])->ob_size = var.ob_size;
-	return s->copies[slot];
-}
-
 #if PY_VERSION_HEX >= 0x030B0000
-static PyCodeObject *copy_code(struct suspended *s, struct objects *o, uintptr_t address)
-{
-	const size_t head = offsetof(PyCodeObject, co_code_adaptive);
-	PyVarObject var;
-	PyCodeObject *code;
-	size_t bytes;
-
-	if (!raw_mem_read(o->mem, address, &var, sizeof var) || var.ob_base.ob_type != &PyCode_Type || var.ob_size <= 0 ||
-		(size_t)var.ob_size > CODE_MAX / sizeof(_Py_CODEUNIT))
-		return NULL;
-	bytes = (size_t)var.ob_size * sizeof(_Py_CODEUNIT);
-	code = s->copies[0] = calloc(1, sizeof *code + bytes);
-	if (code == NULL || !raw_mem_read(o->mem, address, code, head + bytes))
-		return NULL;
-	((PyVarObject *)code)->ob_size = var.ob_size;
-	code->co_exceptiontable = copy_bytes(s, 1, o, code->co_exceptiontable);
-	code->co_linetable = copy_bytes(s, 2, o, code->co_linetable);
-	return code->co_exceptiontable != NULL && code->co_linetable != NULL && code->co_nlocalsplus >= 0 ? code : NULL;
-}
-
 int suspended_is(int8_t state)
 {
 #if PY_VERSION_HEX >= 0x030D0000
@@ -95,22 +56,12 @@ static int read_frame(struct suspended *s, struct objects *o, uintptr_t generato
 	code = code_of(&f);
 	/* Only the address of the code is counted from, since the frame is a generator's. */
 	s->frame.offset = compat_offset(&f, (const PyCodeObject *)code, &complete);
-	s->frame.code = copy_code(s, o, code);
+	code_copy_read(&s->copy, o->mem, code);
+	s->frame.code = s->copy.code;
 	s->frame.at = at;
 	return s->frame.code != NULL;
 }
 #else
-static PyCodeObject *copy_code(struct suspended *s, struct objects *o, uintptr_t address)
-{
-	PyCodeObject *code = s->copies[0] = calloc(1, sizeof *code);
-
-	if (code == NULL || !raw_mem_read(o->mem, address, code, sizeof *code) || ((PyObject *)code)->ob_type != &PyCode_Type)
-		return NULL;
-	code->co_code = copy_bytes(s, 1, o, code->co_code);
-	code->co_linetable = copy_bytes(s, 2, o, code->co_linetable);
-	return code->co_code != NULL && code->co_linetable != NULL ? code : NULL;
-}
-
 /* 3.10: the frame is an object. */
 static int read_frame(struct suspended *s, struct objects *o, uintptr_t generator)
 {
@@ -122,7 +73,8 @@ static int read_frame(struct suspended *s, struct objects *o, uintptr_t generato
 		f.ob_base.ob_base.ob_type != &PyFrame_Type || f.f_state != FRAME_SUSPENDED)
 		return 0;
 	s->frame.offset = f.f_lasti * 2;
-	s->frame.code = copy_code(s, o, (uintptr_t)f.f_code);
+	code_copy_read(&s->copy, o->mem, (uintptr_t)f.f_code);
+	s->frame.code = s->copy.code;
 	s->frame.at = at;
 	return s->frame.code != NULL;
 }
@@ -139,8 +91,7 @@ int suspended_read(struct suspended *s, struct objects *o, uintptr_t object)
 
 void suspended_free(struct suspended *s)
 {
-	for (size_t i = 0; i < sizeof s->copies / sizeof *s->copies; i++)
-		free(s->copies[i]);
+	code_copy_free(&s->copy);
 	memset(s, 0, sizeof *s);
 }
 

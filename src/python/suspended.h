@@ -6,10 +6,11 @@
 #define PYSTUCK_PYTHON_SUSPENDED_H
 
 #include "blocks.h"
+#include "code_copy.h"
 
 struct suspended {
-	struct blocks_frame frame; /* with a copy of the code in it, which has instructions and tables, but no names */
-	void *copies[3];
+	struct blocks_frame frame; /* with the copy of the code in it */
+	struct code_copy copy;
 };
 
 /* 1 when the object is a generator, coroutine or asynchronous generator that is suspended. suspended_free in any case. */

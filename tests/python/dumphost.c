@@ -242,7 +242,7 @@ static PyObject *py_raw_measure(PyObject *self, PyObject *none)
 	(void)self;
 	(void)none;
 	Py_BEGIN_ALLOW_THREADS since = gil_now_ns();
-	rc = raw_collect(&f, &l, &locals, &look, 0, 0);
+	rc = raw_collect(&f, &l, &locals, &look, 0, 0, NULL, NULL);
 	us = (gil_now_ns() - since) / 1000;
 	Py_END_ALLOW_THREADS threads = f.thread_count;
 	since = f.frame_count;
