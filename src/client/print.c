@@ -143,7 +143,7 @@ static void print_state(struct printer *pr, const struct dump_thread *thread)
 	} else if (own && t->detail.len > 0)
 		out_safe(pr->o, t->detail, TEXT_LINE);
 	else if (t->state != STATE_UNKNOWN)
-		out_text(pr->o, waits_state(t->state));
+		out_text(pr->o, t->state == STATE_LOCK ? "waiting for lock" : waits_state(t->state)); /* as where there is more to say */
 	out_text(pr->o, pr->p->off);
 }
 
