@@ -162,6 +162,7 @@ static const struct {
 	{"selector_events.py", "sock_accept", FUNCTION_SOCK_CONNECT},
 	{"selector_events.py", "sock_connect", FUNCTION_SOCK_CONNECT},
 	{"base_subprocess.py", "_wait", FUNCTION_CHILD},
+	{"subprocess.py", "wait", FUNCTION_CHILD}, /* where the transport is not asyncio's: uvloop */
 	{"events.py", "_run", FUNCTION_RUN},
 	{"base_events.py", "_run_once", FUNCTION_RUN_ONCE},
 };

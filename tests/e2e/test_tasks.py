@@ -1,5 +1,9 @@
-"""Tasks of asyncio: what each waits for, who awaits whom, and what is said of circles and of loops that are blocked."""
+"""Tasks of asyncio: what each waits for, who awaits whom, and what is said of circles and of loops that are blocked.
 
+TASK_DUMPS: how many dumps of a program whose tasks begin and end all the time (`make storm-tasks`).
+"""
+
+import os
 import re
 
 from repl import Repl
@@ -410,3 +414,96 @@ def test_who_has_a_lock_is_inferred_from_calls_of_acquire_and_never_guessed(star
     names = {task["id"]: task["name"] for task in answer["tasks"]}
     circles = {tuple(sorted(names[one] for one in circle["members"])): circle["confidence"] for circle in answer["task_deadlocks"]}
     assert circles == {("nested",): "inferred", ("cross-1", "cross-2"): "possible", ("cell-0", "in_a_cell"): "possible"}, circles
+
+
+CHURN = """
+import asyncio, gc, itertools, sys, threading
+import pystuck
+pystuck.run_server()
+over, there = threading.Event(), threading.Barrier(3)
+gc.set_threshold(1)
+numbers = itertools.count()
+
+def begin(function, n, *more):
+    return asyncio.get_running_loop().create_task(function(n, *more), name="-".join([function.__name__, *map(str, (n, *more[:1]))]))
+
+async def stays(n):
+    await asyncio.Event().wait()
+
+async def child(n, i):
+    for _ in range(i):
+        await asyncio.sleep(0)
+
+async def parent(n):
+    children = [begin(child, n, i) for i in range(4)]
+    if n % 3 == 0:
+        await asyncio.gather(*children)
+    elif n % 3 == 1:
+        await asyncio.wait(children)
+    else:
+        for one in children:
+            await one
+
+async def locked(n):
+    if n % 2:
+        async with lock[0]:
+            await asyncio.sleep(0)
+    else:
+        await lock[0].acquire()
+        try:
+            await asyncio.sleep(0)
+        finally:
+            lock[0].release()
+
+lock = []
+
+async def churn(first):
+    if first:
+        lock.append(asyncio.Lock())
+    kept = [begin(stays, n) for n in range(3)]
+    await asyncio.sleep(0)
+    there.wait()
+    while not over.is_set():
+        some = [begin(parent, next(numbers)) for _ in range(5)]
+        if first:
+            some += [begin(locked, next(numbers)) for _ in range(5)]
+        await asyncio.gather(*some)
+    for one in kept:
+        one.cancel()
+
+threads = [threading.Thread(target=lambda first: asyncio.run(churn(first)), args=(first,)) for first in (True, False)]
+for thread in threads: thread.start()
+there.wait()
+print("READY", flush=True)
+sys.stdin.readline()
+over.set()
+for thread in threads: thread.join()
+"""
+DUMPS = int(os.environ.get("TASK_DUMPS", "25"))
+
+
+def test_of_tasks_that_begin_and_end_all_the_time_nothing_is_invented(start, python, dump):
+    program = start(python, CHURN)
+    seen = set()
+    for _ in range(DUMPS):
+        answer = dump(program)
+        names = {task["id"]: task["name"] for task in answer["tasks"]}
+        for task in answer["tasks"]:
+            kind, _, number = task["name"].partition("-")
+            seen.add(kind)
+            if kind == "Task":  # the two that asyncio.run() makes
+                kind, number = "churn", "0"
+            assert re.fullmatch(r"\d+-\d+" if kind == "child" else r"\d+", number) and task["coroutine"] == kind, task
+            assert functions(task)[:1] in ([kind], []), task
+            for awaited in task["awaits"]:
+                other, _, of = names[awaited].partition("-")
+                assert (kind == "churn" and other in ("parent", "locked")) or (kind, other) == ("parent", "child"), (task, names)
+                assert kind == "churn" or of.partition("-")[0] == number, (task, names)
+            holder = (task["waits_for"] or {}).get("holder")
+            assert holder is None or (kind == "locked" and holder["name"].startswith("locked-")), task
+        assert sum(name.startswith("stays-") for name in names.values()) == 6 and sum(name.startswith("Task-") for name in names.values()) == 2
+        assert all(functions(task) == ["stays", "wait"] for task in answer["tasks"] if task["name"].startswith("stays-"))
+        assert not answer["task_deadlocks"], answer["task_deadlocks"]
+    assert seen & {"parent", "child", "locked"}, seen
+    program.say("")
+    assert program.wait() == 0 and program.stderr() == ""
