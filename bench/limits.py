@@ -79,6 +79,9 @@ LIMITS = [
     below("what 100 threads wait for, on a processor", waits_ms, "ms", 5),
     below("stacks without the GIL, 1000x50, on a processor", lambda r: r["phases"]["1000x50"]["raw"]["stacks"][2] / 1e3, "ms", 10),
     below("100 samples a second: what they take from a CPU-bound thread", percent_lost("sample", "pystuck --sample", "processor"), "%", 1),
+    below("100,000 tasks of asyncio: to look at them", median("tasks", "100,000 tasks of asyncio", "took"), "ms", 1000),
+    below("100,000 tasks of asyncio: the GIL held at a time", field("tasks", "100,000 tasks of asyncio", "longest", "max"), "ms", 20),
+    below("10,000 greenlets: the whole command", median("tasks", "10,000 greenlets", "whole"), "ms", 1000),
     below("first prompt, with the stacks of 4x10", median("prompt", "first", "pystuck, with the stacks of 4x10 before it"), "ms", 10),
     below("completion of `modules['` with 1,000 modules", median("prompt", "tab"), "ms", 20),
 ]

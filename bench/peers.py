@@ -12,6 +12,7 @@ REQUIREMENTS = ["pystuck==0.8.5", "manhole"]
 EVERYTHING = ["--no-repl", "--no-group"]  # of pystuck: every thread with its frames, as the peers show them
 DEBUGGERS = ["py-spy", "pystack"]  # which look from outside; each only where it can be installed
 PLOTTER = "matplotlib"  # for the pictures (pictures.py)
+LOOKED_AT = "greenlet"  # what the program has very many of (many.py)
 
 
 def run(*command, **kwargs):
@@ -24,7 +25,7 @@ def install(python, directory):
     venv_python = directory / "bin" / "python"
     stamp = directory / "installed"
     version = run(python, "-c", "import sys; print(sys.version)", timeout=30).stdout
-    wanted = "\n".join([version, *REQUIREMENTS, *DEBUGGERS, PLOTTER])
+    wanted = "\n".join([version, *REQUIREMENTS, *DEBUGGERS, PLOTTER, LOOKED_AT])
     if stamp.exists() and stamp.read_text() == wanted:
         return venv_python
     shutil.rmtree(directory, ignore_errors=True)
@@ -39,7 +40,7 @@ def install(python, directory):
     if made.returncode != 0:
         print(f"bench: the peers could not be installed, so they are not measured:\n{made.stdout}", file=sys.stderr)
         return None
-    for name in [*DEBUGGERS, PLOTTER]:
+    for name in [*DEBUGGERS, PLOTTER, LOOKED_AT]:
         run(venv_python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", name, timeout=300)
     stamp.write_text(wanted)
     return venv_python

@@ -137,6 +137,12 @@ def section_asked(r):
     return "A program that computes, while somebody evaluates `1+1`", beside(r["asked"])
 
 
+def section_tasks(r):
+    rows = [[name, *(spread(s[what]) if what in s else "not told" for what in ("whole", "took", "held", "longest"))]
+            for name, s in r["tasks"].items()]
+    return "Very many of them", table(["ms", "the whole command, as JSON", "to look at them", "of that with the GIL", "at a time"], rows)
+
+
 def section_prompt(r):
     rows = [[name, spread(s)] for name, s in r["prompt"]["first"].items()]
     tab = spread(r["prompt"]["tab"])
@@ -146,7 +152,7 @@ def section_prompt(r):
 
 SECTIONS = {"commands": section_commands, "gil": section_gil, "startup": section_startup, "idle": section_idle,
             "eval": section_eval, "connect": section_connect, "oneshot": section_oneshot, "crowd": section_crowd,
-            "output": section_output, "asked": section_asked, "sample": section_sample, "prompt": section_prompt,
+            "output": section_output, "asked": section_asked, "sample": section_sample, "tasks": section_tasks, "prompt": section_prompt,
             "phases": section_phases}
 
 
