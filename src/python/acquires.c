@@ -404,6 +404,11 @@ static void follow_await(struct walk *w, const struct instruction *i, size_t nex
 	switch (i->opcode) {
 	case GET_AWAITABLE:
 	case LOAD_CONST:
+#if PY_VERSION_HEX >= 0x030F0000
+	/* 3.15: a place for the iterator's index; and None is a constant that all code has. */
+	case PUSH_NULL:
+	case LOAD_COMMON_CONSTANT:
+#endif
 		return;
 #if PY_VERSION_HEX >= 0x030B0000
 	case SEND: /* 3.11: it jumps to behind the `await` when that is over */
