@@ -102,7 +102,7 @@ async def main():
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     start(reader.readexactly(1), "stream")
-    process = await asyncio.create_subprocess_exec("sleep", "100000")
+    process = await asyncio.create_subprocess_exec("cat", stdin=asyncio.subprocess.PIPE)  # ends with the program
     start(process.wait(), "child")
     start(leaf(), "cancelled twice")
     await asyncio.sleep(0.05)

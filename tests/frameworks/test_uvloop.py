@@ -59,7 +59,7 @@ async def main():
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
     begin("stream", reader.readexactly(1))
-    child = await asyncio.create_subprocess_exec("sleep", "100000")
+    child = await asyncio.create_subprocess_exec("cat", stdin=asyncio.subprocess.PIPE)  # ends with the program
     begin("child", child.wait())
     await asyncio.sleep(0.05)
     print("READY", flush=True)
