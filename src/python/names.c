@@ -8,6 +8,7 @@
 
 #include "msg.h"
 #include "text.h"
+#include "tids.h"
 
 static struct {
 	PyObject *threading, *active, *name, *daemonic, *native_id;
@@ -117,7 +118,7 @@ static void read_thread(
 	if (t->tid == 0 && plain->native_id)
 		native_id = compat_stored_attribute(thread, words.native_id);
 	if (native_id != NULL && PyLong_CheckExact(native_id))
-		t->tid = (uint32_t)PyLong_AsUnsignedLongMask(native_id);
+		t->tid = tids_told((uint32_t)PyLong_AsUnsignedLongMask(native_id), t->ident);
 	Py_XDECREF(name);
 	Py_XDECREF(daemonic);
 	Py_XDECREF(native_id);

@@ -20,6 +20,7 @@
 #include "raw_names.h"
 #include "raw_stacks.h"
 #include "recall.h"
+#include "tids.h"
 
 #define RAW_LOCALS_MS 100u /* so long variables are read */
 #define COPIES_BYTES (16u * 1024 * 1024) /* of code objects */
@@ -158,7 +159,7 @@ static void take_name(void *to, const struct raw_name *name)
 	if (name->daemon)
 		t->flags |= THREAD_DAEMON;
 	if (t->tid == 0)
-		t->tid = name->native_id;
+		t->tid = tids_told(name->native_id, name->ident);
 }
 
 static void read_names(struct frames *f, struct raw_mem *m)

@@ -5,6 +5,7 @@
 #include "tids.h"
 
 #include <stdatomic.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -57,6 +58,12 @@ uint32_t tids_of_ident(uint64_t ident)
 	return 0;
 }
 #endif
+
+/* Signal 0: whether there is such a thread of ours, and nothing else. */
+uint32_t tids_told(uint32_t told, uint64_t ident)
+{
+	return syscall(SYS_tgkill, getpid(), (pid_t)told, 0) == 0 ? told : tids_of_ident(ident);
+}
 
 uint32_t tids_at(const PyThreadState *address)
 {

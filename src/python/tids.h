@@ -11,6 +11,11 @@
 
 /* Of the thread with this ident; 3.10 only: later versions say it. Not on the main thread. */
 uint32_t tids_of_ident(uint64_t ident);
+/*
+ * `told`, which the program's threading says of the thread with this ident; but in a forked child 3.10 still says the parent's there.
+ * Not on the main thread.
+ */
+uint32_t tids_told(uint32_t told, uint64_t ident);
 /* Of the thread whose state lies at this address, or lay there a moment ago. */
 uint32_t tids_at(const PyThreadState *address);
 

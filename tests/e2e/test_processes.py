@@ -49,6 +49,16 @@ again = pystuck.run_server(on_fork="restart")
     assert client("--socket", program.directory / f"ignored-{program.pid}.sock", "-c", "1+1").out == "2\n"
 
 
+@pytest.mark.parametrize("raw", [[], ["--raw"]], ids=["with the GIL", "without"])
+def test_the_thread_that_forked_has_its_own_number_in_the_child(python, start, client, raw):
+    """Python 3.10 leaves the parent's in threading."""
+    program, child = start_forked(start, python, "import threading\nserver = pystuck.run_server()")
+    wait_until(lambda: os.path.exists(own_path(program, child)), "the server of the child")
+    wait_until(lambda: client("--socket", own_path(program, child), "--json", *raw).json["threads"][0]["state"] == "io", "it reads")
+    thread, = client("--socket", own_path(program, child), "--json", *raw).json["threads"]
+    assert thread["tid"] == child and thread["state"] == "io", thread
+
+
 C_FORK = SERVES + """
 import ctypes
 sys.stdin.readline()
