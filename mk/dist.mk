@@ -24,6 +24,9 @@ check-musl:			## the C tests with musl
 	@tools/musl-libraries --tests '$(MUSL_ROOT)'
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/musl RESULTS=$(RESULTS) STAGE=musl- $(MUSL) unit
 
+check-aarch64:			## the C tests and end-to-end tests on an emulated aarch64 machine, with Debian's kernel and Python
+	@BUILD=$(BUILD) RESULTS=$(RESULTS) tools/check-aarch64
+
 # ---- wheels -------------------------------------------------------------------------------------
 
 wheels:				## build/wheels: an sdist, and wheels for older machines and every interpreter found
@@ -50,4 +53,4 @@ check-reproducible:		## two builds in different directories: the same bytes
 check-debian:			## the Debian packages: built, lintian, installed below an overlay, their autopkgtests (root)
 	@tools/check-debian
 
-.PHONY: check-musl check-reproducible check-debian check-dist-short check-dist-tests wheels static musl-libraries check-dist
+.PHONY: check-aarch64 check-musl check-reproducible check-debian check-dist-short check-dist-tests wheels static musl-libraries check-dist
