@@ -27,7 +27,7 @@ static void forget(struct dump *dump)
 	dump->suspended = NULL;
 }
 
-int suspended_await(struct connection *c, uint32_t id, struct dump *dump, uint8_t flags, int *pending, int64_t deadline, int stop_fd,
+int suspended_try(struct connection *c, uint32_t id, struct dump *dump, uint8_t flags, int *pending, int64_t deadline, int stop_fd,
 	struct diag *d)
 {
 	int rc = 0;
@@ -49,8 +49,18 @@ int suspended_await(struct connection *c, uint32_t id, struct dump *dump, uint8_
 	*pending = 0;
 	if (rc == 0)
 		return 0;
+	forget(dump);
+	return rc;
+}
+
+int suspended_await(struct connection *c, uint32_t id, struct dump *dump, uint8_t flags, int *pending, int64_t deadline, int stop_fd,
+	struct diag *d)
+{
+	int rc = suspended_try(c, id, dump, flags, pending, deadline, stop_fd, d);
+
+	if (rc == 0 || rc == DUMP_STOPPED)
+		return rc;
 	/* The threads are there all the same. A connection that is lost shows itself again. */
 	out_notice("%s", d->text);
-	forget(dump);
 	return rc == PYSTUCK_ENOMEM ? rc : 0;
 }

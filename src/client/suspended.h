@@ -25,5 +25,8 @@ uint8_t suspended_wanted(const struct dump *dump, const struct suspended_options
  */
 int suspended_await(struct connection *c, uint32_t id, struct dump *dump, uint8_t flags, int *pending, int64_t deadline, int stop_fd,
 	struct diag *d);
+/* The same, and nothing is said: an error, in *d, when it cannot be had, and dump->suspended is NULL then. */
+int suspended_try(struct connection *c, uint32_t id, struct dump *dump, uint8_t flags, int *pending, int64_t deadline, int stop_fd,
+	struct diag *d);
 
 #endif

@@ -16,6 +16,8 @@
 #include "print.h"
 #include "signals.h"
 #include "status.h"
+#include "suspended.h"
+#include "tasks.h"
 #include "terminal.h"
 
 #define TIME_TEXT 32
@@ -102,12 +104,28 @@ static void keep(struct watch *w, struct dump *dump)
 		print_caveat(w->notice, &w->look.dump);
 }
 
+/* What is only asked for when the threads are known: greenlets, generators. What cannot be had is said in *why. */
+static int look_further(struct watch *w, uint32_t id, struct dump *dump, int64_t deadline, int stop_fd, struct diag *why)
+{
+	uint8_t wanted = suspended_wanted(dump, &w->w->o->suspended);
+	int pending = 0, rc = 0;
+
+	if (wanted == 0)
+		return 0;
+	while ((rc = suspended_try(w->c, id, dump, wanted, &pending, deadline, stop_fd, why)) == DUMP_STOPPED) {
+		react(w);
+		if (w->done)
+			return DUMP_STOPPED;
+	}
+	return 0;
+}
+
 /* Asks, and waits for the answer or the user's end. 1: there is a new look. */
 static int look(struct watch *w, int stop_fd)
 {
 	int64_t deadline = connect_clock() + w->w->o->timeout_ms;
-	uint32_t id = (uint32_t)w->look.number + 1;
-	struct diag d = {0};
+	uint32_t id = 2 * (uint32_t)w->look.number + 1; /* and the next one, for look_further */
+	struct diag d = {0}, why = {0};
 	struct dump dump;
 	int rc;
 
@@ -118,7 +136,11 @@ static int look(struct watch *w, int stop_fd)
 		rc = w->done ? DUMP_STOPPED : 0;
 	}
 	if (rc == 0)
+		rc = look_further(w, id + 1, &dump, deadline, stop_fd, &why);
+	if (rc == 0)
 		keep(w, &dump);
+	if (rc == 0 && why.text[0] != '\0')
+		text_copy(w->notice, sizeof w->notice, span_text(why.text), TEXT_LINE);
 	else if (rc < 0 && !denied_locals(w, &d))
 		lose(w, &d);
 	dump_free(&dump);
@@ -198,7 +220,7 @@ int watch_print(struct watch *w, struct out *o)
 		.view = {.threads = from->threads, .thread_count = from->thread_count, .frames = from->frames, .no_group = from->no_group,
 			.moved = w->look.compared ? &w->look.moved : NULL}};
 
-	return print_dump(o, &w->look.dump, &po);
+	return from->tasks ? tasks_print(o, &w->look.dump, &po) : print_dump(o, &w->look.dump, &po);
 }
 
 /* "--- 2026-01-31 12:00:00.5, look 2: 1 moved, 3 still" */

@@ -231,3 +231,28 @@ def test_an_expression_is_watched_at_the_prompt_in_place(tmp_path, one_python, s
         # What raises is no more to be watched, and the prompt is what it was.
         assert "ZeroDivisionError" in repl.ask("%watch 1/0") and "%watch [SECONDS] CODE" in repl.ask("%watch")
         assert repl.ask("1 + 1").endswith(": 2")
+
+
+def test_each_look_has_generators_and_tasks(one_python, start):
+    program = start(one_python, """
+import asyncio, sys, threading
+import pystuck
+pystuck.run_server()
+def count(): yield 1
+counting = count()
+next(counting)
+async def wait_long():
+    print("READY", flush=True)
+    await asyncio.sleep(100000)
+asyncio.run(wait_long())
+""")
+    with subprocess.Popen([CLIENT, "--socket", program.socket, "--watch", "0.1", "--generators"], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, text=True) as client:
+        looks = line = client.stdout.readline()
+        while line and ", look 3" not in line:
+            line = client.stdout.readline()
+            looks += line
+        client.kill()
+    second = looks[looks.index(", look 2"):]
+    assert "\n<generator>  suspended\n" in second and re.search(r"in count\n", second)
+    assert re.search(r"^1 task", second, re.M), second
