@@ -386,6 +386,9 @@ storm-tasks: modules		## 1,000 dumps of tasks, and of greenlets (pip), that begi
 	--results $(BUILD)/results/storm-tasks.xml $(PYTHONS) -- -k test_of_tasks_that_begin_and_end_all_the_time
 	@PYSTUCK_CHURN=$${TASK_DUMPS:-1000} FRAMEWORKS_SECONDS=$${FRAMEWORKS_SECONDS:-86400} tools/check-frameworks --build $(BUILD) \
 	--results $(BUILD)/results/storm-greenlets.xml $(PYTHONS) -- -k come_and_go
+storm-interpreters: modules	## 300 dumps of each kind while interpreters begin and end, on every interpreter
+	@INTERPRETERS_DUMPS=$${INTERPRETERS_DUMPS:-300} E2E_SECONDS=$${E2E_SECONDS:-7200} PYSTUCK_PATIENCE=$${PYSTUCK_PATIENCE:-300} \
+	tools/run-e2e --build $(BUILD) --results $(BUILD)/results/storm-interpreters.xml $(PYTHONS) -- -k test_interpreters_that_come_and_go
 leavings: modules		## 1,000 sessions with errors, interrupts and drops leave nothing behind, on every interpreter
 	@PYSTUCK_SESSIONS=$${PYSTUCK_SESSIONS:-1000} tools/run-e2e --build $(BUILD) --results $(RESULTS)/leavings.xml \
 	$(PYTHONS) -- -k test_many_sessions_leave
@@ -499,7 +502,7 @@ include mk/dist.mk
 	$(call pyobj,$(PYROOM)))
 .PHONY: agree libedit false-alarms lint-quick load-programs flood crowd soak bench-flood tsan-e2e no-eval all module modules unit-programs check unit inner e2e \
 	systemd check-frameworks show-frameworks check-browser asan valgrind tsan tsan-run valgrind-e2e fuzz fuzz-short \
-	fuzz-run compilers storm storm-raw storm-tasks leavings bench check-instructions bench-merge check-versions lint lint-cppcheck lint-rooms lint-docs install \
+	fuzz-run compilers storm storm-raw storm-tasks storm-interpreters leavings bench check-instructions bench-merge check-versions lint lint-cppcheck lint-rooms lint-docs install \
 	uninstall clean help always libraries-missing python-missing
 # Kept between runs; and a target whose recipe failed is not.
 .SECONDARY: $(call obj,$(wildcard bench/*.c) $(UNIT) $(FUZZ) tests/unit/faults.c)

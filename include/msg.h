@@ -68,6 +68,8 @@ enum msg_type {
 	MSG_DUMP_TASKS = 81,	/* in a dump, after the threads: the tasks of asyncio as a whole; then LOOPs, then TASKs */
 	MSG_DUMP_LOOP = 82,
 	MSG_DUMP_TASK = 83,
+	MSG_DUMP_INTERPRETER = 84,	/* in a dump, where there are several: the THREADs behind it are this interpreter's */
+	MSG_DUMP_NATIVES = 85,	/* in a dump: the THREADs behind it have no Python */
 };
 
 /* What a client may do; each includes those before it. A role comes from the server's rules, never from the client. */
@@ -203,6 +205,22 @@ struct msg_dump_source {
 	uint32_t code;
 	uint32_t line;
 	struct span text;	/* the source line, no newline, no indentation */
+};
+
+#define INTERPRETER_MAIN 0x01
+#define INTERPRETER_OWN_GIL 0x02	/* it does not share the main interpreter's */
+#define INTERPRETER_UNREAD 0x04	/* its threads could not be read */
+#define INTERPRETER_ALL 0x07
+
+struct msg_dump_interpreter {
+	uint64_t id;		/* the main interpreter's is 0 */
+	uint8_t flags;		/* INTERPRETER_* */
+	uint32_t gil_holder;	/* tid of the thread that has its own GIL; 0: nobody, or not known */
+};
+
+struct msg_dump_natives {
+	uint32_t threads;	/* how many DUMP_THREAD follow */
+	uint32_t omitted;	/* how many more there are, which were not looked at */
 };
 
 enum thread_state {
@@ -534,6 +552,8 @@ struct msg {
 		struct msg_dump_tasks dump_tasks;
 		struct msg_dump_loop dump_loop;
 		struct msg_dump_task dump_task;
+		struct msg_dump_interpreter dump_interpreter;
+		struct msg_dump_natives dump_natives;
 	};
 };
 

@@ -35,6 +35,8 @@ void dump_free(struct dump *dump)
 		free(dump->threads[i].places);
 	dump_suspended_free(dump);
 	dump_tasks_free(dump);
+	free(dump->interpreters);
+	free(dump->natives);
 	free(dump->codes);
 	free(dump->places);
 	free(dump->threads);
@@ -235,11 +237,41 @@ int dump_stack(struct dump *dump, struct span frames, uint32_t **places, size_t 
 	return rc;
 }
 
+static int accept_interpreter(struct dump *dump, const struct msg_dump_interpreter *m)
+{
+	int rc = dump_grow(dump, (void **)&dump->interpreters, dump->interpreter_count, &dump->interpreter_room,
+		sizeof *dump->interpreters);
+
+	/* What was said before of threads would not be true. */
+	if (dump->has_natives || (dump->interpreter_count == 0 && dump->thread_count > 0))
+		return PYSTUCK_EFORMAT;
+	if (rc == 0)
+		dump->interpreters[dump->interpreter_count++] = *m;
+	return rc;
+}
+
+static int accept_natives(struct dump *dump, const struct msg_dump_natives *m)
+{
+	if (dump->has_natives)
+		return PYSTUCK_EFORMAT;
+	dump->natives_head = *m;
+	dump->has_natives = 1;
+	return 0;
+}
+
+/* Room for one more thread. */
+static int grow_threads(struct dump *dump)
+{
+	if (dump->has_natives)
+		return dump_grow(dump, (void **)&dump->natives, dump->native_count, &dump->native_room, sizeof *dump->natives);
+	return dump_grow(dump, (void **)&dump->threads, dump->thread_count, &dump->thread_room, sizeof *dump->threads);
+}
+
 static int accept_thread(struct dump *dump, const struct msg_dump_thread *m)
 {
-	struct dump_thread t = {.head = *m, .first_local = dump->local_count, .holder = DUMP_NOBODY};
-	int rc = dump_grow(dump, (void **)&dump->threads, dump->thread_count, &dump->thread_room,
-		sizeof *dump->threads);
+	struct dump_thread t = {.head = *m, .first_local = dump->local_count, .holder = DUMP_NOBODY,
+		.interpreter = (uint32_t)(dump->interpreter_count > 0 ? dump->interpreter_count - 1 : 0)};
+	int rc = dump->has_natives && m->frames.len > 0 ? PYSTUCK_EFORMAT : grow_threads(dump);
 
 	t.head.frames = (struct span){(const uint8_t *)"", 0};
 	if (rc == 0)
@@ -252,20 +284,31 @@ static int accept_thread(struct dump *dump, const struct msg_dump_thread *m)
 		rc = dump_keep(dump, &t.head.detail);
 	if (rc == 0)
 		rc = dump_stack(dump, m->frames, &t.places, &t.depth);
-	if (rc == 0)
-		dump->threads[dump->thread_count++] = t;
-	else
+	if (rc != 0)
 		free(t.places);
+	else if (dump->has_natives)
+		dump->natives[dump->native_count++] = t;
+	else
+		dump->threads[dump->thread_count++] = t;
 	return rc;
+}
+
+/* The one that came last; NULL: none has come. */
+static struct dump_thread *last_thread(const struct dump *dump)
+{
+	if (dump->has_natives)
+		return dump->native_count > 0 ? &dump->natives[dump->native_count - 1] : NULL;
+	return dump->thread_count > 0 ? &dump->threads[dump->thread_count - 1] : NULL;
 }
 
 static int accept_local(struct dump *dump, const struct msg_dump_local *m)
 {
 	struct dump_local local = {.frame = m->frame, .name = m->name, .value = m->value};
 
-	if (dump->thread_count == 0 || m->frame >= dump->threads[dump->thread_count - 1].depth)
+	struct dump_thread *t = last_thread(dump);
+
+	if (t == NULL || m->frame >= t->depth)
 		return PYSTUCK_EFORMAT;
-	struct dump_thread *t = &dump->threads[dump->thread_count - 1];
 	int rc = dump_grow(dump, (void **)&dump->locals, dump->local_count, &dump->local_room,
 		sizeof *dump->locals);
 	if (rc == 0)
@@ -283,12 +326,11 @@ static int accept_wait(struct dump *dump, const struct msg_dump_wait *m)
 {
 	struct msg_dump_wait w = *m;
 	struct span *texts[] = {&w.call, &w.type, &w.name, &w.path, &w.local, &w.peer, &w.command};
-	struct dump_thread *t;
+	struct dump_thread *t = last_thread(dump);
 	int rc = 0;
 
-	if (dump->thread_count == 0 || (m->holder == 0 && m->holder_frame != WAIT_FRAME_NONE))
+	if (t == NULL || (m->holder == 0 && m->holder_frame != WAIT_FRAME_NONE))
 		return PYSTUCK_EFORMAT;
-	t = &dump->threads[dump->thread_count - 1];
 	if (t->has_wait)
 		return PYSTUCK_EFORMAT;
 	for (size_t i = 0; rc == 0 && i < sizeof texts / sizeof *texts; i++)
@@ -301,7 +343,7 @@ static int accept_wait(struct dump *dump, const struct msg_dump_wait *m)
 }
 
 struct by_tid {
-	uint32_t tid, thread;
+	uint32_t tid, interpreter, thread;
 };
 
 static int compare_tids(const void *a, const void *b)
@@ -311,22 +353,42 @@ static int compare_tids(const void *a, const void *b)
 	return x->tid < y->tid ? -1 : x->tid > y->tid;
 }
 
+/* A thread that is in several interpreters is there once for each. */
+static int compare_exactly(const void *a, const void *b)
+{
+	const struct by_tid *x = a, *y = b;
+	int order = compare_tids(a, b);
+
+	return order != 0 ? order : x->interpreter < y->interpreter ? -1 : x->interpreter > y->interpreter;
+}
+
+/* Whom a thread with this tid and interpreter stands for; NULL: nobody. */
+static const struct by_tid *find_tid(const struct by_tid *tids, size_t count, uint32_t tid, uint32_t interpreter)
+{
+	const struct by_tid wanted = {tid, interpreter, 0}, *found;
+
+	if (tid == 0)
+		return NULL;
+	found = bsearch(&wanted, tids, count, sizeof *tids, compare_exactly);
+	return found != NULL ? found : bsearch(&wanted, tids, count, sizeof *tids, compare_tids);
+}
+
 /* Who holds what is said by the holder's tid: here it becomes an index, which others can follow blindly. */
 static int find_holders(struct dump *dump)
 {
-	struct by_tid *tids = malloc((dump->thread_count + 1) * sizeof *tids), *found;
+	struct by_tid *tids = malloc((dump->thread_count + 1) * sizeof *tids);
+	const struct by_tid *found;
 
 	if (tids == NULL)
 		return PYSTUCK_ENOMEM;
 	for (size_t i = 0; i < dump->thread_count; i++)
-		tids[i] = (struct by_tid){dump->threads[i].head.tid, (uint32_t)i};
-	qsort(tids, dump->thread_count, sizeof *tids, compare_tids);
+		tids[i] = (struct by_tid){dump->threads[i].head.tid, dump->threads[i].interpreter, (uint32_t)i};
+	qsort(tids, dump->thread_count, sizeof *tids, compare_exactly);
 	for (size_t i = 0; i < dump->thread_count; i++) {
 		struct dump_thread *t = &dump->threads[i];
-		struct by_tid wanted = {t->wait.holder, 0};
 
 		t->holder = DUMP_NOBODY;
-		found = wanted.tid != 0 ? bsearch(&wanted, tids, dump->thread_count, sizeof *tids, compare_tids) : NULL;
+		found = find_tid(tids, dump->thread_count, t->wait.holder, t->interpreter);
 		if (found == NULL)
 			continue;
 		t->holder = found->thread;
@@ -386,6 +448,10 @@ int dump_accept(struct dump *dump, const struct msg *m)
 		return accept_source(dump, &m->dump_source);
 	case MSG_DUMP_THREAD:
 		return accept_thread(dump, &m->dump_thread);
+	case MSG_DUMP_INTERPRETER:
+		return accept_interpreter(dump, &m->dump_interpreter);
+	case MSG_DUMP_NATIVES:
+		return accept_natives(dump, &m->dump_natives);
 	case MSG_DUMP_LOCAL:
 		return accept_local(dump, &m->dump_local);
 	case MSG_DUMP_WAIT:

@@ -43,6 +43,7 @@ struct dump_thread {
 	struct msg_dump_wait wait; /* all zero: nothing is known */
 	int has_wait;
 	uint32_t holder; /* index into dump.threads of who has what it waits for; DUMP_NOBODY */
+	uint32_t interpreter; /* index into dump.interpreters; 0 also where there are none */
 };
 
 /* In the answer to a request of its own: with places, and all it refers to, of that one. */
@@ -77,6 +78,12 @@ struct dump {
 	struct dump_place *places;
 	struct dump_thread *threads;
 	struct dump_local *locals;
+	struct msg_dump_interpreter *interpreters; /* where there are several; the first of them is the main one */
+	size_t interpreter_count, interpreter_room;
+	struct dump_thread *natives; /* threads without Python: no frames, no ident */
+	size_t native_count, native_room;
+	struct msg_dump_natives natives_head;
+	int has_natives; /* natives_head has come: threads are natives from then on */
 	struct msg_dump_loop *loops;
 	struct dump_task *tasks;
 	struct msg_dump_tasks tasks_head;

@@ -355,12 +355,71 @@ static void thread(struct json *j, struct json_frames *f, const struct dump_thre
 	key_string(j, "state", span_text(state_name(t->head.state)));
 	waits_for(j, f->dump, t);
 	key_string(j, "os_name", t->head.os_name);
+	key_number(j, "interpreter", f->dump->interpreter_count > 0 ? f->dump->interpreters[t->interpreter].id : 0);
 	if (t->wait.flags & WAIT_CPU)
 		json_key_seconds(j, "cpu_seconds", t->wait.cpu_us);
 	key_bool(j, "settled", !(t->head.flags & THREAD_MOVING));
 	thread_frames(j, f, t);
 	key_number(j, "omitted_frames", t->head.omitted_frames);
 	end(j, "}");
+}
+
+/* One line each, also when pretty: there may be many, and little is said of each. */
+static void native(struct json *j, const struct dump *dump, const struct dump_thread *t)
+{
+	int pretty = j->pretty;
+
+	element(j);
+	j->pretty = 0;
+	begin(j, "{");
+	key_number(j, "tid", t->head.tid);
+	key_string(j, "name", t->head.os_name);
+	key_string(j, "state", span_text(state_name(t->head.state)));
+	waits_for(j, dump, t);
+	if (t->wait.flags & WAIT_CPU)
+		json_key_seconds(j, "cpu_seconds", t->wait.cpu_us);
+	end(j, "}");
+	j->pretty = pretty;
+}
+
+/* Threads without Python. */
+static void natives(struct json *j, const struct dump *dump)
+{
+	key(j, "native_threads");
+	begin(j, "[");
+	for (size_t i = 0; i < dump->native_count; i++)
+		native(j, dump, &dump->natives[i]);
+	end(j, "]");
+	key_number(j, "omitted_native_threads", dump->natives_head.omitted);
+}
+
+static void interpreter(struct json *j, const struct msg_dump_interpreter *i)
+{
+	int pretty = j->pretty;
+
+	element(j);
+	j->pretty = 0;
+	begin(j, "{");
+	key_number(j, "id", i->id);
+	key_bool(j, "main", i->flags & INTERPRETER_MAIN);
+	key_bool(j, "own_gil", i->flags & INTERPRETER_OWN_GIL);
+	key_number_or_null(j, "gil_holder", i->gil_holder);
+	key_bool(j, "read", !(i->flags & INTERPRETER_UNREAD));
+	end(j, "}");
+	j->pretty = pretty;
+}
+
+static void interpreters(struct json *j, const struct dump *dump)
+{
+	static const struct msg_dump_interpreter only = {.flags = INTERPRETER_MAIN};
+
+	key(j, "interpreters");
+	begin(j, "[");
+	if (dump->interpreter_count == 0)
+		interpreter(j, &only);
+	for (size_t i = 0; i < dump->interpreter_count; i++)
+		interpreter(j, &dump->interpreters[i]);
+	end(j, "]");
 }
 
 static const char *how_name(int how)
@@ -404,12 +463,14 @@ int json_dump_members(struct json *j, const struct msg_welcome *w, const struct 
 	dump_head(j, w, &dump->begin);
 	rc = report(j, dump);
 	f->error = f->error != 0 ? f->error : rc;
+	interpreters(j, dump);
 	key(j, "threads");
 	begin(j, "[");
 	for (size_t i = 0; i < dump->thread_count && f->error == 0; i++)
 		thread(j, f, &dump->threads[i]);
 	end(j, "]");
 	key_number(j, "omitted_threads", dump->end.omitted_threads);
+	natives(j, dump);
 	if (f->error == 0)
 		f->error = json_tasks(j, f, dump);
 	rc = json_frames_close(f);

@@ -10,13 +10,14 @@
 
 #include "cut.h"
 #include "greenlets.h"
+#include "interpreters.h"
+#include "natives.h"
+#include "range.h"
 #include "report.h"
 #include "tasks.h"
 #include "waits.h"
 
 #define PRINT_CACHE_MAX (512u << 20) /* bytes: DUMP_BYTES_MAX, as far as it is text, escaped */
-#define PRINT_MOMENT_US 1000000u
-#define PRINT_TENTH_US 100000u       /* what a time is told to */
 #define FRAME_MARK "> "              /* in the place of the indentation of a frame that is somewhere else than it was */
 #define PRINT_LINE 80                /* columns that a list of threads is broken at */
 
@@ -129,50 +130,11 @@ static void print_locals(
 	}
 }
 
-/*
- * What the thread is doing, in words. `detail` is the server's more exact word where there is one.
- */
 static void print_state(struct printer *pr, const struct dump_thread *thread)
 {
-	const struct msg_dump_thread *t = &thread->head;
-	int own = t->state == STATE_UNKNOWN || t->state == STATE_IO || t->state == STATE_C;
-
 	out_text(pr->o, pr->p->state);
-	if (waits_print(pr->o, pr->dump, thread)) {
-		/* It has said all there is. */
-	} else if (own && t->detail.len > 0)
-		out_safe(pr->o, t->detail, TEXT_LINE);
-	else if (t->state != STATE_UNKNOWN)
-		out_text(pr->o, t->state == STATE_LOCK ? "waiting for lock" : waits_state(t->state)); /* as where there is more to say */
+	waits_doing(pr->o, pr->dump, thread);
 	out_text(pr->o, pr->p->off);
-}
-
-/* The least and the most of something that some threads have. */
-struct range {
-	uint64_t least, most;
-	int known;
-};
-
-static void widen(struct range *r, int known, uint64_t v)
-{
-	if (!known)
-		return;
-	r->least = !r->known || v < r->least ? v : r->least;
-	r->most = !r->known || v > r->most ? v : r->most;
-	r->known = 1;
-}
-
-/* What is less than a moment is not worth the room. */
-static void print_range(struct printer *pr, const char *word, const struct range *r)
-{
-	if (!r->known || r->most < PRINT_MOMENT_US)
-		return;
-	out_text(pr->o, word);
-	if (r->least / PRINT_TENTH_US != r->most / PRINT_TENTH_US) {
-		waits_duration(pr->o, r->least);
-		out_text(pr->o, " to ");
-	}
-	waits_duration(pr->o, r->most);
 }
 
 /* How long they have been there, and have worked. */
@@ -183,11 +145,11 @@ static void print_times(struct printer *pr, const struct view *v, const struct v
 	for (size_t i = b->first; i < b->first + b->count; i++) {
 		const struct msg_dump_wait *w = &pr->dump->threads[v->members[i]].wait;
 
-		widen(&waited, w->flags & WAIT_SINCE, w->waited_us);
-		widen(&cpu, w->flags & WAIT_CPU, w->cpu_us);
+		range_widen(&waited, w->flags & WAIT_SINCE, w->waited_us);
+		range_widen(&cpu, w->flags & WAIT_CPU, w->cpu_us);
 	}
-	print_range(pr, ", for ", &waited);
-	print_range(pr, ", CPU ", &cpu);
+	range_print(pr->o, ", for ", &waited);
+	range_print(pr->o, ", CPU ", &cpu);
 }
 
 /* The thread as its repr() would be; one that threading does not know has no name but the system's. */
@@ -270,8 +232,10 @@ static void print_head(struct printer *pr, const struct view *v, const struct vi
 		out_text(pr->o, "  tid ");
 		out_number(pr->o, t->tid);
 	}
+	if (thread->interpreter != 0)
+		interpreters_of_thread(pr->o, pr->dump, thread, b->count == 1 && t->tid != 0 ? ", " : "  ");
 	if (t->state != STATE_UNKNOWN || t->detail.len > 0) {
-		out_text(pr->o, b->count == 1 && t->tid != 0 ? ", " : "  ");
+		out_text(pr->o, (b->count == 1 && t->tid != 0) || thread->interpreter != 0 ? ", " : "  ");
 		print_state(pr, thread);
 	}
 	print_times(pr, v, b);
@@ -414,8 +378,9 @@ static void print_report(struct printer *pr, const struct report *r)
 {
 	out_text(pr->o, pr->p->faint);
 	report_summary(pr->o, r);
-	out_text(pr->o, pr->p->off);
 	out_text(pr->o, "\n");
+	interpreters_print(pr->o, r->dump);
+	out_text(pr->o, pr->p->off);
 	out_text(pr->o, pr->p->state);
 	report_deadlocks(pr->o, r);
 	tasks_print_blocked(pr->o, r->dump);
@@ -432,6 +397,8 @@ static void print_whole(struct printer *pr, const struct report *r, const struct
 		print_head(pr, v, &v->blocks[i]);
 		print_frames(pr, &pr->dump->threads[v->members[v->blocks[i].first]]);
 	}
+	if (pr->error == 0)
+		pr->error = natives_print(pr->o, pr->dump, pr->po);
 	if (pr->error == 0)
 		pr->error = tasks_print_short(pr->o, pr->dump, pr->po);
 }

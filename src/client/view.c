@@ -50,15 +50,24 @@ int view_means_any(const struct dump *dump, const char *word)
 	for (size_t i = 0; i < dump->thread_count; i++)
 		if (view_means(&dump->threads[i], word))
 			return 1;
+	for (size_t i = 0; i < dump->native_count; i++)
+		if (view_means(&dump->natives[i], word))
+			return 1;
 	return 0;
 }
 
-static int is_chosen(const struct view_options *o, const struct dump_thread *t)
+int view_is_chosen(const struct view_options *o, const struct dump_thread *t)
 {
 	for (size_t i = 0; i < o->thread_count; i++)
 		if (view_means(t, o->threads[i]))
 			return 1;
 	return o->thread_count == 0;
+}
+
+int view_is_native(const struct dump *dump, const struct dump_thread *t)
+{
+	return dump->begin.how != DUMP_HOW_OS && t->depth == 0 && t->head.omitted_frames == 0 && t->head.class_name.len == 0 &&
+	       !(t->head.flags & THREAD_MAIN);
 }
 
 /* --- in what order --- */
@@ -170,7 +179,7 @@ static int same(const struct dump *dump, const struct dump_thread *x, const stru
 	const struct msg_dump_thread *a = &x->head, *b = &y->head;
 	const uint8_t told = THREAD_MAIN | THREAD_MOVING;
 
-	return a->state == b->state && (a->flags & told) == (b->flags & told) && a->omitted_frames == b->omitted_frames &&
+	return x->interpreter == y->interpreter && a->state == b->state && (a->flags & told) == (b->flags & told) && a->omitted_frames == b->omitted_frames &&
 	       x->depth == y->depth && (x->depth == 0 || memcmp(x->places, y->places, x->depth * sizeof *x->places) == 0) &&
 	       same_text(a->detail, b->detail) && same_wait(x, y) && same_locals(dump, x, y);
 }
@@ -276,7 +285,7 @@ int view_open(struct view *v, const struct report *r, const struct view_options 
 		goto out;
 	rank_all(places, r);
 	for (size_t i = 0; i < all; i++)
-		if (is_chosen(o, &r->dump->threads[i]))
+		if (view_is_chosen(o, &r->dump->threads[i]) && !view_is_native(r->dump, &r->dump->threads[i]))
 			places[n++] = places[i];
 	qsort(places, n, sizeof *places, by_place);
 	rc = group(v, r->dump, places, n, o);

@@ -42,6 +42,10 @@ void view_close(struct view *v);
 
 /* Whether a word means the thread: its name, a pattern of names as for a shell, its ident or its tid. */
 int view_means(const struct dump_thread *t, const char *word);
+/* Whether it is shown with those that have no Python (natives.h): Python knows it, but it is not in Python. */
+int view_is_native(const struct dump *dump, const struct dump_thread *t);
+/* Whether it is one of those that are wanted. */
+int view_is_chosen(const struct view_options *o, const struct dump_thread *t);
 /* Whether it means any thread of the dump. */
 int view_means_any(const struct dump *dump, const char *word);
 

@@ -303,3 +303,18 @@ int waits_print(struct out *o, const struct dump *dump, const struct dump_thread
 	collects(o, dump, t);
 	return 1;
 }
+
+void waits_doing(struct out *o, const struct dump *dump, const struct dump_thread *t)
+{
+	uint8_t state = t->head.state;
+	int own = state == STATE_UNKNOWN || state == STATE_IO || state == STATE_C;
+
+	if (waits_print(o, dump, t)) {
+		/* It has said all there is. */
+	} else if (own && t->head.detail.len > 0)
+		out_safe(o, t->head.detail, TEXT_LINE);
+	else if (state == STATE_LOCK)
+		out_text(o, "waiting for lock"); /* as of a lock that is known */
+	else if (state != STATE_UNKNOWN)
+		out_text(o, waits_state(state));
+}

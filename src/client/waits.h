@@ -9,6 +9,8 @@
 
 /* STATE_*: "on CPU", "in an unknown state". */
 const char *waits_state(int state);
+/* What the thread does, in words: what it waits for, else the server's more exact word where there is one, else its state. */
+void waits_doing(struct out *o, const struct dump *dump, const struct dump_thread *t);
 /* 1 when there was something to say; else nothing is written, and the state alone has to do. */
 int waits_print(struct out *o, const struct dump *dump, const struct dump_thread *t);
 /* The name under which people know a thread: threading's, else the system's. */

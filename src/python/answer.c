@@ -15,6 +15,8 @@ struct encoder {
 	struct buf *out;
 	const struct answer *a;
 	struct stack_encoder stacks;
+	uint32_t next_interp; /* of a->frames->interps */
+	int natives_told;
 	uint32_t next_local; /* of a->locals: they lie in the order of the threads */
 };
 
@@ -117,6 +119,72 @@ static int put_thread(struct encoder *e, uint32_t thread)
 	return rc == 0 ? put_locals(e, thread) : rc;
 }
 
+/* --- whose threads they are --- */
+
+static int put_interpreter(struct encoder *e, uint32_t interp)
+{
+	const struct frames_interp *i = &e->a->frames->interps[interp];
+	struct msg m = {.type = MSG_DUMP_INTERPRETER,
+		.dump_interpreter = {
+			.id = i->id,
+			.flags = (uint8_t)((interp == 0 ? INTERPRETER_MAIN : 0) | (i->gil != 0 ? INTERPRETER_OWN_GIL : 0) |
+					   (i->unread ? INTERPRETER_UNREAD : 0)),
+			.gil_holder = i->holder,
+		}};
+
+	return channel_frame(e->out, &m);
+}
+
+/* All interpreters up to this one, which may have none of the threads. */
+static int put_interpreters(struct encoder *e, uint32_t end)
+{
+	int rc = 0;
+
+	while (rc == 0 && e->next_interp < end)
+		rc = put_interpreter(e, e->next_interp++);
+	return rc;
+}
+
+/* How many native threads are left of the first `threads` of those that are still there. */
+static uint32_t count_natives(const struct answer *a, uint32_t threads)
+{
+	uint32_t natives = 0;
+
+	for (uint32_t i = 0; threads > 0 && i < a->frames->thread_count; i++) {
+		if (is_gone(a, i))
+			continue;
+		threads--;
+		natives += a->frames->threads[i].native != 0;
+	}
+	return natives;
+}
+
+static int put_natives(struct encoder *e, uint32_t threads)
+{
+	struct msg m = {.type = MSG_DUMP_NATIVES,
+		.dump_natives = {.threads = count_natives(e->a, threads), .omitted = e->a->frames->omitted_natives}};
+	int rc = put_interpreters(e, e->a->frames->interp_count);
+
+	e->natives_told = 1;
+	return rc == 0 ? channel_frame(e->out, &m) : rc;
+}
+
+/* What has not been told with a thread. */
+static int put_threadless(struct encoder *e)
+{
+	if (!e->natives_told && e->a->frames->omitted_natives > 0)
+		return put_natives(e, 0);
+	return put_interpreters(e, e->a->frames->interp_count);
+}
+
+/* Before the thread: whose it is, where that is not whose the one before it was. */
+static int put_owner(struct encoder *e, const struct frames_thread *t, uint32_t threads)
+{
+	if (!t->native)
+		return put_interpreters(e, e->a->frames->interp_count > 0 ? t->interp + 1 : 0);
+	return e->natives_told ? 0 : put_natives(e, threads);
+}
+
 static int put_begin(struct encoder *e, uint32_t threads)
 {
 	struct msg m = {.type = MSG_DUMP_BEGIN, .dump_begin = e->a->begin};
@@ -156,18 +224,23 @@ static int encode(struct encoder *e, uint32_t threads, uint32_t left_out, uint32
 
 	buf_clear(e->out);
 	stack_encoder_again(&e->stacks);
-	e->next_local = 0;
+	e->next_local = e->next_interp = 0;
+	e->natives_told = 0;
 	*done = 0;
 	rc = put_begin(e, threads);
 	for (uint32_t i = 0; rc == 0 && *done < threads && i < f->thread_count; i++) {
 		if (is_gone(e->a, i))
 			continue;
-		rc = put_thread(e, i);
+		rc = put_owner(e, &f->threads[i], threads);
+		if (rc == 0)
+			rc = put_thread(e, i);
 		if (rc == 0 && buf_len(e->out) > most)
 			rc = PYSTUCK_ETOOBIG;
 		if (rc == 0)
 			(*done)++;
 	}
+	if (rc == 0)
+		rc = put_threadless(e);
 	if (rc == 0 && e->a->tasks != NULL)
 		rc = answer_tasks_put(&e->stacks, e->a->tasks, ANSWER_BYTES_MAX - END_BYTES, &tasks_left_out);
 	return rc == 0 ? put_end(e, left_out, tasks_left_out) : rc;

@@ -160,8 +160,12 @@ uint32_t collector_find(
 	uint32_t left = UINT32_MAX, unknown = 0;
 
 	for (uint32_t i = 0; i < f->thread_count; i++) {
-		int found = look_at(&s, (pid_t)f->threads[i].tid, f->threads[i].ident, &views[i]);
+		int found;
 
+		/* It is the main interpreter's collector that is looked for. */
+		if (f->threads[i].native || f->threads[i].interp != 0)
+			continue;
+		found = look_at(&s, (pid_t)f->threads[i].tid, f->threads[i].ident, &views[i]);
 		if (found == 1)
 			return collector_runs() ? i : UINT32_MAX;
 		if (found < 0) {

@@ -127,6 +127,15 @@ static inline PyThreadState *compat_next_thread(const PyThreadState *t)
 	return t->next;
 }
 
+/*
+ * 1 when there is no interpreter but the main one, at this moment. Any thread, no GIL: the newest one stands first in a list of
+ * which the main one is the end.
+ */
+static inline int compat_is_only_interpreter(void)
+{
+	return __atomic_load_n(&_PyRuntime.interpreters.head, __ATOMIC_ACQUIRE) == PyInterpreterState_Main();
+}
+
 /* The kernel's id of the thread; 0: not known. 3.11: the thread state carries it. */
 static inline uint32_t compat_native_tid(const PyThreadState *t)
 {

@@ -25,7 +25,9 @@
 #include "lines.h"
 #include "locals.h"
 #include "names.h"
+#include "natives.h"
 #include "raw.h"
+#include "tids.h"
 #include "wait.h"
 #include "waits.h"
 
@@ -87,10 +89,13 @@ int dump_look(struct dump *d)
 	struct waits w;
 	int rc;
 
+	natives_add(&d->frames, &d->waits);
 	d->views = calloc(f->thread_count > 0 ? f->thread_count : 1, sizeof *d->views);
 	if (d->views == NULL)
 		return PYSTUCK_ENOMEM;
 	waits_open(&w);
+	for (uint32_t i = 0; i < f->interp_count; i++)
+		waits_gil(&w, f->interps[i].gil, f->interps[i].gil_bytes);
 	for (uint32_t i = 0; i < f->thread_count; i++) {
 		const struct frames_thread *t = &f->threads[i];
 		int closely = i < WAITS_CLOSELY || t->class_name.len == 0;
@@ -99,6 +104,8 @@ int dump_look(struct dump *d)
 			wait_parked(d->views, f, i, &w);
 		if (d->views[i].lock == 0)
 			waits_look(&w, (pid_t)t->tid, closely, &d->views[i]);
+		if (t->native)
+			natives_hide(&d->views[i]);
 		if (!closely)
 			d->views[i].cpu_ns = wait_before_ns(&d->waits, (pid_t)t->tid);
 	}
@@ -187,6 +194,11 @@ static void answer_claimed(const struct job *job, struct dump *d, struct gil_hol
 	d->begin.gil_holder = d->frames.holder_tid;
 	d->begin.gil_held_us = (gil_now_ns() - hold->since_ns) / 1000;
 	gil_give(hold);
+	/* Where all interpreters have one GIL, another one's thread may have had it. */
+	if (d->begin.gil_holder == 0)
+		d->begin.gil_holder = tids_at(hold->holder);
+	if (rc == 0)
+		rc = raw_collect_others(&d->frames, &d->locals, job->request.flags, job->request.max_frames);
 	if (rc == 0)
 		finish(d, job->port, &job->request);
 	else if (rc == PYSTUCK_ETIME)

@@ -111,6 +111,7 @@ void frames_free(struct frames *f)
 	for (uint32_t i = 0; i < f->copy_count; i++)
 		code_copy_free(&f->copies[i]);
 	free(f->copies);
+	free(f->interps);
 	pytext_free(&f->text);
 	memset(f, 0, sizeof *f);
 }
@@ -121,7 +122,7 @@ void frames_release(struct frames *f)
 	while (f->code_count > 0) {
 		PyCodeObject *code = f->codes[--f->code_count].code;
 
-		Py_DECREF(code);
+		Py_XDECREF(code);
 	}
 }
 
@@ -294,6 +295,17 @@ int frames_add(struct frames *f, compat_frame *top, uint32_t max_frames)
 	f->threads[f->thread_count] = (struct frames_thread){.top = top};
 	walk_thread(f, &f->threads[f->thread_count++], most, &cache);
 	return 0;
+}
+
+int frames_reserve(struct frames *f, uint32_t threads, uint32_t frames, uint32_t codes)
+{
+	int rc = threads <= FRAMES_THREADS_MAX ? grow_threads(f, f->thread_count + threads) : PYSTUCK_ETOOBIG;
+
+	if (rc == 0)
+		rc = frames <= FRAMES_TOTAL_MAX ? grow_frames(f, f->frame_count + frames) : PYSTUCK_ETOOBIG;
+	if (rc == 0)
+		rc = codes <= FRAMES_CODES_MAX ? grow_codes(f, f->code_count + codes) : PYSTUCK_ETOOBIG;
+	return rc;
 }
 
 int frames_again(struct frames *f, const uint32_t *frames, uint32_t count)

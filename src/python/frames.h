@@ -26,15 +26,25 @@
 
 /* A code object that at least one frame runs. */
 struct frames_code {
-	PyCodeObject *code; /* a reference of ours: the line table is read through it later; or one of the copies; NULL: not there */
+	/* A reference of ours: the line table is read through it later; or one of the copies; NULL: not there, or another interpreter's. */
+	PyCodeObject *code;
 	struct pytext_ref file;
 	struct pytext_ref function;
 };
 
 struct frames_frame {
 	uint32_t code;  /* index into codes */
-	int32_t offset; /* of the instruction, in bytes; negative: not begun */
+	int32_t offset; /* of the instruction, in bytes; negative: not begun. Of another interpreter's code: the line */
 	uintptr_t at;   /* the frame's address, for who reads memory that may be gone; 0: not known */
+};
+
+/* An interpreter of the process. */
+struct frames_interp {
+	uint64_t id;
+	uintptr_t gil;    /* where the structure of a GIL of its own lies; 0: it has the main interpreter's */
+	uint32_t gil_bytes; /* its size */
+	uint32_t holder;  /* tid of who has that GIL; 0: nobody, or not known */
+	int unread;       /* its threads could not be followed */
 };
 
 struct frames_thread {
@@ -46,12 +56,16 @@ struct frames_thread {
 	uint32_t omitted;       /* outermost ones that were left out */
 	struct pytext_ref name; /* by names.h */
 	struct pytext_ref class_name;
+	uint32_t interp; /* index into interps; 0: the main one */
+	int native;      /* it is no interpreter's (natives.h) */
 	compat_frame *top; /* to be followed only while the GIL has not been given back */
 };
 
 struct frames {
 	struct frames_thread *threads; /* main thread first, then the oldest first */
 	uint32_t thread_count, thread_capacity;
+	struct frames_interp *interps; /* the main one first; NULL: there is no other (raw_others.h) */
+	uint32_t interp_count;
 	struct frames_frame *frames;
 	uint32_t frame_count, frame_capacity;
 	struct frames_code *codes;
@@ -60,6 +74,7 @@ struct frames {
 	uint32_t slot_count; /* a power of two */
 	struct pytext text;
 	uint32_t omitted_threads;
+	uint32_t native_count, omitted_natives; /* threads without Python, behind all others */
 	uint32_t hidden; /* of pystuck's own, left out; and who the first of them are */
 	uint64_t hidden_idents[FRAMES_HIDDEN_MAX];
 	uint32_t holder_tid; /* of the thread state that frames_collect was told of; 0: unknown */
@@ -88,6 +103,8 @@ int frames_collect(
 int frames_add(struct frames *f, compat_frame *top, uint32_t max_frames);
 /* No GIL: the same, of frames that are there already: indexes into f->frames, innermost first. Before lines_find. */
 int frames_again(struct frames *f, const uint32_t *frames, uint32_t count);
+/* No GIL: makes room for so many more of each, where the caller then puts them. 0, PYSTUCK_ENOMEM or PYSTUCK_ETOOBIG. */
+int frames_reserve(struct frames *f, uint32_t threads, uint32_t frames, uint32_t codes);
 /*
  * GIL held: adds a frame behind all others, as of a coroutine that no thread runs; the caller notes where it stands. *index is its
  * code's. 0, PYSTUCK_ENOMEM or PYSTUCK_ETOOBIG.
@@ -111,6 +128,7 @@ void frames_free(struct frames *f);
  */
 struct frames_idents;
 struct frames_idents *frames_idents_new(const struct frames *f);
+struct frames_idents *frames_idents_from(const struct frames *f, uint32_t first); /* of those from there on */
 struct frames_thread *frames_idents_find(
 	const struct frames_idents *map, struct frames *f, uint64_t ident);
 void frames_idents_free(struct frames_idents *map);

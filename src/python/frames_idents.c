@@ -28,16 +28,21 @@ static uint32_t *ident_slot(struct frames_idents *map, const struct frames *f, u
 
 struct frames_idents *frames_idents_new(const struct frames *f)
 {
+	return frames_idents_from(f, 0);
+}
+
+struct frames_idents *frames_idents_from(const struct frames *f, uint32_t first)
+{
 	uint32_t size = 16, *slot;
 	struct frames_idents *map;
 
-	while (size < f->thread_count * 2)
+	while (size < (f->thread_count - first) * 2)
 		size *= 2;
 	map = calloc(1, sizeof *map + size * sizeof *map->slots);
 	if (map == NULL)
 		return NULL;
 	map->mask = size - 1;
-	for (uint32_t i = 0; i < f->thread_count; i++) {
+	for (uint32_t i = first; i < f->thread_count; i++) {
 		slot = ident_slot(map, f, f->threads[i].ident);
 		if (*slot == 0 || (f->threads[*slot - 1].count == 0 && f->threads[i].count > 0))
 			*slot = i + 1;

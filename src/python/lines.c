@@ -85,6 +85,9 @@ static uint32_t line_of_held(const void *codes, uint32_t code, int32_t offset)
 {
 	const PyCodeObject *co = ((const struct frames_code *)codes)[code].code;
 
+	/* Of another interpreter: its line has been found already. */
+	if (co == NULL)
+		return offset > 0 ? (uint32_t)offset : 0;
 	return lines_decode(line_table(co), co->co_firstlineno, offset);
 }
 

@@ -41,4 +41,11 @@ const char *raw_trouble(void);
 int raw_collect(struct frames *f, struct lines *lines, struct locals *locals, struct raw_look *look, uint8_t flags, uint32_t max_frames,
 	int (*meanwhile)(void *), void *context);
 
+/*
+ * Any thread, after frames_collect and, for variables (DUMP_LOCALS), locals_collect, when the GIL has been given back, and before
+ * lines_find: adds the threads of the other interpreters (raw_others.h). What cannot be read is left out, and that is noted. 0,
+ * PYSTUCK_ENOMEM or PYSTUCK_ETOOBIG.
+ */
+int raw_collect_others(struct frames *f, struct locals *locals, uint8_t flags, uint32_t max_frames);
+
 #endif

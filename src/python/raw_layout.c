@@ -39,11 +39,21 @@ static void lay_interpreter(struct raw_layout *l)
 	l->interp_modules = AT(PyInterpreterState, modules);
 #endif
 	l->interp_collecting = AT(PyInterpreterState, gc.collecting);
+	l->interps = (uintptr_t)&_PyRuntime.interpreters.head;
+	l->interp_next = AT(PyInterpreterState, next);
+	l->interp_id = AT(PyInterpreterState, id);
+#if PY_VERSION_HEX >= 0x030C0000
+	/* 3.12: an interpreter may have a GIL of its own. */
+	l->interp_gil = AT(PyInterpreterState, ceval.gil);
+#else
+	l->interp_gil = RAW_NONE;
+#endif
 	l->main_ident = compat_main_ident();
 	l->gil = (uintptr_t)compat_gil();
 	l->gil_locked = AT(struct _gil_runtime_state, locked);
 	l->gil_holder = AT(struct _gil_runtime_state, last_holder);
 	l->gil_switches = AT(struct _gil_runtime_state, switch_number);
+	l->gil_bytes = sizeof(struct _gil_runtime_state);
 }
 
 static void raise_to(uint32_t *bytes, uint32_t end)
@@ -58,7 +68,7 @@ static void lay_state(struct raw_layout *l)
 	l->state_next = AT(PyThreadState, next);
 	l->state_interp = AT(PyThreadState, interp);
 	l->state_ident = AT(PyThreadState, thread_id);
-	l->record_frame = l->state_base = l->state_tid = l->state_chunk = l->state_top = RAW_NONE;
+	l->state_cframe = l->record_frame = l->state_base = l->state_tid = l->state_chunk = l->state_top = RAW_NONE;
 	raise_to(&l->state_bytes, END(PyThreadState, thread_id));
 	raise_to(&l->state_bytes, END(PyThreadState, interp));
 #if PY_VERSION_HEX >= 0x030B0000
@@ -76,6 +86,9 @@ static void lay_state(struct raw_layout *l)
 	/* 3.15: every chain of frames ends in one that is part of the thread state. */
 	l->state_base = AT(PyThreadState, base_frame);
 	raise_to(&l->state_bytes, END(PyThreadState, base_frame));
+#endif
+#if PY_VERSION_HEX < 0x030D0000
+	l->state_cframe = AT(PyThreadState, cframe);
 #endif
 #if PY_VERSION_HEX >= 0x030D0000
 	l->state_frame = AT(PyThreadState, current_frame);
@@ -256,6 +269,9 @@ static int believe_the_interpreter(struct raw_layout *l)
 		d->version >> 16 != PY_VERSION_HEX >> 16)
 		return PYSTUCK_EINVAL;
 	l->interp_threads = (uint32_t)d->interpreter_state.threads_head;
+	l->interp_next = (uint32_t)d->interpreter_state.next;
+	l->interp_id = (uint32_t)d->interpreter_state.id;
+	l->interp_gil = (uint32_t)d->interpreter_state.ceval_gil;
 	l->interp_modules = (uint32_t)d->interpreter_state.imports_modules;
 	l->interp_collecting =
 		(uint32_t)(d->interpreter_state.gc + d->gc.collecting);

@@ -28,10 +28,15 @@ struct raw_layout {
 	/* The interpreter, at this address. */
 	uintptr_t interp;
 	uint32_t interp_threads, interp_modules, interp_collecting;
+	/* Where the list of all interpreters begins, the newest first; and what each says of itself. */
+	uintptr_t interps;
+	uint32_t interp_next, interp_id;
+	uint32_t interp_gil; /* of a pointer to its GIL's structure; RAW_NONE: all have the same one (before 3.12) */
+	int is_other;        /* not the main interpreter: its strings may be others than the words below */
 
 	/* The GIL's own structure, at this address; `locked` is an int. */
 	uintptr_t gil;
-	uint32_t gil_locked, gil_holder, gil_switches;
+	uint32_t gil_locked, gil_holder, gil_switches, gil_bytes;
 
 	/* A thread state. */
 	uint32_t state_bytes; /* so many are copied: they have all fields below */
@@ -39,6 +44,7 @@ struct raw_layout {
 	uint32_t state_tid;         /* RAW_NONE on 3.10 */
 	uint32_t state_frame;       /* of the innermost frame, or of the record that has it */
 	uint32_t record_frame;      /* 3.11, 3.12: the place in that record; RAW_NONE: there is none */
+	uint32_t state_cframe;      /* before 3.13: of a pointer to a record on the C stack of whoever runs it; RAW_NONE */
 	uint32_t state_base;        /* 3.15: of the outermost frame, which is none; else RAW_NONE */
 	uint32_t state_chunk, state_top; /* 3.11: the stack of frames; RAW_NONE */
 

@@ -12,6 +12,8 @@
 #define ENTRY_GENERAL 24u    /* hash, key, value */
 #define ENTRY_UNICODE 16u    /* key, value */
 #define DIGIT_BITS 30u
+#define WORD_BYTES 32u   /* longer than any name that is looked for */
+#define WORD_KEYS 4096u  /* keys that are compared with one */
 #define PREHEADER 3u /* words before an object where its attributes are; 3.11: one further for values */
 
 /* --- dicts --- */
@@ -218,6 +220,23 @@ size_t raw_type_name(struct raw_mem *m, const struct raw_layout *l, uintptr_t ty
 
 /* --- threading --- */
 
+/*
+ * The value for a name. Another interpreter may have strings of its own: there it is looked for by its characters too.
+ */
+static uintptr_t find_word(const struct raw_dict *d, struct raw_mem *m, const struct raw_layout *l, uintptr_t key, const char *word)
+{
+	uintptr_t value = raw_dict_find(d, key);
+	char text[WORD_BYTES];
+
+	for (uint32_t i = 0; value == 0 && l->is_other && i < d->count && i < WORD_KEYS; i++) {
+		size_t len = raw_str_read(m, l, raw_dict_key(d, i), text, sizeof text);
+
+		if (len == strlen(word) && memcmp(text, word, len) == 0)
+			value = raw_dict_value(d, i);
+	}
+	return value;
+}
+
 /* threading._active, or 0. */
 static uintptr_t find_active(struct raw_dict *d, struct raw_mem *m, const struct raw_layout *l)
 {
@@ -225,12 +244,12 @@ static uintptr_t find_active(struct raw_dict *d, struct raw_mem *m, const struct
 
 	if (!raw_mem_word(m, l->interp + l->interp_modules, &modules) || !raw_dict_read(d, m, l, modules))
 		return 0;
-	module = raw_dict_find(d, l->word_threading);
+	module = find_word(d, m, l, l->word_threading, "threading");
 	if (module == 0 || (module & 7) != 0 || !raw_mem_word(m, module + l->object_type, &type) ||
 		type != l->type_module || !raw_mem_word(m, module + l->module_dict, &names) ||
 		!raw_dict_read(d, m, l, names))
 		return 0;
-	return raw_dict_find(d, l->word_active);
+	return find_word(d, m, l, l->word_active, "_active");
 }
 
 static void read_thread(struct raw_name *n, struct raw_dict *d, struct raw_mem *m, const struct raw_layout *l, uintptr_t thread)
@@ -242,9 +261,9 @@ static void read_thread(struct raw_name *n, struct raw_dict *d, struct raw_mem *
 		n->class_len = raw_type_name(m, l, type, n->class_name, sizeof n->class_name);
 	if (!raw_attributes_read(d, m, l, thread))
 		return;
-	n->name_len = raw_str_read(m, l, raw_dict_find(d, l->word_name), n->name, sizeof n->name);
-	n->daemon = raw_dict_find(d, l->word_daemonic) == l->object_true;
-	id = raw_int_read(m, l, raw_dict_find(d, l->word_native_id));
+	n->name_len = raw_str_read(m, l, find_word(d, m, l, l->word_name, "_name"), n->name, sizeof n->name);
+	n->daemon = find_word(d, m, l, l->word_daemonic, "_daemonic") == l->object_true;
+	id = raw_int_read(m, l, find_word(d, m, l, l->word_native_id, "_native_id"));
 	n->native_id = id <= INT32_MAX ? (uint32_t)id : 0;
 }
 

@@ -5,6 +5,7 @@
 #include "tids.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -65,6 +66,25 @@ uint32_t tids_told(uint32_t told, uint64_t ident)
 	return syscall(SYS_tgkill, getpid(), (pid_t)told, 0) == 0 ? told : tids_of_ident(ident);
 }
 
+#define INTERPRETERS 1000 /* so many are looked through */
+
+/* Whether it is an interpreter of this process: the list is read as it may be gone, too. */
+static int is_interpreter(const PyInterpreterState *wanted)
+{
+	PyInterpreterState *const main = PyInterpreterState_Main();
+	PyInterpreterState *at = __atomic_load_n(&_PyRuntime.interpreters.head, __ATOMIC_ACQUIRE);
+
+	if (wanted == main)
+		return 1;
+	for (int i = 0; i < INTERPRETERS && at != NULL && at != main; i++) {
+		if (at == wanted)
+			return 1;
+		if (!read_memory((uintptr_t)at + offsetof(PyInterpreterState, next), &at, sizeof at))
+			return 0;
+	}
+	return 0;
+}
+
 uint32_t tids_at(const PyThreadState *address)
 {
 	PyThreadState copy;
@@ -72,7 +92,7 @@ uint32_t tids_at(const PyThreadState *address)
 
 	if (address == NULL || !read_memory((uintptr_t)address, &copy, sizeof copy))
 		return 0;
-	if (copy.interp != PyInterpreterState_Main())
+	if (!is_interpreter(copy.interp))
 		return 0;
 	tid = compat_native_tid(&copy);
 	return tid != 0 ? tid : tids_of_ident(copy.thread_id);

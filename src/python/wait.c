@@ -100,8 +100,17 @@ static int is_same(const struct waits *proc, pid_t tid, const struct waits_view 
 	return (view->cpu_ns != 0 && waits_cpu_ns(tid) == view->cpu_ns) || waits_same(proc, tid, view);
 }
 
+/* Who has the GIL of which a waiter's word is a part. */
+static uint32_t holder_of_gil(const struct frames *f, uintptr_t word)
+{
+	for (uint32_t i = 0; i < f->interp_count; i++)
+		if (word >= f->interps[i].gil && word - f->interps[i].gil < f->interps[i].gil_bytes)
+			return f->interps[i].holder;
+	return tids_at(gil_holder());
+}
+
 /* What the kernel says of one thread. */
-static void look(struct wait_list *l, uint32_t i, pid_t tid, const struct waits *proc, const struct waits_view *view)
+static void look(struct wait_list *l, const struct frames *f, uint32_t i, pid_t tid, const struct waits *proc, const struct waits_view *view)
 {
 	struct wait *w = &l->items[i], empty = *w;
 
@@ -113,7 +122,7 @@ static void look(struct wait_list *l, uint32_t i, pid_t tid, const struct waits 
 		*w = empty;
 	}
 	if (w->kind == WAIT_FOR_GIL) {
-		w->holder = tids_at(gil_holder());
+		w->holder = holder_of_gil(f, view->arguments[0]);
 		w->confidence = w->holder != 0 ? WAIT_KNOWN : WAIT_UNKNOWN;
 	}
 }
@@ -189,7 +198,7 @@ int wait_find(struct wait_list *l, const struct frames *f, const struct waits *p
 		l->items[i].state = views[i].state;
 		if (!views[i].exists || gil_now_ns() > until)
 			continue;
-		look(l, i, (pid_t)f->threads[i].tid, proc, &views[i]);
+		look(l, f, i, (pid_t)f->threads[i].tid, proc, &views[i]);
 		put_times(&l->items[i], i < WAITS_CLOSELY ? &since : NULL, (pid_t)f->threads[i].tid, &views[i]);
 	}
 	since_close(&since);

@@ -40,8 +40,17 @@ void waits_open(struct waits *w)
 	const struct _gil_runtime_state *gil = compat_gil();
 
 	w->tasks = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	w->gil_count = 0;
 	w->gil = (uintptr_t)gil;
 	w->gil_end = gil != NULL ? w->gil + sizeof *gil : 0;
+}
+
+void waits_gil(struct waits *w, uintptr_t gil, size_t bytes)
+{
+	if (bytes == 0 || w->gil_count == WAITS_GILS)
+		return;
+	w->gils[w->gil_count].begin = gil;
+	w->gils[w->gil_count++].end = gil + bytes;
 }
 
 void waits_close(struct waits *w)
@@ -79,9 +88,17 @@ static ssize_t read_file(
 
 /* --- system calls --- */
 
+static int is_gil(const struct waits *w, uintptr_t word)
+{
+	for (size_t i = 0; i < w->gil_count; i++)
+		if (word >= w->gils[i].begin && word < w->gils[i].end)
+			return 1;
+	return word >= w->gil && word < w->gil_end;
+}
+
 static void say_futex(const struct waits *w, uintptr_t word, struct waits_view *view)
 {
-	if (word >= w->gil && word < w->gil_end)
+	if (is_gil(w, word))
 		say(view, STATE_GIL, "waiting for the GIL");
 	else
 		say(view, STATE_LOCK, "waiting for lock");

@@ -14,10 +14,15 @@
 #define WAITS_ARGUMENTS 6 /* of a system call */
 #define WAITS_FUTEX_WORD 0 /* which of them are futex(2)'s */
 #define WAITS_FUTEX_TIMEOUT 3
+#define WAITS_GILS 64 /* of further interpreters it is only said that threads wait for a lock */
 #define WAITS_CLOSELY 64u /* threads of a dump of which more is read: it takes three times as long as the rest */
 
 struct waits {
 	int tasks;              /* /proc/self/task; -1: not there, then every state is unknown */
+	struct {
+		uintptr_t begin, end;
+	} gils[WAITS_GILS]; /* those that other interpreters have of their own */
+	size_t gil_count;
 	uintptr_t gil, gil_end; /* where the GIL's own structure lies: whoever waits on a word of it
 				   waits for the GIL */
 };
@@ -38,6 +43,8 @@ struct waits_view {
 
 void waits_open(struct waits *w);
 void waits_close(struct waits *w);
+/* One more GIL, by where its structure lies; nothing for 0 bytes. */
+void waits_gil(struct waits *w, uintptr_t gil, size_t bytes);
 /*
  * tid 0 (unknown): an empty view, state unknown. The name, the processor and cpu_ns are read only `closely`. The thread may be
  * anywhere else the next moment.

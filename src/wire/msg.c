@@ -288,6 +288,17 @@ static const struct field dump_task[] = {
 	{ FRAMES, AT(dump_task.frames), 0, MSG_TASK_FRAMES_MAX, false },
 };
 
+static const struct field dump_interpreter[] = {
+	{ U64, AT(dump_interpreter.id), 0, 0, false },
+	{ FLAGS, AT(dump_interpreter.flags), 0, INTERPRETER_ALL, false },
+	{ U32, AT(dump_interpreter.gil_holder), 0, 0, false },
+};
+
+static const struct field dump_natives[] = {
+	{ U32, AT(dump_natives.threads), 0, 0, false },
+	{ U32, AT(dump_natives.omitted), 0, 0, false },
+};
+
 struct layout {
 	const char *name;
 	const struct field *fields;
@@ -326,6 +337,8 @@ static const struct layout layouts[] = {
 	[MSG_DUMP_TASKS] = LAYOUT("DUMP_TASKS", dump_tasks),
 	[MSG_DUMP_LOOP] = LAYOUT("DUMP_LOOP", dump_loop),
 	[MSG_DUMP_TASK] = LAYOUT("DUMP_TASK", dump_task),
+	[MSG_DUMP_INTERPRETER] = LAYOUT("DUMP_INTERPRETER", dump_interpreter),
+	[MSG_DUMP_NATIVES] = LAYOUT("DUMP_NATIVES", dump_natives),
 };
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
@@ -626,6 +639,8 @@ int msg_is_of_dump(enum msg_type type)
 	case MSG_DUMP_TASKS:
 	case MSG_DUMP_LOOP:
 	case MSG_DUMP_TASK:
+	case MSG_DUMP_INTERPRETER:
+	case MSG_DUMP_NATIVES:
 	case MSG_DUMP_END:
 		return 1;
 	/* All others are named, so that the compiler asks of each new one. */

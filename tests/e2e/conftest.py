@@ -57,7 +57,7 @@ def is_for_version(item):
 
 # Where the interpreter's version matters: what it has in memory, how it evaluates, forks and ends.
 OF_THE_INTERPRETER = {f"test_{name}.py" for name in (
-    "story dump raw raw_locals locks waits tasks kinds eval frame atomic on_main await complete lifecycle processes").split()}
+    "story dump raw raw_locals interpreters locks waits tasks kinds eval frame atomic on_main await complete lifecycle processes").split()}
 
 
 def is_left_out(item):

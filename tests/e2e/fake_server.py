@@ -13,7 +13,7 @@ HELLO, DUMP, EVAL, INTERRUPT, DETACH, BYE = 1, 2, 3, 4, 5, 6
 WELCOME, REFUSED, ERROR = 64, 65, 66
 DUMP_BEGIN, DUMP_CODE, DUMP_SOURCE, DUMP_THREAD, DUMP_LOCAL, DUMP_END, OUTPUT, RESULT, MATCHES, DUMP_WAIT = range(67, 77)
 RAISED_PARTS = 78
-DUMP_TASKS, DUMP_LOOP, DUMP_TASK = 81, 82, 83
+DUMP_TASKS, DUMP_LOOP, DUMP_TASK, DUMP_INTERPRETER, DUMP_NATIVES = range(81, 86)
 NONE, VALUE, RAISED, INTERRUPTED, INCOMPLETE, EXIT = range(6)
 
 
@@ -67,6 +67,14 @@ def dump_wait(kind=1, flags=0, confidence=0, cpu_us=0, waited_us=0, address=0, h
     return (bytes([DUMP_WAIT]) + struct.pack(">BBBQQQIIIIQI", kind, flags, confidence, cpu_us, waited_us, address, holder, holder_frame,
                                              holder_line, fd, count, pid) +
             b"".join(map(text, (call, type, name, path, local, peer, command))))
+
+
+def dump_interpreter(id=0, flags=1, gil_holder=0):
+    return bytes([DUMP_INTERPRETER]) + struct.pack(">QBI", id, flags, gil_holder)
+
+
+def dump_natives(threads=1, omitted=0):
+    return bytes([DUMP_NATIVES]) + struct.pack(">II", threads, omitted)
 
 
 def dump_loop(loop=0, flags=1, address=16, tid=2, busy_us=0, ready=0, scheduled=0, task=0, type="Loop", callback=""):

@@ -206,6 +206,8 @@ TABLE = {
                        ("name", Text(1024)), ("coroutine", Text(1024)), ("awaitable", Text(1024)), ("how", Text(1024)), ("type", Text(1024)),
                        ("object", Text(1024)), ("local", Text(1024)), ("peer", Text(1024)), ("omitted_frames", U32), ("omitted_awaits", U32),
                        ("awaits", Frames()), ("frames", Frames()))),
+    84: ("DUMP_INTERPRETER", (("id", U64), ("flags", Flags(7)), ("gil_holder", U32))),
+    85: ("DUMP_NATIVES", (("threads", U32), ("omitted", U32))),
 }
 TYPES = {name: kind for kind, (name, _) in TABLE.items()}
 FROM_SERVER = {"BYE"} | {name for kind, (name, _) in TABLE.items() if kind >= 64}
@@ -572,6 +574,7 @@ class Dump:
     def __init__(self, begin):
         self.begin, self.end = begin, None
         self.codes, self.sources, self.threads, self.suspended = [], {}, [], []
+        self.interpreters, self.natives = [], None
         self.framed = set()  # (code, line) of the frames so far
 
     def take(self, message):
@@ -588,12 +591,22 @@ class Dump:
             self._insist(all(code < len(self.codes) for code, _ in message.frames), message)
             self.framed.update(message.frames)
             message.locals = [{} for _ in message.frames]
+            self._insist(self.natives is None or not message.frames, message)
             message.wait = None
+            message.interpreter = self.interpreters[-1] if self.interpreters else None
+            message.native = self.natives is not None
             self.threads.append(message)
         elif message.what == "DUMP_WAIT":
             self._insist(bool(self.threads) and self.threads[-1].wait is None, message)
             self._insist(bool(message.holder) or message.holder_frame == NO_FRAME, message)
             self.threads[-1].wait = message
+        elif message.what == "DUMP_INTERPRETER":
+            self._insist(self.natives is None and (bool(self.interpreters) or not self.threads), message)
+            self._insist(all(message.id > before.id for before in self.interpreters), message)
+            self.interpreters.append(message)
+        elif message.what == "DUMP_NATIVES":
+            self._insist(self.natives is None, message)
+            self.natives = message
         elif message.what in ("DUMP_GREENLET", "DUMP_GENERATOR"):
             self._insist(all(code < len(self.codes) for code, _ in message.frames), message)
             self.suspended.append(message)

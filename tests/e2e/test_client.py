@@ -317,7 +317,8 @@ def test_the_text_looks_as_in_the_original(place):
     with lock:  # could block
   File "test.py", in foo
 
-<thread(native, started 5)>  tid 6
+1 thread is not in Python
+  <thread(native)>  in an unknown state, tid 6
 """
 
 

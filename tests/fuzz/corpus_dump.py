@@ -52,6 +52,16 @@ DUMPS = {
                     fake.dump_task(name=NASTY, coroutine=NASTY, awaitable=NASTY, how=NASTY, type=NASTY, object=NASTY, local=NASTY, peer=NASTY,
                                    kind=8, flags=0xFF, frames=((0, 1),)), fake.dump_tasks(1, omitted=7)],
     "tasks-twice": [fake.dump_loop(), fake.dump_task(), fake.dump_task(), fake.dump_tasks(2)],
+    "interpreters": [fake.dump_code(0), fake.dump_interpreter(), fake.dump_thread(), fake.dump_interpreter(1, 2, 7),
+                     fake.dump_thread(ident=1, tid=2, flags=0), fake.dump_wait(flags=3, confidence=2, address=16, holder=3, holder_frame=0),
+                     fake.dump_thread(ident=3, tid=3, flags=0, frames=()), fake.dump_interpreter(5, 4), fake.dump_interpreter(6, 0)],
+    "interpreters-late": [fake.dump_thread(frames=()), fake.dump_interpreter()],
+    "natives": [fake.dump_thread(frames=()), fake.dump_natives(4, 7), *(fake.dump_thread(ident=0, tid=tid, flags=0, state=7, name="",
+                class_name="", os_name=name, detail="in pause", frames=()) for tid, name in enumerate(("blas", "blas", NASTY), 10)),
+                fake.dump_wait(flags=0xC0, cpu_us=3000000, waited_us=4000000)],
+    "natives-nobody": [fake.dump_natives(0, 1), fake.dump_wait()],
+    "natives-frames": [fake.dump_code(0), fake.dump_natives(), fake.dump_thread()],
+    "natives-then-interpreter": [fake.dump_natives(0), fake.dump_interpreter()],
     "unknown-code": [fake.dump_thread(frames=((7, 1),))],
 }
 

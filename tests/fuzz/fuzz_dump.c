@@ -7,6 +7,7 @@
  * SOURCES: src/client/dump_suspended.c src/client/greenlets.c src/client/json_greenlets.c
  * SOURCES: src/client/gone.c src/client/handshake.c src/client/procs.c
  * SOURCES: src/client/signals.c src/client/connect.c src/client/waits.c src/client/report.c src/client/deadlock.c
+ * SOURCES: src/client/natives.c src/client/interpreters.c src/client/range.c
  */
 #include <stddef.h>
 #include <stdint.h>

@@ -7,6 +7,7 @@
  * SOURCES: src/client/gone.c src/client/handshake.c src/client/procs.c src/client/signals.c src/client/connect.c src/client/waits.c
  * SOURCES: src/client/report.c src/client/deadlock.c src/client/moved.c src/client/dump_tasks.c src/client/tasks.c src/client/task_tree.c
  * SOURCES: src/client/task_graph.c src/client/dump_suspended.c src/client/greenlets.c
+ * SOURCES: src/client/natives.c src/client/interpreters.c src/client/range.c
  */
 #include <stddef.h>
 #include <stdint.h>

@@ -2,13 +2,14 @@
  * fuzz_raw.c: the readers of src/python/raw_*.c over a made-up image of memory, which may change while it is read. Whatever is in it,
  * they end, stay within it, and what they say holds together. The layout is none of Python's: small, and the same in corpus_raw.py.
  * SOURCES: src/python/raw_own.c src/python/raw_pages.c src/python/raw_frames.c src/python/raw_code.c
- * SOURCES: src/python/raw_names.c src/python/raw_stacks.c src/python/linetable.c
+ * SOURCES: src/python/raw_interps.c src/python/raw_names.c src/python/raw_stacks.c src/python/linetable.c
  * SOURCES: src/python/raw_locals.c src/python/raw_value.c src/python/pen.c
  */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "../../src/python/raw_interps.h"
 #include "../../src/python/raw_locals.h"
 #include "../../src/python/raw_names.h"
 #include "../../src/python/raw_stacks.h"
@@ -49,6 +50,7 @@ static int read_image(struct raw_mem *m, uintptr_t from, void *to, size_t len)
 static const struct raw_layout plain = {
 	.version = 0x030D, .main_ident = 1,
 	.interp = BASE, .interp_threads = 0, .interp_modules = 8, .interp_collecting = 16,
+	.interps = BASE + 8, .interp_next = 16, .interp_id = 24, .interp_gil = 32,
 	.gil = BASE + 24, .gil_locked = 0, .gil_holder = 8, .gil_switches = 16,
 	.state_bytes = 72, .state_prev = 0, .state_next = 8, .state_interp = 16, .state_ident = 24, .state_tid = 32,
 	.state_frame = 40, .record_frame = RAW_NONE, .state_base = RAW_NONE, .state_chunk = 48, .state_top = 56,
@@ -104,6 +106,7 @@ static struct raw_layout layout_of(uint8_t kind)
 	switch (kind % 6) {
 	case 0: /* 3.10 */
 		l.frame_owner = l.code_instructions = l.code_traceable = l.state_tid = l.state_chunk = l.state_top = RAW_NONE;
+		l.interp_gil = RAW_NONE;
 		l.frame_bytes = 40;
 		l.frame_code = 16;
 		l.frame_previous = 24;
@@ -196,6 +199,19 @@ static void read_locals(const struct raw_stacks *s, struct raw_mem *m, const str
 	raw_locals_close(&r);
 }
 
+/* Ids fall, down to the main interpreter's, which is not among them. */
+static void read_interps(struct raw_mem *m, const struct raw_layout *l)
+{
+	static struct raw_interps list;
+	int rc = raw_interps_read(&list, m, l);
+
+	must(list.count <= RAW_INTERPS_MAX && (rc == 0 || (list.count == 0 && list.omitted == 0)));
+	for (uint32_t i = 0; i < list.count; i++) {
+		must(list.at[i].id > 0 && list.at[i].at != l->interp && (i == 0 || list.at[i].id < list.at[i - 1].id));
+		(void)raw_interps_has(m, l, &list.at[i]);
+	}
+}
+
 static void take_name(void *to, const struct raw_name *n)
 {
 	(void)to;
@@ -229,6 +245,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (rc == 0)
 		read_locals(&s, data[1] & 2 ? &pages.mem : &image.mem, &l, &v);
 	raw_stacks_free(&s);
+	read_interps(&image.mem, &l);
+	l.is_other = data[1] >> 2 & 1;
 	(void)raw_names_read(data[1] & 1 ? &pages.mem : &image.mem, &l, take_name, NULL);
 	raw_pages_close(&pages);
 	return 0;

@@ -83,6 +83,10 @@ static PyObject *message(const struct msg *m)
 			m->dump_wait.holder_line, "address", m->dump_wait.address, "call", text(m->dump_wait.call),
 			"type", text(m->dump_wait.type), "name", text(m->dump_wait.name), "fd", m->dump_wait.fd, "pid",
 			m->dump_wait.pid);
+	case MSG_DUMP_INTERPRETER:
+		return Py_BuildValue("(sKi)", "interpreter", m->dump_interpreter.id, m->dump_interpreter.flags);
+	case MSG_DUMP_NATIVES:
+		return Py_BuildValue("(sII)", "natives", m->dump_natives.threads, m->dump_natives.omitted);
 	case MSG_DUMP_END:
 		return Py_BuildValue("(s{s:I,s:I,s:i})", "end", "id", m->dump_end.id, "omitted",
 			m->dump_end.omitted_threads, "cut", (m->dump_end.flags & DUMP_CUT) != 0);

@@ -31,7 +31,7 @@ class Dump:
 
     def __init__(self, messages):
         self.codes, self.sources, self.threads, self.error = {}, {}, [], None
-        self.begin, self.end, last = None, None, None
+        self.begin, self.end, last, self.natives = None, None, None, None
         for kind, *rest in messages:
             if kind == "error":
                 self.error = tuple(rest)
@@ -48,7 +48,9 @@ class Dump:
                 last = rest[0]
                 last["stack"] = [self.codes[code] + (line, self.sources.get((code, line), ""))
                                  for code, line in last["frames"]]
-                self.threads.append(last)
+                (self.threads if self.natives is None else self.natives).append(last)
+            elif kind == "natives":
+                self.natives = []
             elif kind == "wait":
                 assert "wait" not in last
                 last["wait"] = rest[0]
@@ -58,7 +60,7 @@ class Dump:
             elif kind == "end":
                 self.end = rest[0]
         if self.error is None:
-            assert self.begin["threads"] == len(self.threads)
+            assert self.begin["threads"] == len(self.threads) + len(self.natives or ())
             assert self.end["id"] == self.begin["id"]
 
     def by_ident(self, ident):

@@ -121,6 +121,10 @@ static const struct sample samples[] = {
 			"\x51\x52\x53\x54\x55\x56\x57\x58" "\x61\x62\x63\x64" "\0\0\0\1" "n" "\0\0\0\1" "c" "\0\0\0\1" "a"
 			"\0\0\0\1" "h" "\0\0\0\3" "TCP" "\0\0\0\1" "o" "\0\0\0\1" "l" "\0\0\0\1" "p" "\1\2\3\4" "\5\6\7\10"
 			"\0\0\0\1" "\1\2\3\4\5\6\7\10" "\0\0\0\2" "\0\0\0\1\0\0\0\2" "\0\0\0\3\0\0\0\4") },
+	{ { .type = MSG_DUMP_INTERPRETER, .dump_interpreter = { 0x0102030405060708, INTERPRETER_OWN_GIL, 0x11121314 } },
+		TEXT("\x54" "\1\2\3\4\5\6\7\10" "\2" "\x11\x12\x13\x14") },
+	{ { .type = MSG_DUMP_NATIVES, .dump_natives = { 0x01020304, 0x11121314 } },
+		TEXT("\x55" "\1\2\3\4" "\x11\x12\x13\x14") },
 };
 
 #define SAMPLES (sizeof samples / sizeof samples[0])
@@ -325,6 +329,7 @@ static void test_msg_values_out_of_range_are_refused(void **state)
 		{ MSG_DUMP_TASK, 13, 0, 3 },
 		{ MSG_DUMP_TASK, 15, 0, 12 },
 		{ MSG_DUMP_TASK, 16, 0, 3 },
+		{ MSG_DUMP_INTERPRETER, 9, 0, 7 },
 	};
 
 	(void)state;
