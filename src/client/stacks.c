@@ -26,6 +26,7 @@ struct request {
 	struct suspended_options suspended;
 	int only_threads; /* nothing else is of interest */
 	const char *thread; /* po.view.threads, when there is one */
+	char name[MSG_NAME_MAX + 1]; /* it, where options stand behind it */
 	int (*print)(struct out *, const struct dump *, const struct print_options *);
 };
 
@@ -127,8 +128,10 @@ static int take_option(struct request *r, const char **at)
 	} else {
 		return -1;
 	}
+	if (error != NULL)
+		return -1;
 	*at = behind;
-	return error == NULL ? 0 : -1;
+	return 0;
 }
 
 /* The rest of the line is one thread: names have spaces in them, as "Thread-1 (work)" has. */
@@ -138,32 +141,52 @@ static void take_thread(struct request *r, const char *rest)
 	r->po.view.thread_count = *rest != '\0';
 }
 
+/* *at is behind all options that stand there, or at the first that is none. */
+static int take_options(struct request *r, const char **at, int suspended_only)
+{
+	while (strncmp(*at, "--", 2) == 0)
+		if ((suspended_only && (strncmp(*at, "--locals", 8) == 0 || strncmp(*at, "--raw", 5) == 0)) || take_option(r, at) != 0)
+			return -1;
+	return 0;
+}
+
+/* Options before the thread, or behind it. 0, or -1: at *at is something else. */
+static int take_arguments(struct request *r, const char **at, int suspended_only)
+{
+	const char *name, *behind;
+
+	if (take_options(r, at, suspended_only) != 0)
+		return -1;
+	name = *at;
+	behind = strstr(name, " --");
+	if (behind == NULL || (size_t)(behind - name) >= sizeof r->name) {
+		take_thread(r, name);
+		return 0;
+	}
+	memcpy(r->name, name, (size_t)(behind - name));
+	take_thread(r, r->name);
+	*at = behind + 1;
+	return take_options(r, at, suspended_only) == 0 && **at == '\0' ? 0 : -1;
+}
+
 int stacks_run(const struct commands_context *x, const char *arguments, struct diag *d)
 {
 	struct request r = {.flags = DUMP_TASKS, .print = print_dump};
-	const char *at = arguments;
 
-	while (strncmp(at, "--", 2) == 0)
-		if (take_option(&r, &at) != 0) {
-			out_notice("%%stacks [--locals] [--raw] [--generators] [--frames N] [--no-group] [THREAD], not: %s", at);
-			return 0;
-		}
-	take_thread(&r, at);
-	return carry_out(x, &r, d);
+	if (take_arguments(&r, &arguments, 0) == 0)
+		return carry_out(x, &r, d);
+	out_notice("%%stacks [--locals] [--raw] [--generators] [--frames N] [--no-group] [THREAD], not: %s", arguments);
+	return 0;
 }
 
 int stacks_greenlets(const struct commands_context *x, const char *arguments, struct diag *d)
 {
 	struct request r = {.print = greenlets_print, .suspended = {.greenlets = SUSPENDED_ALWAYS}};
-	const char *at = arguments;
 
-	while (strncmp(at, "--", 2) == 0)
-		if (strncmp(at, "--locals", 8) == 0 || strncmp(at, "--raw", 5) == 0 || take_option(&r, &at) != 0) {
-			out_notice("%%greenlets [--generators] [--frames N] [--no-group] [THREAD], not: %s", at);
-			return 0;
-		}
-	take_thread(&r, at);
-	return carry_out(x, &r, d);
+	if (take_arguments(&r, &arguments, 1) == 0)
+		return carry_out(x, &r, d);
+	out_notice("%%greenlets [--generators] [--frames N] [--no-group] [THREAD], not: %s", arguments);
+	return 0;
 }
 
 int stacks_threads(const struct commands_context *x, const char *arguments, struct diag *d)

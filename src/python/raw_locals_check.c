@@ -109,10 +109,23 @@ static int are_variables(struct raw_mem *m, const struct raw_layout *l, const st
 	return same;
 }
 
+/* As variables are read in earnest: by whole pages, which takes a fraction of the system calls. */
+static int by_pages(int (*are)(struct raw_mem *, const struct raw_layout *, const struct raw_value_layout *), struct raw_mem *m,
+	const struct raw_layout *l, const struct raw_value_layout *v)
+{
+	struct raw_pages pages;
+	int same;
+
+	raw_pages_open(&pages, m);
+	same = are(&pages.mem, l, v);
+	raw_pages_close(&pages);
+	return same;
+}
+
 int raw_locals_check(struct raw_mem *m, const struct raw_layout *l, const struct raw_value_layout *v)
 {
 	int collects = PyGC_Disable();
-	int same = are_values(m, l, v) && are_variables(m, l, v);
+	int same = by_pages(are_values, m, l, v) && by_pages(are_variables, m, l, v);
 
 	if (collects)
 		PyGC_Enable();

@@ -189,9 +189,11 @@ def test_who_comes_is_decided_without_a_look_into_proc(start, one_python, public
     start(one_python, SERVER.format(arguments=f"socket={str(path)!r}, mode=0o666, allow={{'daemon': 'stacks'}}"),
           prefix=("strace", "-f", "-qq", "-s", "200", "-e", "trace=%file", "-o", log))
     pids = []
+    # Where they may run it, wherever it was built.
+    mine = shutil.copy(CLIENT, public / "pystuck")
     for user, status in ((DAEMON, 0), (NOBODY, 4)):
         # exec: the client is the process that sh was.
-        done = subprocess.run([*as_user(user), "sh", "-c", 'echo $$; exec "$@"', "sh", CLIENT, "--socket", path, "--no-repl"],
+        done = subprocess.run([*as_user(user), "sh", "-c", 'echo $$; exec "$@"', "sh", mine, "--socket", path, "--no-repl"],
                               capture_output=True, text=True, timeout=PATIENCE, env=dict(os.environ, HOME="/nonexistent"))
         assert done.returncode == status, done
         pids.append(int(done.stdout.split("\n")[0]))

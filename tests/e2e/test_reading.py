@@ -292,6 +292,8 @@ def test_stacks_takes_a_thread_and_options(repl):
     assert "in holder" in repl.ask("%stacks the holder"), "a name with a space"
     assert re.search(r"held = <threading\.Barrier|LOCK", repl.ask("%stacks --locals MainThread"))
     assert "without the GIL" in repl.ask("%stacks --raw the holder")
+    assert repl.ask("%stacks wanter-* --no-group --frames 1").count("3 outer frames left out") == 3, "options behind the thread"
+    assert "--frames 0" in repl.ask("%stacks the holder --frames 0")
     for wrong in ("--nonsense", "--frames", "--frames none", "--frames 0 wanter-0"):
         assert "%stacks [--locals]" in repl.ask(f"%stacks {wrong}"), wrong
     assert "nobody is no thread's name" in repl.ask("%stacks nobody")
