@@ -58,19 +58,40 @@ static void encode(struct run *r, const struct dump *d, struct moment *since)
 	buf_free(&out);
 }
 
+/* What raw_collect has done between stacks and lines. */
+struct meanwhile {
+	struct run *run;
+	struct dump *dump;
+	struct moment *since;
+};
+
+static int look_meanwhile(void *context)
+{
+	struct meanwhile *m = context;
+	int rc;
+
+	note(m->run, "stacks", m->since);
+	rc = dump_look(m->dump);
+	note(m->run, "waits", m->since);
+	return rc;
+}
+
 static void run_raw(struct run *r)
 {
 	struct dump d = {.begin = {.id = 1, .how = DUMP_HOW_RAW}};
 	struct raw_look look;
 	struct moment since = now();
 
-	r->rc = raw_collect(&d.frames, &d.lines, &d.locals, &look, 0, 0);
-	note(r, "stacks", &since);
-	r->rc = r->rc != 0 ? r->rc : dump_look(&d);
-	note(r, "waits", &since);
+	wait_begin(&d.waits);
+	note(r, "waits, before", &since);
+	r->rc = raw_collect(&d.frames, &d.lines, &d.locals, &look, 0, 0, look_meanwhile, &(struct meanwhile){r, &d, &since});
+	note(r, "lines", &since);
 	if (r->rc == 0)
 		lines_read(&d.lines, &d.frames);
 	note(r, "sources", &since);
+	if (r->rc == 0)
+		wait_names(&d.waits, &d.frames, &d.lines);
+	note(r, "waits, names", &since);
 	encode(r, &d, &since);
 	dump_free(&d);
 }
