@@ -13,7 +13,8 @@ MUSL = CC=musl-gcc PAM=no EDITLINE=libedit LIBRARIES=linked \
 	CFLAGS='-isystem $(MUSL_ROOT)/include -isystem $(MUSL_ROOT)/include/ncurses' LDFLAGS='-L$(MUSL_ROOT)/lib' \
 	PKG_CONFIG='env PKG_CONFIG_LIBDIR=$(MUSL_ROOT)/lib/pkgconfig $(PKG_CONFIG) --static' CLIENT_LINK='-static -s -Wl,--gc-sections'
 # Addresses within the file as a list of bits: before 2.36 glibc did not know how to read it.
-RELR = $(shell printf '%s\n' '\#include <features.h>' '\#if !__GLIBC_PREREQ(2, 36)' '\#error' '\#endif' 'int main(void) { return 0; }' | \
+NUMBER_SIGN := \#
+RELR = $(shell printf '%s\n' '$(NUMBER_SIGN)include <features.h>' '$(NUMBER_SIGN)if !__GLIBC_PREREQ(2, 36)' '$(NUMBER_SIGN)error' '$(NUMBER_SIGN)endif' 'int main(void) { return 0; }' | \
 	$(STATIC_CC) -static-pie -Wl,-z,pack-relative-relocs -x c - -o /dev/null 2>/dev/null && echo -Wl,-z,pack-relative-relocs)
 STATIC = CC='$(STATIC_CC)' EDITLINE=libedit LIBRARIES=linked OPT='$(or $(call accepted,-Oz),-Os)' FAST= CFLAGS='-fno-asynchronous-unwind-tables -fno-unwind-tables $(call accepted,-flto)' EDIT_LIBS='-ledit -ltinfo -lbsd -lmd' PKG_CONFIG='$(PKG_CONFIG) --static' \
 	CLIENT_LINK='-static-pie -s -Wl,--gc-sections -Wl,-z,noseparate-code $(RELR)'
