@@ -419,7 +419,7 @@ def test_who_has_a_lock_is_inferred_from_calls_of_acquire_and_never_guessed(star
 CHURN = """
 import asyncio, gc, itertools, sys, threading
 import pystuck
-pystuck.run_server()
+pystuck.run_server(gil_timeout=20)  # collections all the time: who wants the GIL may have to wait
 over, there = threading.Event(), threading.Barrier(3)
 gc.set_threshold(1)
 numbers = itertools.count()

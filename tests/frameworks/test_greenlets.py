@@ -128,7 +128,8 @@ CHURN = """
 import gc, os, threading
 import {module}
 import greenlet, pystuck
-server = pystuck.run_server()
+# Two threads and collections all the time: who wants the GIL may have to wait.
+server = pystuck.run_server(gil_timeout=20)
 gc.set_threshold(1)
 def native():
     def run(): greenlet.getcurrent().parent.switch()
