@@ -16,6 +16,7 @@ struct span {
 
 struct span span_text(const char *text);	/* of a C string; NULL gives an empty span */
 int span_equals(struct span s, const char *text);
+int span_ends_with(struct span s, const char *end);
 
 /* Held by value; the fields are for buf.c and for reading data and len. */
 struct buf {

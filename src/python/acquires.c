@@ -206,41 +206,6 @@ static uintptr_t named(struct objects *o, const struct blocks_frame *f, uintptr_
 	return found != 0 ? found : global(o, f, name);
 }
 
-/* What an instruction puts on top of the stack; 0: that cannot be told. */
-static uintptr_t loaded(struct objects *o, const struct blocks_frame *f, const struct instruction *i)
-{
-	switch (i->opcode) {
-	case LOAD_FAST:
-#if PY_VERSION_HEX >= 0x030C0000
-	case LOAD_FAST_CHECK:
-#endif
-#if PY_VERSION_HEX >= 0x030E0000
-	case LOAD_FAST_BORROW:
-#endif
-		return blocks_variable(o, f, i->argument);
-#if PY_VERSION_HEX >= 0x030D0000
-	case LOAD_FAST_LOAD_FAST:
-	case STORE_FAST_LOAD_FAST:
-#if PY_VERSION_HEX >= 0x030E0000
-	case LOAD_FAST_BORROW_LOAD_FAST_BORROW:
-#endif
-		return blocks_variable(o, f, i->argument & 15);
-#endif
-	case LOAD_DEREF:
-#if PY_VERSION_HEX >= 0x030B0000
-		return blocks_variable(o, f, i->argument);
-#else
-		return blocks_variable(o, f, (uint32_t)f->code->co_nlocals + i->argument);
-#endif
-	case LOAD_GLOBAL:
-		return global(o, f, name_at(f->code, global_argument(i->argument)));
-	case LOAD_NAME:
-		return named(o, f, name_at(f->code, i->argument));
-	default:
-		return 0;
-	}
-}
-
 /*
  * A variable, as a number of ours: its slot, or NAMED and the number of its name. NO_VARIABLE: none. What is loaded and what is stored
  * go by the same numbers.
@@ -267,6 +232,14 @@ static uint32_t variable_loaded(const PyCodeObject *code, const struct instructi
 		return NAMED | i->argument;
 	case LOAD_DEREF:
 		return cell_slot(code, i->argument);
+	case LOAD_FAST:
+#if PY_VERSION_HEX >= 0x030C0000
+	case LOAD_FAST_CHECK:
+#endif
+#if PY_VERSION_HEX >= 0x030E0000
+	case LOAD_FAST_BORROW:
+#endif
+		return i->argument;
 #if PY_VERSION_HEX >= 0x030D0000
 	case LOAD_FAST_LOAD_FAST:
 	case STORE_FAST_LOAD_FAST:
@@ -276,8 +249,20 @@ static uint32_t variable_loaded(const PyCodeObject *code, const struct instructi
 		return i->argument & 15;
 #endif
 	default:
-		return i->argument;
+		return NO_VARIABLE;
 	}
+}
+
+/* What an instruction puts on top of the stack; 0: that cannot be told. */
+static uintptr_t loaded(struct objects *o, const struct blocks_frame *f, const struct instruction *i)
+{
+	uint32_t variable = variable_loaded(f->code, i);
+
+	if (variable == NO_VARIABLE)
+		return 0;
+	if ((variable & NAMED) == 0)
+		return blocks_variable(o, f, variable);
+	return i->opcode == LOAD_GLOBAL ? global(o, f, name_at(f->code, variable & ~NAMED)) : named(o, f, name_at(f->code, variable & ~NAMED));
 }
 
 /* What the instruction gives another value, or takes it from: *second only where there are two. */

@@ -27,13 +27,6 @@ int locks_frame(const struct locks *k, uint32_t thread, uint32_t n, struct block
 	return out->at != 0 && out->code != NULL;
 }
 
-static int ends_with(struct span s, const char *end)
-{
-	size_t n = strlen(end);
-
-	return s.len >= n && memcmp(s.data + s.len - n, end, n) == 0;
-}
-
 int locks_is(const struct locks *k, uint32_t thread, uint32_t n, const char *file, const char *function)
 {
 	const struct frames_thread *t = &k->f->threads[thread];
@@ -45,8 +38,8 @@ int locks_is(const struct locks *k, uint32_t thread, uint32_t n, const char *fil
 		return 0;
 	c = &k->f->codes[k->f->frames[t->first + n].code];
 	name = pytext_span(&k->f->text, c->function);
-	return ends_with(name, function) && (name.len == len || name.data[name.len - len - 1] == '.') &&
-	       ends_with(pytext_span(&k->f->text, c->file), file);
+	return span_ends_with(name, function) && (name.len == len || name.data[name.len - len - 1] == '.') &&
+	       span_ends_with(pytext_span(&k->f->text, c->file), file);
 }
 
 uintptr_t locks_self(struct locks *k, uint32_t thread, uint32_t n)

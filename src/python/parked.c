@@ -33,20 +33,13 @@ struct parked {
 	int agreed; /* the kernel has said the same of one; -1: something else */
 };
 
-static int ends_with(struct span s, const char *end)
-{
-	size_t n = strlen(end);
-
-	return s.len >= n && memcmp(s.data + s.len - n, end, n) == 0;
-}
-
 static struct place look_for(const struct parked *p, const struct frames_code *c)
 {
 	struct place place = {.looked = 1};
 	uint32_t waiter, timeout;
 
-	if (c->code == NULL || !ends_with(pytext_span(&p->f->text, c->file), "/threading.py") ||
-		!ends_with(pytext_span(&p->f->text, c->function), "wait"))
+	if (c->code == NULL || !span_ends_with(pytext_span(&p->f->text, c->file), "/threading.py") ||
+		!span_ends_with(pytext_span(&p->f->text, c->function), "wait"))
 		return place;
 	waiter = blocks_number(c->code, "waiter");
 	timeout = blocks_number(c->code, "timeout");

@@ -25,6 +25,13 @@ int span_equals(struct span s, const char *text)
 	return s.len == len && (len == 0 || memcmp(s.data, text, len) == 0);
 }
 
+int span_ends_with(struct span s, const char *end)
+{
+	size_t len = strlen(end);
+
+	return s.len >= len && (len == 0 || memcmp(s.data + s.len - len, end, len) == 0);
+}
+
 void buf_init(struct buf *b, size_t limit)
 {
 	*b = (struct buf){ .limit = limit };

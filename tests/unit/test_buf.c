@@ -349,6 +349,18 @@ static void test_buf_spans_compare_with_text(void **state)
 	assert_true(span_equals(span_text(""), NULL));
 }
 
+static void test_buf_spans_end_with_text(void **state)
+{
+	(void)state;
+	assert_true(span_ends_with(span_text("a/b.py"), "/b.py"));
+	assert_true(span_ends_with(span_text("/b.py"), "/b.py"));
+	assert_true(span_ends_with(span_text("a"), ""));
+	assert_true(span_ends_with(span_text(NULL), ""));
+	assert_false(span_ends_with(span_text("b.py"), "/b.py"));
+	assert_false(span_ends_with(span_text("a/b.py "), "/b.py"));
+	assert_false(span_ends_with(span_text(NULL), "a"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +379,7 @@ int main(void)
 		cmocka_unit_test(test_buf_a_short_span_gives_nothing_and_stays),
 		cmocka_unit_test(test_buf_a_string_longer_than_the_rest_is_refused),
 		cmocka_unit_test(test_buf_spans_compare_with_text),
+		cmocka_unit_test(test_buf_spans_end_with_text),
 	};
 
 	return cmocka_run_group_tests_name("buf", tests, NULL, NULL);
