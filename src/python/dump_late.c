@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "dump_private.h"
@@ -33,7 +32,6 @@ static int list_os_threads(struct dump *d, const struct waits *w, uint8_t flags)
 {
 	struct frames *f = &d->frames;
 	pid_t *tids = malloc(OS_THREADS_MAX * sizeof *tids);
-	pid_t self = (pid_t)syscall(SYS_gettid);
 	size_t n = 0;
 	int rc = PYSTUCK_ENOMEM;
 
@@ -47,7 +45,7 @@ static int list_os_threads(struct dump *d, const struct waits *w, uint8_t flags)
 		goto out;
 	rc = 0;
 	for (size_t i = 0; i < n; i++) {
-		int ours = tids[i] == self || ours_has(tids[i]);
+		int ours = ours_has(tids[i]);
 
 		if (ours && !(flags & DUMP_OURS))
 			continue;

@@ -18,7 +18,7 @@
 void natives_add(struct frames *f, const struct wait_list *before);
 /*
  * The view of a native thread: one that is ours by its name is taken for one that has ended, since a thread of ours is known by its id
- * only while it runs our code, not while it begins and ends. So is one that waits for a GIL: it is a thread of Python that begins.
+ * only while it runs our code, not in the moments in which it begins and ends. So is one that waits for a GIL: it is a thread of Python that begins.
  */
 void natives_hide(struct waits_view *view);
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "dump.h"
 #include "eval.h"
 #include "hurry.h"
+#include "ours.h"
 #include "version.h"
 
 #define COMMAND_MAX 4096	/* bytes of /proc/self/cmdline that a client is shown */
@@ -259,6 +261,16 @@ static const struct msg_welcome *visitor_welcome(void *listener)
 	return &c->welcome;
 }
 
+static void visitor_thread(int begins)
+{
+	pid_t tid = (pid_t)syscall(SYS_gettid);
+
+	if (begins)
+		ours_add(tid);
+	else
+		ours_remove(tid);
+}
+
 const struct service visitor_service = {
 	.admit = visitor_admit,
 	.open = visitor_open,
@@ -276,5 +288,6 @@ const struct service visitor_service = {
 	.close = visitor_close,
 	.due = hurry_due,
 	.tick = hurry_tick,
+	.thread = visitor_thread,
 	.welcome = visitor_welcome,
 };

@@ -33,6 +33,14 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+static void thread_ends(void *arg)
+{
+	const struct server *s = arg;
+
+	if (s->service->thread != NULL)
+		s->service->thread(0);
+}
+
 static void *thread_main(void *arg)
 {
 	struct server *s = arg;
@@ -40,7 +48,12 @@ static void *thread_main(void *arg)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	atomic_store(&s->tid, gettid());
 	(void)pthread_setname_np(pthread_self(), SERVER_THREAD_NAME);
+	if (s->service->thread != NULL)
+		s->service->thread(1);
+	/* server_park may have to cancel it. */
+	pthread_cleanup_push(thread_ends, s);
 	server_loop(s);
+	pthread_cleanup_pop(1);
 	return NULL;
 }
 

@@ -152,6 +152,25 @@ static void test_server_remove_says_goodbye_and_leaves_the_others(void **state)
 	fake_await(&fake.closes, 2);
 }
 
+static void test_server_its_thread_says_that_it_begins_and_ends(void **state)
+{
+	(void)state;
+	add_unix("a.sock", NULL);
+	for (int i = 1; i <= 2; i++) {
+		struct channel *ch;
+
+		serve();
+		ch = dial("a.sock");
+		greet(ch);
+		assert_int_equal(fake_get(&fake.net_threads), 1);
+		assert_int_equal(fake_get(&fake.net_tid), server_tid(server));
+		server_park(server);
+		assert_int_equal(fake.net_threads, 0);
+		assert_true(fake.net_same);
+		channel_free(ch);
+	}
+}
+
 static void test_server_remove_never_waits_for_a_client_that_does_not_read(void **state)
 {
 	static uint8_t megabyte[1u << 20];
@@ -293,6 +312,7 @@ int main(void)
 		T(test_server_answers_late_requests_by_the_clock),
 		T(test_server_answers_of_other_threads_arrive),
 		T(test_server_remove_says_goodbye_and_leaves_the_others),
+		T(test_server_its_thread_says_that_it_begins_and_ends),
 		T(test_server_remove_never_waits_for_a_client_that_does_not_read),
 		T(test_server_add_refuses_what_makes_no_sense),
 		T(test_server_without_an_eval_service_gives_nobody_that_role),
