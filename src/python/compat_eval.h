@@ -82,7 +82,7 @@ static inline void compat_run_nothing(void)
 
 /*
  * Takes back an exception that was sent to this thread and has not been raised yet. No exception is
- * set before or after.
+ * set before or after. 1: there was one.
  *
  * Before 3.13 the wish that some thread look for such an exception is one flag of the interpreter,
  * which only a thread that raises one takes down. So it is raised here, where there is one. Sending
@@ -90,17 +90,18 @@ static inline void compat_run_nothing(void)
  * every turn of a loop in the program takes the slow way, and in 3.11 a thread that is traced or
  * profiled never gets past its next call.
  */
-static inline void compat_drop_async_exc(const PyThreadState *own, unsigned long ident)
+static inline int compat_drop_async_exc(const PyThreadState *own, unsigned long ident)
 {
+	if (own->async_exc == NULL)
+		return 0;
 #if PY_VERSION_HEX < 0x030D0000
 	for (int i = 0; i < COMPAT_DROP_TRIES && own->async_exc != NULL; i++)
 		compat_run_nothing();
 	if (own->async_exc == NULL)
-		return;
-#else
-	(void)own;
+		return 1;
 #endif
 	PyThreadState_SetAsyncExc(ident, NULL);
+	return 1;
 }
 
 /* The dict of a type, a new reference; NULL: it has none. */

@@ -18,6 +18,7 @@
 #include "eval_private.h"
 #include "on_loop.h"
 #include "raised.h"
+#include "relay.h"
 #include "tids.h"
 #include "view.h"
 
@@ -449,6 +450,7 @@ void eval_forget(void)
 	}
 	stopping = 0;
 	atomic_forget();
+	relay_forget();
 	stream_forget();
 	raised_forget();
 }

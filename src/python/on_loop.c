@@ -78,16 +78,14 @@ static void give_up(struct stepper *s, const char *why)
 }
 
 /* An interrupt has come. 1: go on waiting. */
-static int on_interrupt(struct stepper *s, uint64_t ident)
+static int on_interrupt(struct stepper *s)
 {
 	if (s->relay.state == RELAY_WAITING) {
 		give_up(s, "before the event loop came by");
 		return 0;
 	}
-	if (s->relay.runs_on != NULL) {
-		s->hit = 1;
+	if (relay_hit(&s->relay)) {
 		s->sink.interrupted = 1;
-		compat_send_async_exc(s->relay.runs_on, (unsigned long)ident, eval_interrupt_type());
 		return 1;
 	}
 	if (!is_running(s->loop)) {
@@ -120,7 +118,7 @@ static void await(struct stepper *s, uint64_t ident)
 
 		if (s->relay.state == RELAY_DONE)
 			return;
-		if (event == RELAY_INTERRUPTED && !on_interrupt(s, ident))
+		if (event == RELAY_INTERRUPTED && !on_interrupt(s))
 			return;
 		if (event == RELAY_LATE) {
 			slow = UINT64_MAX;

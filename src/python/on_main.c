@@ -28,7 +28,7 @@ struct call {
 	struct cell cell;
 	PyObject *names, *value, *raised;
 	struct stream_sink sink;
-	int hit;
+	int interrupted; /* before the code was on the main thread */
 };
 
 static void forget_code(struct call *m)
@@ -50,22 +50,26 @@ static void release(struct call *m)
 	free(m);
 }
 
+static void pass_on(struct call *m)
+{
+	m->sink.interrupted = 1;
+	m->interrupted = !relay_hit(&m->relay);
+}
+
 /* --- on the main thread --------------------------------------------------- */
 
 static void run_here(struct call *m)
 {
-	unsigned long ident = PyThread_get_thread_ident();
-	int entered = stream_sink_own() == NULL && stream_enter(&m->sink) == 0;
+	int entered = stream_enter(&m->sink) == 0;
 
 	PyErr_Clear();
-	m->relay.runs_on = PyThreadState_Get();
+	relay_enter(&m->relay);
+	if (m->interrupted)
+		pass_on(m);
 	m->value = execute_code(&m->cell, m->names);
 	if (m->value == NULL)
 		m->raised = compat_take_raised();
-	m->relay.runs_on = NULL;
-	/* From here on nobody sends another; and one that was sent must not hit the program. */
-	if (m->hit)
-		compat_drop_async_exc(PyThreadState_Get(), ident);
+	(void)relay_leave(&m->relay);
 	if (entered)
 		stream_leave();
 }
@@ -105,15 +109,6 @@ static struct call *new_call(const struct cell *c, PyObject *names)
 		m->sink.id = own->id;
 	}
 	return m;
-}
-
-static void pass_on(struct call *m)
-{
-	if (m->relay.runs_on == NULL)
-		return;
-	m->hit = 1;
-	m->sink.interrupted = 1;
-	compat_send_async_exc(m->relay.runs_on, (unsigned long)compat_main_ident(), eval_interrupt_type());
 }
 
 /* It never came: what it does instead. An exception is set. */

@@ -8,7 +8,14 @@
 #include <errno.h>
 #include <time.h>
 
+#include "compat_eval.h"
+#include "eval_self.h"
 #include "gil.h"
+
+#define MISSED_PAUSE_NS 100000 /* until the thread that stands in the way has its own id */
+
+/* Those whose code is on a thread now. GIL. */
+static struct relay *running;
 
 void relay_init(struct relay *r)
 {
@@ -51,6 +58,75 @@ void relay_end(struct relay *r)
 	r->woken = 1;
 	pthread_cond_signal(&r->changed);
 	pthread_mutex_unlock(&r->lock);
+}
+
+/* Whose code the thread is in; NULL: nobody's. */
+static struct relay *innermost(const PyThreadState *thread)
+{
+	struct relay *r = running;
+
+	while (r != NULL && r->runs_on != thread)
+		r = r->next;
+	return r;
+}
+
+void relay_enter(struct relay *r)
+{
+	r->runs_on = PyThreadState_Get();
+	r->next = running;
+	running = r;
+}
+
+int relay_leave(struct relay *r)
+{
+	PyThreadState *own = r->runs_on;
+	struct relay **at, *outer;
+	int late;
+
+	for (at = &running; *at != r; at = &(*at)->next)
+		;
+	*at = r->next;
+	/* From here on nobody sends another; and one that was sent must not hit the program. */
+	r->runs_on = NULL;
+	late = (r->hit && compat_drop_async_exc(own, own->thread_id)) || r->wanted;
+	r->hit = r->wanted = 0;
+	outer = innermost(own);
+	if (outer != NULL && outer->wanted) {
+		outer->wanted = 0;
+		(void)relay_hit(outer);
+	}
+	return late;
+}
+
+void relay_forget(void)
+{
+	const PyThreadState *own = PyThreadState_Get();
+	struct relay **at = &running;
+
+	while (*at != NULL)
+		if ((*at)->runs_on == own)
+			at = &(*at)->next;
+		else
+			*at = (*at)->next;
+}
+
+int relay_hit(struct relay *r)
+{
+	const struct timespec pause = {0, MISSED_PAUSE_NS};
+
+	while (r->runs_on != NULL) {
+		if (innermost(r->runs_on) != r) {
+			r->wanted = 1;
+			return 1;
+		}
+		r->hit = 1;
+		if (compat_send_async_exc(r->runs_on, r->runs_on->thread_id, eval_interrupt_type()))
+			return 1;
+		Py_BEGIN_ALLOW_THREADS
+		nanosleep(&pause, NULL);
+		Py_END_ALLOW_THREADS
+	}
+	return 0;
 }
 
 /* No GIL. */

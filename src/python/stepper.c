@@ -101,21 +101,29 @@ static PyObject *drive(struct stepper *s, PyObject *got)
 	return NULL;
 }
 
+static void cancel(struct stepper *s)
+{
+	s->cancelled = 1;
+	if (s->task != NULL)
+		Py_XDECREF(PyObject_CallMethod(s->task, "cancel", NULL));
+	PyErr_Clear();
+}
+
 /* Around a step: its output is ours, and it may be interrupted. */
 static int enter(struct stepper *s)
 {
-	s->relay.runs_on = PyThreadState_Get();
-	return stream_sink_own() == NULL && stream_enter(&s->sink) == 0;
+	relay_enter(&s->relay);
+	/* A loop of its own is on the evaluation thread, whose output is the client's already. */
+	return s->loop != NULL && stream_enter(&s->sink) == 0;
 }
 
 static void leave(struct stepper *s, int entered)
 {
 	PyObject *raised = compat_take_raised();
 
-	s->relay.runs_on = NULL;
-	if (s->hit)
-		compat_drop_async_exc(PyThreadState_Get(), PyThread_get_thread_ident());
-	s->hit = 0;
+	/* The step has ended before the interrupt was noticed: it is for what is awaited now. */
+	if (relay_leave(&s->relay))
+		cancel(s);
 	if (entered)
 		stream_leave();
 	if (raised != NULL)
@@ -217,9 +225,8 @@ static PyObject *stepper_start(PyObject *self, PyObject *none)
 	PyErr_Clear();
 	if (!s->over)
 		s->task = Py_XNewRef(task);
-	if (s->task != NULL && s->cancelled)
-		Py_XDECREF(PyObject_CallMethod(s->task, "cancel", NULL));
-	PyErr_Clear();
+	if (s->cancelled)
+		cancel(s);
 	Py_XDECREF(task);
 	Py_RETURN_NONE;
 }

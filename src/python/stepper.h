@@ -21,7 +21,6 @@ struct stepper {
 	struct stream_sink sink;
 	pid_t pid;
 	int over; /* nothing more is to be run */
-	int hit;
 	int cancelled; /* it is to be, as soon as there is a task */
 };
 

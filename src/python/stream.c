@@ -152,6 +152,7 @@ int stream_enter(struct stream_sink *sink)
 	}
 	evaluating++;
 	sink->pid = getpid();
+	sink->outer = own;
 	own = sink;
 	return 0;
 }
@@ -177,7 +178,7 @@ void stream_leave(void)
 {
 	if (own == NULL)
 		return;
-	own = NULL;
+	own = own->outer;
 	/* Copies of output want nothing there. */
 	if (--evaluating == 0)
 		take_out(STREAM_INPUT);
@@ -187,7 +188,9 @@ void stream_leave(void)
 void stream_forget(void)
 {
 	tee_forget();
-	entered = evaluating = own != NULL;
+	entered = evaluating = 0;
+	for (const struct stream_sink *s = own; s != NULL; s = s->outer)
+		entered = ++evaluating;
 	if (entered == 0 && switches != NULL)
 		restore_all();
 }

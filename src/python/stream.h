@@ -22,16 +22,17 @@ struct stream_sink {
 	pid_t pid;         /* who may use the port: a forked child prints to the program's stream */
 	atomic_int silent; /* set by any thread: from now on output goes nowhere */
 	int interrupted;   /* GIL held: set to cut the write that is going on short */
+	struct stream_sink *outer; /* whose output this thread's is again after stream_leave; or NULL */
 };
 
 /* Module init, GIL held: readies the types. 0, or -1 with an exception. Calling it again does
  * nothing. */
 int stream_init(void);
 
-/* On the evaluating thread, GIL held, one at a time on each thread. 0, or -1 with an exception:
- * nothing has changed. */
+/* On the evaluating thread, GIL held; one within another, whose output it is not meanwhile. 0, or -1 with an exception: nothing has
+ * changed. */
 int stream_enter(struct stream_sink *sink);
-/* On the same thread, GIL held. Puts the program's streams back when it is the last one, and only
+/* On the same thread, GIL held: of the last one that was entered. Puts the program's streams back when it is the last one, and only
  * where ours still stand. */
 void stream_leave(void);
 

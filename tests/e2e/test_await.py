@@ -4,11 +4,14 @@ import re
 
 import pytest
 
-from conftest import wait_until
+from conftest import PATIENCE, wait_until
 from repl import PROMPT, Repl
+from stranger import Message, Session, connect_unix
+
+PROMPT_FLAG = 2  # EVAL's: for a person
 
 COMMON = """
-import asyncio, sys, threading, weakref, pystuck
+import asyncio, itertools, sys, threading, time, weakref, pystuck
 over = threading.Event()
 def at_end():
     sys.stdin.read()
@@ -41,6 +44,16 @@ async def forever():
         await asyncio.Event().wait()
     finally:
         told.append("cancelled")
+class Deaf:  # its steps are C's, without the GIL, and Python looks for no interrupt around them
+    def __await__(self):
+        print("begun")
+        return map(time.sleep, itertools.repeat(0.05))
+def linger():
+    print("inside")
+    for _ in range(200):
+        time.sleep(0.005)
+    print("over")
+    return "lingered"
 async def spin():
     print("begun")
     while True:
@@ -119,12 +132,38 @@ def test_ctrl_c_cancels_the_task(repl, program):
     assert end(program) == (0, "")
 
 
+def test_ctrl_c_that_no_step_notices_cancels_the_task(repl, program):
+    for _ in range(3):
+        repl.send("await m.Deaf()\r")
+        repl.expect(r"begun\n")
+        repl.send("\x03")
+        assert "KeyboardInterrupt: the task was cancelled" in repl.expect(PROMPT)[1]
+
+
 def test_ctrl_c_stops_what_holds_the_loop_up(repl, program):
     repl.send("await m.spin()\r")
     repl.expect(r"begun\n")
     repl.send("\x03")
     assert "KeyboardInterrupt" in repl.expect(PROMPT)[1]
     assert repl.ask("await m.where()").endswith("'MainThread'")
+    assert end(program) == (0, "")
+
+
+def test_an_evaluation_within_anothers_step_has_its_own_output_and_end(program):
+    """The main thread comes by for %main in the middle of what is awaited: the interrupt is for what it was meant for."""
+    with Session(connect_unix(program.socket, PATIENCE)) as outer, Session(connect_unix(program.socket, PATIENCE)) as inner:
+        for session in outer, inner:
+            session.hello()
+            session.eval("m = modules['__main__']")
+        around, within = outer.make_eval("await m.spin()"), inner.make_eval("%main m.linger()", PROMPT_FLAG)
+        outer.send(around)
+        assert outer.wait("OUTPUT").text == "begun"
+        inner.send(within)
+        assert inner.wait("OUTPUT").text == "inside"
+        outer.send(Message("INTERRUPT", id=around.id))
+        lingered, stopped = inner.finish(within.id), outer.finish(around.id)
+        assert lingered.text == "'lingered'" and lingered.output.endswith("over\n")
+        assert "KeyboardInterrupt" in stopped.text and stopped.output == "\n"
     assert end(program) == (0, "")
 
 

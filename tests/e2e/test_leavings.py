@@ -102,7 +102,10 @@ def one_session(path, seed):
                 return
             if how == "stop":
                 session.send(Message("INTERRUPT", id=request.id))
-            session.finish(request.id)
+            try:
+                session.finish(request.id)
+            except TimeoutError as error:
+                raise AssertionError(f"session {seed}: {source!r} ({how}) was not answered") from error
 
 
 def ended(program):
