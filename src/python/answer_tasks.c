@@ -109,8 +109,8 @@ static int put_task(struct stack_encoder *e, uint8_t *ids, const struct tasks *t
 
 int answer_tasks_put(struct stack_encoder *e, const struct tasks *t, size_t most, uint32_t *left_out)
 {
-	uint8_t *ids = malloc((size_t)MSG_AWAITS_MAX * FRAME_BYTES);
-	int rc = ids != NULL ? 0 : PYSTUCK_ENOMEM;
+	uint8_t *ids = t->edge_count > 0 ? malloc((size_t)MSG_AWAITS_MAX * FRAME_BYTES) : NULL;
+	int rc = ids != NULL || t->edge_count == 0 ? 0 : PYSTUCK_ENOMEM;
 	uint32_t sent = 0;
 
 	*left_out = 0;

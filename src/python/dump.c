@@ -147,6 +147,7 @@ static int collect(struct dump *d, const struct msg_dump *request, const struct 
 	d->waits.collecting = collector_runs();
 	if (greenlets_there())
 		d->has |= DUMP_HAS_GREENLETS;
+	d->asyncio = (request->flags & DUMP_TASKS) != 0 && tasks_there();
 	if (rc == 0 && (request->flags & DUMP_LOCALS))
 		locals_collect(&d->locals, &d->frames);
 	d->begin.time_ns = dump_time_ns();
@@ -161,10 +162,10 @@ static void finish(struct dump *d, struct port *port, const struct msg_dump *req
 	/* Not before that: the sooner the kernel is asked, the more is true of what the threads waited for. */
 	if (rc == 0 && (request->flags & DUMP_TASKS) != 0) {
 		d->tasks = calloc(1, sizeof *d->tasks);
-		if (d->tasks != NULL)
-			tasks_collect(d->tasks, &d->frames);
-		else
+		if (d->tasks == NULL)
 			rc = PYSTUCK_ENOMEM;
+		else if (d->asyncio)
+			tasks_collect(d->tasks, &d->frames);
 	}
 	if (rc == 0)
 		rc = lines_find(&d->lines, &d->frames);

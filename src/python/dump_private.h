@@ -25,6 +25,7 @@ struct dump {
 	struct waits_view *views;
 	struct wait_list waits;
 	struct tasks *tasks; /* NULL: none were asked for */
+	int asyncio;         /* there may be some */
 	struct msg_dump_begin begin;
 	uint8_t has; /* DUMP_HAS_* */
 };

@@ -50,6 +50,13 @@ int eval_set_relay(struct relay *relay)
 	return relay != NULL && w->interrupted;
 }
 
+int eval_was_interrupted(void)
+{
+	const struct eval_worker *w = eval_worker_self();
+
+	return w != NULL && w->interrupted;
+}
+
 enum hit { HIT_NOTHING, HIT_MISSED, HIT_DONE };
 
 /* On the courier, GIL held, so that the evaluation cannot end between the question and the deed. */

@@ -15,6 +15,8 @@ struct eval_alarm;
 PyObject *eval_interrupt_type(void);
 /* From now on interrupts go to the relay; NULL: to the evaluation's own code. 1 when one has come already. */
 int eval_set_relay(struct relay *relay);
+/* 1 when the evaluation has been interrupted: what was raised may have been lost in code that swallows it. */
+int eval_was_interrupted(void);
 /*
  * After this time `first` is called on the courier, without the GIL, and then the evaluation is interrupted, unless eval_alarm_end
  * comes before. NULL: no memory, or no thread.

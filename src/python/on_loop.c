@@ -246,7 +246,10 @@ PyObject *on_loop(const struct cell *c, PyObject *names, uint64_t ident)
 
 	if (loops_find(&l) == 0)
 		one = choose(&l, ident);
-	if (one != NULL)
+	/* A loop that was interrupted while it was asked has not said that it does not run. */
+	if (eval_was_interrupted() && !PyErr_Occurred())
+		PyErr_SetString(PyExc_KeyboardInterrupt, "before the event loop was found");
+	if (one != NULL && !PyErr_Occurred())
 		value = on_running(c, names, one);
 	else if (!PyErr_Occurred())
 		value = on_own(c, names);

@@ -92,6 +92,14 @@ static PyObject *method_of(PyTypeObject *type, const char *name)
 	return descr != NULL && Py_TYPE(descr) == &PyMethodDescr_Type ? Py_NewRef(descr) : NULL;
 }
 
+int tasks_there(void)
+{
+	PyObject *tasks = has_words() ? dict_of("asyncio.tasks") : NULL;
+
+	Py_XDECREF(tasks);
+	return tasks != NULL;
+}
+
 struct tasks_known *task_objects_open(void)
 {
 	PyObject *tasks = has_words() ? dict_of("asyncio.tasks") : NULL;

@@ -93,6 +93,8 @@ struct tasks {
 
 /* Module init, GIL held: sets no exception. */
 void tasks_init(void);
+/* GIL held: has the program imported asyncio? If not, a struct of zeroes says all that there is to say. */
+int tasks_there(void);
 /*
  * On the courier, GIL not held, before lines_find; frames and codes are added to *f. *t is all zero before. Nothing to undo but
  * tasks_release and tasks_free.
