@@ -86,16 +86,18 @@ void host_cancel_opener(void)
 /* The lock is held. Ends all threads of ours but evaluations that run. */
 static void park_all(void)
 {
-	pid_t tids[OURS_MAX];
+	pid_t tids[OURS_MAX + 1];
 	size_t n = ours_list(tids, OURS_MAX);
 	host_cancel_opener();
-	if (host.server)
+	if (host.server) {
 		server_park(host.server);
+		tids[n++] = server_tid(host.server);
+	}
 	eval_park();
 	lane_park();
 	gil_park();
 	for (size_t i = 0; i < n; i++)
-		if (!ours_has(tids[i]))
+		if (tids[i] != 0 && !ours_has(tids[i]))
 			gil_await_gone(tids[i]);
 }
 

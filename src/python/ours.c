@@ -12,6 +12,7 @@ static _Atomic(pid_t) threads[OURS_MAX];
  * dump.
  */
 static atomic_uint high;
+static _Atomic(pid_t) net;
 
 static void raise_high(unsigned used)
 {
@@ -55,10 +56,17 @@ int ours_has(pid_t tid)
 
 	if (tid <= 0)
 		return 0;
+	if (atomic_load(&net) == tid)
+		return 1;
 	for (unsigned i = 0; i < used; i++)
 		if (atomic_load(&threads[i]) == tid)
 			return 1;
 	return 0;
+}
+
+void ours_set_net(pid_t tid)
+{
+	atomic_store(&net, tid);
 }
 
 size_t ours_list(pid_t *tids, size_t most)
@@ -78,4 +86,5 @@ void ours_forget(void)
 	for (unsigned i = 0; i < OURS_MAX; i++)
 		atomic_store(&threads[i], 0);
 	atomic_store(&high, 0);
+	atomic_store(&net, 0);
 }

@@ -13,6 +13,8 @@
 void ours_add(pid_t tid);
 void ours_remove(pid_t tid);
 int ours_has(pid_t tid);
+/* The net thread, which is never in Python; 0: there is none. It is one of ours, and not in the list. */
+void ours_set_net(pid_t tid);
 /* Copies at most `most` of them to tids, returns how many. */
 size_t ours_list(pid_t *tids, size_t most);
 void ours_forget(void);		/* in a forked child: nobody */

@@ -1,5 +1,7 @@
 /*
- * since.c: visits the processors on which threads ran last, and reads their clocks.
+ * since.c: visits the processors on which threads ran last, and reads their clocks. A visit takes longer than all else that is
+ * found out of a thread, so what one has shown is used again by the dumps that follow: for threads that have not run since, and not for
+ * long, since the clocks that are compared go at rates that differ by up to one part in 2,000 (adjtimex).
  */
 #include "since.h"
 
@@ -9,11 +11,23 @@
 
 #include "gil.h"
 
+#define SINCE_CPUS 16 /* processors that are visited at most */
+#define KEEP_NS 10000000000u
+
+/* What the clock of a processor said (0: it could not be visited), and gil_now_ns then. The thread's own: no lock is needed. */
+struct clock {
+	int cpu;
+	uint64_t clock_ns, now_ns;
+};
+static _Thread_local struct clock clocks[SINCE_CPUS];
+static _Thread_local size_t clock_count;
+
 void since_open(struct since *s, const struct waits *proc)
 {
 	memset(s, 0, sizeof *s);
 	s->proc = proc;
 	s->self = (pid_t)syscall(SYS_gettid);
+	s->began_ns = gil_now_ns();
 }
 
 void since_close(struct since *s)
@@ -40,27 +54,31 @@ static int visit(struct since *s, int cpu)
 	return sched_getcpu() == cpu;
 }
 
-/* The clock of that processor now; 0: not known. Each is visited once. */
-static uint64_t clock_of(struct since *s, int cpu)
+static struct clock *find(int cpu)
 {
-	uint64_t now = gil_now_ns();
-	size_t i = 0;
+	for (size_t i = 0; i < clock_count; i++)
+		if (clocks[i].cpu == cpu)
+			return &clocks[i];
+	if (clock_count == SINCE_CPUS)
+		clock_count = 0;
+	clocks[clock_count] = (struct clock){.cpu = cpu};
+	return &clocks[clock_count++];
+}
 
-	while (i < s->count && s->cpus[i].cpu != cpu)
-		i++;
-	if (i == SINCE_CPUS)
-		return 0;
-	if (i == s->count) {
-		s->cpus[s->count++].cpu = cpu;
-		if (visit(s, cpu)) {
+/* The clock of that processor now, for a thread that ran then by it; 0: not known. In one dump each is visited once. */
+static uint64_t clock_of(struct since *s, int cpu, uint64_t ran)
+{
+	struct clock *c = find(cpu);
+	uint64_t now = gil_now_ns();
+
+	if (c->now_ns < s->began_ns && (c->clock_ns < ran || now - c->now_ns > KEEP_NS)) {
+		c->clock_ns = 0;
+		if (s->visits++ < SINCE_CPUS && visit(s, cpu))
 			/* We have just been put on it: that is the moment which is told of us. */
-			s->cpus[i].clock_ns = waits_last_ran(s->proc, s->self);
-			s->cpus[i].now_ns = now = gil_now_ns();
-		}
+			c->clock_ns = waits_last_ran(s->proc, s->self);
+		c->now_ns = now = gil_now_ns();
 	}
-	if (s->cpus[i].clock_ns == 0)
-		return 0;
-	return s->cpus[i].clock_ns + (now - s->cpus[i].now_ns);
+	return c->clock_ns != 0 ? c->clock_ns + (now - c->now_ns) : 0;
 }
 
 int since_ran(struct since *s, pid_t tid, const struct waits_view *view, uint64_t *us)
@@ -69,10 +87,10 @@ int since_ran(struct since *s, pid_t tid, const struct waits_view *view, uint64_
 
 	if (view->cpu < 0 || view->cpu_ns == 0)
 		return 0;
-	now = clock_of(s, view->cpu);
-	ran = now != 0 ? waits_last_ran(s->proc, tid) : 0;
+	ran = waits_last_ran(s->proc, tid);
+	now = ran != 0 ? clock_of(s, view->cpu, ran) : 0;
 	/* Moment and processor belong together only if it has not run in between. */
-	if (ran == 0 || waits_cpu_ns(tid) != view->cpu_ns)
+	if (now == 0 || waits_cpu_ns(tid) != view->cpu_ns)
 		return 0;
 	*us = ran < now ? (now - ran) / 1000 : 0;
 	return 1;

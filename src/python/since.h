@@ -4,7 +4,7 @@
  * processor. They stand still while the machine is somebody else's (stolen time, interrupts): what
  * comes out is a little less than the truth, never more.
  *
- * Any thread of ours, no GIL. The calling thread visits other processors meanwhile.
+ * Any thread of ours, no GIL. The calling thread visits other processors meanwhile, and remembers what it saw there.
  */
 #ifndef PYSTUCK_PYTHON_SINCE_H
 #define PYSTUCK_PYTHON_SINCE_H
@@ -15,19 +15,13 @@
 
 #include "waits.h"
 
-#define SINCE_CPUS 16 /* processors that are visited at most */
-
 struct since {
 	const struct waits *proc;
 	pid_t self;
 	int moved;        /* we have left our processors */
 	cpu_set_t allowed;
-	size_t count;
-	struct {
-		int cpu;
-		uint64_t clock_ns; /* what its clock said; 0: it could not be visited */
-		uint64_t now_ns;   /* gil_now_ns then */
-	} cpus[SINCE_CPUS];
+	uint64_t began_ns; /* gil_now_ns: what was seen before may have to be seen again */
+	size_t visits;
 };
 
 void since_open(struct since *s, const struct waits *proc); /* proc must outlive it */

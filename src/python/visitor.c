@@ -263,12 +263,7 @@ static const struct msg_welcome *visitor_welcome(void *listener)
 
 static void visitor_thread(int begins)
 {
-	pid_t tid = (pid_t)syscall(SYS_gettid);
-
-	if (begins)
-		ours_add(tid);
-	else
-		ours_remove(tid);
+	ours_set_net(begins ? (pid_t)syscall(SYS_gettid) : 0);
 }
 
 const struct service visitor_service = {

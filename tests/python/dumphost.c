@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "channel.h"
@@ -178,11 +179,19 @@ static PyObject *py_measure(PyObject *self, PyObject *args)
 	return Py_BuildValue("(KKn)", us, held, (Py_ssize_t)len);
 }
 
-static void *os_thread(void *arg)
+/* On a thread that is taken for the net thread. */
+static void late(struct port *p, int last)
 {
 	struct msg_dump request = {.id = 8};
 
-	dump_without_gil(arg, &request, 1040000, 1);
+	ours_set_net((pid_t)syscall(SYS_gettid));
+	dump_without_gil(p, &request, 1040000, last);
+	ours_set_net(0);
+}
+
+static void *os_thread(void *arg)
+{
+	late(arg, 1);
 	return NULL;
 }
 
@@ -205,9 +214,7 @@ static PyObject *py_os_dump(PyObject *self, PyObject *none)
 
 static void *late_thread(void *arg)
 {
-	struct msg_dump request = {.id = 8};
-
-	dump_without_gil(arg, &request, 1040000, 0);
+	late(arg, 0);
 	return NULL;
 }
 

@@ -79,14 +79,32 @@ static void test_ours_when_full_leaves_the_others_alone(void **state)
 	assert_true(ours_has(OURS_MAX));
 }
 
+static void test_ours_has_the_net_thread_and_does_not_list_it(void **state)
+{
+	pid_t tids[2];
+
+	(void)state;
+	ours_add(41);
+	ours_set_net(42);
+	assert_true(ours_has(42));
+	assert_int_equal(ours_list(tids, 2), 1);
+	assert_int_equal(tids[0], 41);
+	ours_set_net(0);
+	assert_false(ours_has(42));
+	assert_false(ours_has(0));
+	ours_remove(41);
+}
+
 static void test_ours_in_a_forked_child_is_nobody(void **state)
 {
 	(void)state;
+	ours_set_net(OURS_MAX + 1);
 	for (pid_t tid = 1; tid <= OURS_MAX; tid++)
 		ours_add(tid);
 	ours_forget();
 	for (pid_t tid = 1; tid <= OURS_MAX; tid++)
 		assert_false(ours_has(tid));
+	assert_false(ours_has(OURS_MAX + 1));
 }
 
 #define ROUNDS 20000
@@ -131,6 +149,7 @@ int main(void)
 		cmocka_unit_test_setup(test_ours_adding_twice_is_adding_once, forget),
 		cmocka_unit_test_setup(test_ours_takes_no_ids_that_are_none, forget),
 		cmocka_unit_test_setup(test_ours_when_full_leaves_the_others_alone, forget),
+		cmocka_unit_test_setup(test_ours_has_the_net_thread_and_does_not_list_it, forget),
 		cmocka_unit_test_setup(test_ours_in_a_forked_child_is_nobody, forget),
 		cmocka_unit_test_setup(
 			test_ours_threads_that_come_and_go_do_not_disturb_each_other, forget),
