@@ -81,21 +81,22 @@ int relay_leave(struct relay *r)
 {
 	PyThreadState *own = r->runs_on;
 	struct relay **at, *outer;
-	int late;
+	int sent = r->hit || r->wanted;
 
 	for (at = &running; *at != r; at = &(*at)->next)
 		;
 	*at = r->next;
 	/* From here on nobody sends another; and one that was sent must not hit the program. */
 	r->runs_on = NULL;
-	late = (r->hit && compat_drop_async_exc(own, own->thread_id)) || r->wanted;
+	if (r->hit)
+		(void)compat_drop_async_exc(own, own->thread_id);
 	r->hit = r->wanted = 0;
 	outer = innermost(own);
 	if (outer != NULL && outer->wanted) {
 		outer->wanted = 0;
 		(void)relay_hit(outer);
 	}
-	return late;
+	return sent;
 }
 
 void relay_forget(void)

@@ -40,8 +40,9 @@ int relay_begin(struct relay *r);
 void relay_end(struct relay *r);
 
 /*
- * GIL held, on the other thread: the code is on it from now on; and not any more. 1: an interrupt was sent that has not been raised. A
- * thread may come by for one evaluation in the middle of another one's code: an interrupt is for the one that it was meant for.
+ * GIL held, on the other thread: the code is on it from now on; and not any more. 1: an interrupt was sent meanwhile, which may have been
+ * raised where it is lost, in a finalizer or a weak reference's callback, or not at all. A thread may come by for one evaluation in the
+ * middle of another one's code: an interrupt is for the one that it was meant for.
  */
 void relay_enter(struct relay *r);
 int relay_leave(struct relay *r);

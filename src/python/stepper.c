@@ -121,7 +121,7 @@ static void leave(struct stepper *s, int entered)
 {
 	PyObject *raised = compat_take_raised();
 
-	/* The step has ended before the interrupt was noticed: it is for what is awaited now. */
+	/* Where the step did not end by it, it is for what is awaited now. */
 	if (relay_leave(&s->relay))
 		cancel(s);
 	if (entered)

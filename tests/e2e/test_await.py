@@ -48,6 +48,14 @@ class Deaf:  # its steps are C's, without the GIL, and Python looks for no inter
     def __await__(self):
         print("begun")
         return map(time.sleep, itertools.repeat(0.05))
+class Buried:
+    def __del__(self):
+        print("begun")
+        while True:
+            pass
+async def bury():
+    Buried()
+    await asyncio.Event().wait()
 def linger():
     print("inside")
     for _ in range(200):
@@ -138,6 +146,15 @@ def test_ctrl_c_that_no_step_notices_cancels_the_task(repl, program):
         repl.expect(r"begun\n")
         repl.send("\x03")
         assert "KeyboardInterrupt: the task was cancelled" in repl.expect(PROMPT)[1]
+
+
+def test_ctrl_c_that_a_finalizer_swallows_cancels_the_task(repl, program):
+    repl.send("await m.bury()\r")
+    repl.expect(r"begun\n")
+    repl.send("\x03")
+    text = repl.expect(PROMPT)[1]
+    assert "Exception ignored in" in text and "KeyboardInterrupt: the task was cancelled" in text
+    assert end(program) == (0, "")
 
 
 def test_ctrl_c_stops_what_holds_the_loop_up(repl, program):
