@@ -31,11 +31,6 @@
 #include "wait.h"
 #include "waits.h"
 
-/*
- * So many threads get their name from the kernel too, and how long they have not run, and all that threading does not know:
- * that costs more than all the rest.
- */
-
 struct job {
 	struct gil_job base;
 	struct port *port;

@@ -12,7 +12,7 @@
 #include "raw_names.h"
 #include "raw_stacks.h"
 
-#define FRAMES 32u /* innermost ones that are compared */
+#define FRAMES 12u /* innermost ones that are compared */
 
 /* Whether a text is this str, as far as it goes. */
 static int is_str(struct span text, PyObject *str)

@@ -83,7 +83,9 @@ struct raw_pages {
 	struct raw_mem mem; /* first */
 	struct raw_mem *under;
 	struct raw_array copies;   /* of the pages, then of the pieces */
-	uintptr_t kept[RAW_PAGES]; /* address of each, 0: none */
+	uintptr_t kept[RAW_PAGES]; /* address of each, 0: none yet */
+	uint8_t places[RAW_PAGES]; /* where its copy is */
+	uint8_t used;              /* places */
 	struct raw_piece fetched[RAW_FETCHED];
 	uint8_t index[2 * RAW_FETCHED]; /* by the hash of a piece's page: its number from 1 on; 0: none */
 };

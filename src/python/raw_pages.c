@@ -3,7 +3,15 @@
  */
 #include "raw_mem.h"
 
+#include <sys/mman.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; before, they are given one by one */
+#endif
+
 #define PAGE 4096u
+#define PAGE_NONE 1u /* no page's address: the slot has a place, and nothing in it */
+#define AT_ONCE 16u  /* pages */
 #define INDEX_MASK (2 * RAW_FETCHED - 1)
 
 /* Equal distances are usual: what is mapped for one thread lies as far from the next one's. */
@@ -12,15 +20,26 @@ static size_t hash(uintptr_t address)
 	return (size_t)((uint64_t)(address / PAGE) * 0x9E3779B97F4A7C15u >> 32);
 }
 
+/* A place for another copy: the places are used in the order in which they lie, and the kernel gives memory for some at once. */
+static uint8_t next_place(struct raw_pages *p)
+{
+	if (p->used % AT_ONCE == 0)
+		(void)madvise((uint8_t *)p->copies.at + (size_t)p->used * PAGE, AT_ONCE * PAGE, MADV_POPULATE_WRITE);
+	return p->used++;
+}
+
 /* The copy of the page at this address, or NULL. */
 static const uint8_t *page_at(struct raw_pages *p, uintptr_t page)
 {
 	size_t slot = hash(page) % RAW_PAGES;
-	uint8_t *copy = (uint8_t *)p->copies.at + slot * PAGE;
+	uint8_t *copy;
 
+	if (p->kept[slot] == 0)
+		p->places[slot] = next_place(p);
+	copy = (uint8_t *)p->copies.at + (size_t)p->places[slot] * PAGE;
 	if (p->kept[slot] == page)
 		return copy;
-	p->kept[slot] = 0;
+	p->kept[slot] = PAGE_NONE;
 	if (!raw_mem_read(p->under, page, copy, PAGE))
 		return NULL;
 	p->kept[slot] = page;
