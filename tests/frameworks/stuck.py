@@ -32,14 +32,15 @@ class NotReached(Exception):
 
 
 def wait_until(condition, what):
+    """Polls a condition that others bring about; its value. `what`: words, or a function that has some."""
     deadline = time.monotonic() + PATIENCE
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise NotReached(f"not within {PATIENCE} s: {what()}")
-        time.sleep(0.05)
+            raise NotReached(f"not within {PATIENCE} s: {what() if callable(what) else what}")
+        time.sleep(0.02)
 
 
 class Service:

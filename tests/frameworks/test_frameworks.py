@@ -10,20 +10,19 @@ import functools
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+
+from stuck import PATIENCE, wait_until
 
 BUILD = Path(os.environ["PYSTUCK_BUILD"]).resolve()
 CLIENT = os.environ["PYSTUCK_CLIENT"]
 PYTHON = os.environ["PYSTUCK_FRAMEWORKS"]
 BIN = Path(PYTHON).parent
 VERSION = eval(subprocess.run([PYTHON, "-c", "import sys; print(tuple(sys.version_info[:2]))"], capture_output=True, text=True, check=True).stdout)
-PATIENCE = float(os.environ.get("PYSTUCK_PATIENCE", "20"))
 
 
 @functools.lru_cache(maxsize=None)
@@ -35,16 +34,6 @@ def has(module):
 
 def needs(module):
     return pytest.mark.skipif(not has(module), reason=f"no {module} for this Python")
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what() if callable(what) else what}"
-        time.sleep(0.02)
 
 
 class Place:
