@@ -159,7 +159,6 @@ def test_a_server_of_the_overflow_uid_says_so_and_needs_rules(public):
 @needs_root
 def test_the_client_refuses_a_server_of_another_plain_user(client, public):
     """nobody's socket in daemon's directory: somebody else put it there."""
-    import socket
     directory = public / "trap"
     directory.mkdir()
     directory.chmod(0o777)

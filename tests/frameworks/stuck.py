@@ -14,8 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 from typing import Callable, List

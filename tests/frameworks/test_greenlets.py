@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from test_frameworks import PATIENCE, PYTHON, Place, Program, ask, needs, wait_until
+from test_frameworks import PATIENCE, PYTHON, Place, Program, ask, needs
 
 PROGRAM = """
 from gevent import monkey; monkey.patch_all()
