@@ -11,6 +11,7 @@
 #include "cut.h"
 #include "greenlets.h"
 #include "interpreters.h"
+#include "loops.h"
 #include "natives.h"
 #include "range.h"
 #include "report.h"
@@ -383,7 +384,7 @@ static void print_report(struct printer *pr, const struct report *r)
 	out_text(pr->o, pr->p->off);
 	out_text(pr->o, pr->p->state);
 	report_deadlocks(pr->o, r);
-	tasks_print_blocked(pr->o, r->dump);
+	loops_print_blocked(pr->o, r->dump);
 	if (pr->error == 0)
 		pr->error = tasks_print_circles(pr->o, r->dump);
 	out_text(pr->o, pr->p->off);

@@ -1,5 +1,5 @@
 /*
- * tasks.h: the tasks of asyncio as text: the loops, circles of tasks that wait for each other, and the tasks themselves, briefly
+ * tasks.h: the tasks of asyncio as text: circles of tasks that wait for each other, and the tasks themselves, briefly
  * below the threads or in full as a tree (task_tree.c).
  */
 #ifndef PYSTUCK_CLIENT_TASKS_H
@@ -21,8 +21,7 @@ void tasks_report(struct out *o, const struct task_graph *g);
 
 /* Below the threads: all that are alike in a line or two. Nothing when there are no loops. 0 or an error. */
 int tasks_print_short(struct out *o, const struct dump *dump, const struct print_options *po);
-/* For the top of a dump: loops that have not looked for events for a second, and what holds them up; circles alone, 0 or an error. */
-void tasks_print_blocked(struct out *o, const struct dump *dump);
+/* For the top of a dump: circles alone. 0 or an error. */
 int tasks_print_circles(struct out *o, const struct dump *dump);
 /* All of it, as a tree of who awaits whom. 0 or an error. */
 int tasks_print(struct out *o, const struct dump *dump, const struct print_options *po);

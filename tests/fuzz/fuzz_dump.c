@@ -1,7 +1,7 @@
 /*
  * fuzz_dump.c: a stream of messages as the answer to a dump, collected, printed and written as JSON
  * by the client. What comes out has no control byte but newlines, whatever came in.
- * SOURCES: src/client/dump_tasks.c src/client/tasks.c src/client/task_tree.c src/client/task_graph.c src/client/json_tasks.c
+ * SOURCES: src/client/dump_tasks.c src/client/tasks.c src/client/loops.c src/client/task_tree.c src/client/task_graph.c src/client/json_tasks.c
  * SOURCES: src/client/dump.c src/client/print.c src/client/cut.c src/client/json.c src/client/out.c
  * SOURCES: src/client/view.c src/client/locks.c src/client/moved.c
  * SOURCES: src/client/dump_suspended.c src/client/greenlets.c src/client/json_greenlets.c

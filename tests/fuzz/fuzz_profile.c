@@ -5,7 +5,7 @@
  * SOURCES: src/client/speedscope.c src/client/flame.c src/client/flame_script.c src/client/page.c src/client/markup.c
  * SOURCES: src/client/stack_text.c src/client/waits_graph.c src/client/dump.c src/client/dump_await.c src/client/print.c src/client/cut.c src/client/out.c src/client/view.c
  * SOURCES: src/client/gone.c src/client/handshake.c src/client/procs.c src/client/signals.c src/client/connect.c src/client/waits.c
- * SOURCES: src/client/report.c src/client/deadlock.c src/client/moved.c src/client/dump_tasks.c src/client/tasks.c src/client/task_tree.c
+ * SOURCES: src/client/report.c src/client/deadlock.c src/client/moved.c src/client/dump_tasks.c src/client/tasks.c src/client/loops.c src/client/task_tree.c
  * SOURCES: src/client/task_graph.c src/client/dump_suspended.c src/client/greenlets.c
  * SOURCES: src/client/natives.c src/client/interpreters.c src/client/range.c
  */

@@ -1,7 +1,7 @@
 /*
  * test_task_tree.c: the tree of tasks, read back: every task is in it once, by itself or as one of a group, or is counted where the tree is
  * cut; and every wait is a line.
- * SOURCES: src/client/task_tree.c src/client/tasks.c src/client/waits.c src/client/task_graph.c src/client/deadlock.c
+ * SOURCES: src/client/task_tree.c src/client/tasks.c src/client/loops.c src/client/waits.c src/client/task_graph.c src/client/deadlock.c
  * SOURCES: src/client/cut.c src/client/dump.c src/client/dump_tasks.c src/client/dump_suspended.c src/client/out.c src/client/signals.c
  */
 #include "../../src/client/task_tree.h"
