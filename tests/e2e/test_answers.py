@@ -136,7 +136,7 @@ def test_a_question_mark_tells_what_something_is(repl, program):
 
 def test_the_source_of_a_frozen_module_is_shown(repl):
     text = repl.ask("modules['os'].path.join??")
-    assert re.search(r"^File: +/.*posixpath\.py:\d+$", text, re.M) and "\ndef join(a, *p):\n" in text, text
+    assert re.search(r"^File: +/.*posixpath\.py:\d+$", text, re.M) and re.search(r"^def join\(a, (/, )?\*p\):$", text, re.M), text
 
 
 def test_a_question_mark_runs_nothing_of_the_program(repl, tmp_path):
