@@ -67,8 +67,8 @@ struct service {
 	 */
 	uint64_t (*due)(void);
 	void (*tick)(uint64_t now_ns);
-	/* The net thread, on which this is called, begins (1) or ends (0). NULL: nobody wants to know. */
-	void (*thread)(int begins);
+	/* The net thread's id: called on it when it begins; 0 when it has ended, by whoever ended it. NULL: nobody wants to know. */
+	void (*thread)(pid_t tid);
 	/* What MSG_WELCOME says of the process (version and role are the server's to fill in). Valid while the server runs. */
 	const struct msg_welcome *(*welcome)(void *listener);
 };

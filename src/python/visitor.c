@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -261,11 +260,6 @@ static const struct msg_welcome *visitor_welcome(void *listener)
 	return &c->welcome;
 }
 
-static void visitor_thread(int begins)
-{
-	ours_set_net(begins ? (pid_t)syscall(SYS_gettid) : 0);
-}
-
 const struct service visitor_service = {
 	.admit = visitor_admit,
 	.open = visitor_open,
@@ -283,6 +277,6 @@ const struct service visitor_service = {
 	.close = visitor_close,
 	.due = hurry_due,
 	.tick = hurry_tick,
-	.thread = visitor_thread,
+	.thread = ours_set_net,
 	.welcome = visitor_welcome,
 };

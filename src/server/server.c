@@ -33,14 +33,6 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void thread_ends(void *arg)
-{
-	const struct server *s = arg;
-
-	if (s->service->thread != NULL)
-		s->service->thread(0);
-}
-
 static void *thread_main(void *arg)
 {
 	struct server *s = arg;
@@ -49,11 +41,8 @@ static void *thread_main(void *arg)
 	atomic_store(&s->tid, gettid());
 	(void)pthread_setname_np(pthread_self(), SERVER_THREAD_NAME);
 	if (s->service->thread != NULL)
-		s->service->thread(1);
-	/* server_park may have to cancel it. */
-	pthread_cleanup_push(thread_ends, s);
+		s->service->thread(atomic_load(&s->tid));
 	server_loop(s);
-	pthread_cleanup_pop(1);
 	return NULL;
 }
 
@@ -178,6 +167,8 @@ void server_park(struct server *s)
 		pthread_join(s->thread, NULL);
 	}
 	s->running = 0;
+	if (s->service->thread != NULL)
+		s->service->thread(0);
 }
 
 int server_running(const struct server *s)

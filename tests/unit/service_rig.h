@@ -8,8 +8,6 @@
 #include <pthread.h>
 
 #include <sodium.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "keyfile.h"
 #include "noise.h"
@@ -40,9 +38,7 @@ static struct fake {
 	_Atomic unsigned due_ms; /* how long after an evaluation has come the service wants to be looked after; 0: not */
 	_Atomic uint64_t due_at;
 	int ticks;
-	int net_threads;  /* that have begun and not ended */
-	pid_t net_tid;    /* the last one that said so */
-	int net_same;     /* the one that ended is the one that had begun */
+	pid_t net_tid; /* as the server says */
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static void fake_count(int *counter)
@@ -267,14 +263,10 @@ static void fake_tick(uint64_t now)
 	fake_count(&fake.ticks);
 }
 
-static void fake_thread(int begins)
+static void fake_thread(pid_t tid)
 {
-	pid_t self = (pid_t)syscall(SYS_gettid);
-
 	pthread_mutex_lock(&fake.lock);
-	fake.net_threads += begins ? 1 : -1;
-	fake.net_same = begins || fake.net_tid == self;
-	fake.net_tid = self;
+	fake.net_tid = tid;
 	pthread_mutex_unlock(&fake.lock);
 }
 
