@@ -436,9 +436,12 @@ def test_what_many_threads_wait_for_is_proved_of_each_of_them(python, start, dum
 
     def waiting():
         threads = [t for t in dump(program)["threads"] if not t["name"].startswith("Main")]
-        return threads if len(threads) == 200 and all(t["state"] in ("lock", "sleep") for t in threads) else None
+        still = len(threads) == 200 and all(t["state"] in ("lock", "sleep") for t in threads)
+        # On its way to where it will wait, a thread may wait for another lock, and have left it when it is looked at.
+        return threads if still and all(t["waits_for"]["proved"] for t in threads if t["name"].split()[0] in kinds) else None
 
-    threads = wait_until(waiting, "all threads wait")
+    threads = wait_until(waiting, "all threads wait, and it is proved for what", lambda: [
+        t for t in dump(program)["threads"] if t["name"].split()[0] in kinds and not (t["waits_for"] or {}).get("proved")])
     for thread in threads:
         kind, wait = thread["name"].split()[0], thread["waits_for"]
         if kind == "sleep":
