@@ -305,9 +305,9 @@ static uintptr_t search_words(
 	for (size_t i = first; i < end; i++) {
 		int seen = 0;
 
-		/* The stack itself holds no objects. */
+		/* These words are no object themselves; further up, objects may lie right above a small stack. */
 		if (!plausible(words_there[i]) || (words_there[i] & 15) != 0 ||
-			(words_there[i] >= stack && words_there[i] - stack < STACK_WORDS * sizeof word * 64))
+			(words_there[i] >= stack && words_there[i] - stack < STACK_WORDS * sizeof word))
 			continue;
 		for (size_t j = 0; j < n; j++)
 			seen |= tried[j].object == words_there[i];
