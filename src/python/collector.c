@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "compat.h"
+#include "cpu_clock.h"
 #include "gil.h"
 #include "ours.h"
 
@@ -133,7 +134,7 @@ static int look_at(const struct search *s, pid_t tid, uint64_t ident, const stru
 	found = has_head(s->mem, s->l, v->stack, end, s->until);
 	if (found == 1)
 		return waits_same(s->w, tid, v) ? 1 : -1;
-	return found == 0 && waits_cpu_ns(tid) == v->cpu_ns ? 0 : -1;
+	return found == 0 && cpu_clock_ns(tid) == v->cpu_ns ? 0 : -1;
 }
 
 /* Threads of ours run code of the program too. 1 when none of them can be the one. */

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "cpu_clock.h"
 #include "dump_private.h"
 #include "error.h"
 #include "lane.h"
@@ -67,7 +68,7 @@ static const struct waits_view *find_last(uint32_t tid, uint32_t *next)
 static int is_as_it_was(const struct waits_view *then, uint32_t tid)
 {
 	return then != NULL && then->exists && then->state != STATE_CPU && then->state != STATE_UNKNOWN && then->cpu_ns != 0 &&
-	       then->cpu_ns == waits_cpu_ns((pid_t)tid);
+	       then->cpu_ns == cpu_clock_ns((pid_t)tid);
 }
 
 static void look(struct dump *d, int lane)

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cpu_clock.h"
 #include "gil.h"
 
 #define SINCE_CPUS 16 /* processors that are visited at most */
@@ -90,7 +91,7 @@ int since_ran(struct since *s, pid_t tid, const struct waits_view *view, uint64_
 	ran = waits_last_ran(s->proc, tid);
 	now = ran != 0 ? clock_of(s, view->cpu, ran) : 0;
 	/* Moment and processor belong together only if it has not run in between. */
-	if (now == 0 || waits_cpu_ns(tid) != view->cpu_ns)
+	if (now == 0 || cpu_clock_ns(tid) != view->cpu_ns)
 		return 0;
 	*us = ran < now ? (now - ran) / 1000 : 0;
 	return 1;

@@ -10,6 +10,7 @@
 
 #include "collector.h"
 #include "columns.h"
+#include "cpu_clock.h"
 #include "error.h"
 #include "gil.h"
 #include "kernel.h"
@@ -58,7 +59,7 @@ void wait_begin(struct wait_list *l)
 	if (l->before == NULL)
 		l->before_count = 0;
 	for (size_t i = 0; i < l->before_count; i++)
-		l->before[i] = (struct wait_before){tids[i], waits_cpu_ns(tids[i])};
+		l->before[i] = (struct wait_before){tids[i], cpu_clock_ns(tids[i])};
 	if (l->before_count > 0)
 		qsort(l->before, l->before_count, sizeof *l->before, by_tid);
 	waits_close(&proc);
@@ -77,7 +78,7 @@ static int is_still(const struct wait_list *l, pid_t tid)
 {
 	uint64_t before = wait_before_ns(l, tid);
 
-	return before != 0 && waits_cpu_ns(tid) == before;
+	return before != 0 && cpu_clock_ns(tid) == before;
 }
 
 /* --- the kernel's part --- */
@@ -97,7 +98,7 @@ static void put_times(struct wait *w, struct since *since, pid_t tid, const stru
 /* Whether the thread is in the very call that was seen. */
 static int is_same(const struct waits *proc, pid_t tid, const struct waits_view *view)
 {
-	return (view->cpu_ns != 0 && waits_cpu_ns(tid) == view->cpu_ns) || waits_same(proc, tid, view);
+	return (view->cpu_ns != 0 && cpu_clock_ns(tid) == view->cpu_ns) || waits_same(proc, tid, view);
 }
 
 /* Who has the GIL of which a waiter's word is a part. */

@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "compat.h"
+#include "cpu_clock.h"
 #include "msg.h"
 
 #define LINE_BYTES 512
@@ -313,7 +313,7 @@ void waits_look(const struct waits *w, pid_t tid, int closely, struct waits_view
 	if (w->tasks < 0 || tid <= 0)
 		return;
 	if (closely)
-		view->cpu_ns = waits_cpu_ns(tid);
+		view->cpu_ns = cpu_clock_ns(tid);
 	n = read_file(w, tid, "syscall", line);
 	error = errno;
 	told = n > 0 && waits_parse_syscall(w, line, view);
@@ -335,17 +335,6 @@ int waits_same(const struct waits *w, pid_t tid, const struct waits_view *view)
 	return view->call != NULL && read_file(w, tid, "syscall", line) > 0 && waits_parse_syscall(w, line, &now) &&
 	       now.call != NULL && now.number == view->number && now.stack == view->stack &&
 	       memcmp(now.arguments, view->arguments, sizeof now.arguments) == 0;
-}
-
-/* The clock that each thread has of its own, as clockid_t has it: the id's complement above three bits of kind. */
-#define THREAD_CLOCK 6u
-uint64_t waits_cpu_ns(pid_t tid)
-{
-	struct timespec t;
-
-	if (tid <= 0 || clock_gettime((clockid_t)(~(uint32_t)tid << 3 | THREAD_CLOCK), &t) != 0)
-		return 0;
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 uint64_t waits_last_ran(const struct waits *w, pid_t tid)

@@ -61,11 +61,6 @@ int waits_parse_syscall(const struct waits *w, const char *line, struct waits_vi
 /* 1 when the thread is still in the very call that the view is of. */
 int waits_same(const struct waits *w, pid_t tid, const struct waits_view *view);
 /*
- * For how long the thread has been on a CPU so far, in ns; 0 when that is not told. Whoever has run in between has another figure.
- * One system call and no file.
- */
-uint64_t waits_cpu_ns(pid_t tid);
-/*
  * The moment at which the thread has run last, in ns of the clock that the scheduler has for the processor on which that was; 0
  * when that is not told.
  */
