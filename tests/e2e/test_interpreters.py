@@ -178,7 +178,12 @@ def test_interpreters_that_come_and_go_while_one_looks(python, start, client, ho
 
 def test_threads_that_are_not_in_python_take_a_line_for_each_kind(python, start, dump, client):
     program = start(python, NATIVE)
-    answer = dump(program)
+
+    def settled():
+        answer = dump(program)
+        return all(t["state"] == "c" for t in answer["native_threads"]) and answer
+
+    answer = wait_until(settled, "the threads have come to where they wait")
     natives = answer["native_threads"]
     assert [t["name"] for t in answer["threads"]] == ["MainThread"] and answer["omitted_threads"] == 0
     # pystuck's own thread may have been one of the 128 that were looked at.
@@ -186,11 +191,15 @@ def test_threads_that_are_not_in_python_take_a_line_for_each_kind(python, start,
     assert {(t["name"], t["state"]) for t in natives} == {("blas", "c"), ("poller", "c")}
     assert len({t["tid"] for t in natives}) == len(natives) and not any(t["tid"] == program.pid for t in natives)
     assert dump(program, "--raw")["native_threads"][0]["tid"] == natives[0]["tid"]
+    # Whom it leaves out of the 140 depends on their ids, which may have begun again at 300 in between.
+    blas, pollers = (sorted(t["tid"] for t in natives if t["name"] == name) for name in ("blas", "poller"))
+    assert len(pollers) in (6, 7)
     text = client("--socket", program.socket, "--no-repl").out
-    told = text[text.index("140 threads are not in Python"):].splitlines()
-    assert len(told) == 4 and re.match(r"  <12[01] threads\(blas\)>  in pause, tid \d+, .* and 11[23] more$", told[1]), told
-    assert re.match(r"  <7 threads\(poller\)>  in pause, tid \d+", told[2]), told
-    assert re.match(r"  \.\.\. 1[23] that were not looked at$", told[3]), told
+    assert text[text.index("140 threads are not in Python"):].splitlines() == [
+        "140 threads are not in Python",
+        f"  <{len(blas)} threads(blas)>  in pause, tid {', '.join(map(str, blas[:8]))} and {len(blas) - 8} more",
+        f"  <{len(pollers)} threads(poller)>  in pause, tid {', '.join(map(str, pollers))}",
+        f"  ... {140 - len(natives)} that were not looked at"]
     chosen = client("--socket", program.socket, "--no-repl", "--thread", natives[3]["tid"])
     assert chosen.status == 0 and f"<thread({natives[3]['name']})>  in pause, tid {natives[3]['tid']}\n" in chosen.out
     assert "MainThread" not in chosen.out
