@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from conftest import VERSIONS
 from repl import PROMPT, Repl
 from test_complete import PROGRAM
 
@@ -134,9 +135,10 @@ def test_a_question_mark_tells_what_something_is(repl, program):
     assert repl.ask("x = 1  # why?") == ""
 
 
-def test_the_source_of_a_frozen_module_is_shown(repl):
+def test_the_source_of_a_frozen_module_is_shown(repl, python):
     text = repl.ask("modules['os'].path.join??")
-    assert re.search(r"^File: +/.*posixpath\.py:\d+$", text, re.M) and re.search(r"^def join\(a, (/, )?\*p\):$", text, re.M), text
+    line = "def join(a, /, *p):" if VERSIONS[python].startswith("3.15.") else "def join(a, *p):"
+    assert re.search(r"^File: +/.*posixpath\.py:\d+$", text, re.M) and line in text.splitlines(), text
 
 
 def test_a_question_mark_runs_nothing_of_the_program(repl, tmp_path):
