@@ -29,15 +29,15 @@ class NotReached(Exception):
     """It did not get stuck, or something else was said of it than should be."""
 
 
-def wait_until(condition, what):
-    """Polls a condition that others bring about; its value. `what`: words, or a function that has some."""
-    deadline = time.monotonic() + PATIENCE
+def wait_until(condition, what, patience=PATIENCE):
+    """Polls a condition that others bring about, for `patience` seconds; its value. `what`: words, or a function that has some."""
+    deadline = time.monotonic() + patience
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise NotReached(f"not within {PATIENCE} s: {what() if callable(what) else what}")
+            raise NotReached(f"not within {patience} s: {what() if callable(what) else what}")
         time.sleep(0.02)
 
 

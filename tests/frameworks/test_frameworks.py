@@ -16,11 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from stuck import PATIENCE, wait_until
+import stuck
 
 BUILD = Path(os.environ["PYSTUCK_BUILD"]).resolve()
 CLIENT = os.environ["PYSTUCK_CLIENT"]
 PYTHON = os.environ["PYSTUCK_FRAMEWORKS"]
+PATIENCE = float(os.environ.get("PYSTUCK_PATIENCE", "20"))
+wait_until = functools.partial(stuck.wait_until, patience=PATIENCE)
 BIN = Path(PYTHON).parent
 VERSION = eval(subprocess.run([PYTHON, "-c", "import sys; print(tuple(sys.version_info[:2]))"], capture_output=True, text=True, check=True).stdout)
 
