@@ -127,12 +127,20 @@ def test_it_runs_on_the_programs_loop_and_answers_here(repl, program):
     assert end(program) == (0, "")
 
 
+CANCELLED = "KeyboardInterrupt: the task was cancelled"
+
+
+def interrupted(repl, awaited):
+    """What is printed of something that says "begun", from Ctrl-C on."""
+    repl.send(f"await {awaited}\r")
+    repl.expect(r"begun\n")
+    repl.send("\x03")
+    return repl.expect(PROMPT)[1]
+
+
 def test_ctrl_c_cancels_the_task(repl, program):
     for _ in range(3):
-        repl.send("await m.forever()\r")
-        repl.expect(r"begun\n")
-        repl.send("\x03")
-        assert "KeyboardInterrupt: the task was cancelled" in repl.expect(PROMPT)[1]
+        assert CANCELLED in interrupted(repl, "m.forever()")
     assert repl.ask("m.told").endswith("['cancelled', 'cancelled', 'cancelled']")
     assert repl.ask("[r() for r in m.things]").endswith("[None, None, None]")
     # main()'s, and the one that counts.
@@ -142,26 +150,17 @@ def test_ctrl_c_cancels_the_task(repl, program):
 
 def test_ctrl_c_that_no_step_notices_cancels_the_task(repl, program):
     for _ in range(3):
-        repl.send("await m.Deaf()\r")
-        repl.expect(r"begun\n")
-        repl.send("\x03")
-        assert "KeyboardInterrupt: the task was cancelled" in repl.expect(PROMPT)[1]
+        assert CANCELLED in interrupted(repl, "m.Deaf()")
 
 
 def test_ctrl_c_that_a_finalizer_swallows_cancels_the_task(repl, program):
-    repl.send("await m.bury()\r")
-    repl.expect(r"begun\n")
-    repl.send("\x03")
-    text = repl.expect(PROMPT)[1]
-    assert "Exception ignored" in text and "KeyboardInterrupt: the task was cancelled" in text
+    text = interrupted(repl, "m.bury()")
+    assert "Exception ignored" in text and CANCELLED in text
     assert end(program) == (0, "")
 
 
 def test_ctrl_c_stops_what_holds_the_loop_up(repl, program):
-    repl.send("await m.spin()\r")
-    repl.expect(r"begun\n")
-    repl.send("\x03")
-    assert "KeyboardInterrupt" in repl.expect(PROMPT)[1]
+    assert "KeyboardInterrupt" in interrupted(repl, "m.spin()")
     assert repl.ask("await m.where()").endswith("'MainThread'")
     assert end(program) == (0, "")
 
