@@ -398,6 +398,26 @@ static inline PyObject *compat_stored_attribute(PyObject *object, PyObject *name
 	return _PyObject_GenericGetAttrWithDict(object, name, NULL, 1);
 }
 
+/*
+ * Where the values of an instance's attributes lie, most likely, or NULL: an address that is fetched before they are read, and never
+ * followed.
+ */
+static inline const void *compat_attributes(PyObject *object)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+	return (const char *)object + 64; /* within the object itself */
+#elif PY_VERSION_HEX >= 0x030B0000
+	/* 3.12 has the pointer one word further on, with a tag bit. */
+	enum { WORD = PY_VERSION_HEX >= 0x030C0000 ? -3 : -4 };
+
+	return Py_TYPE(object)->tp_flags & Py_TPFLAGS_MANAGED_DICT ? ((const void *const *)object)[WORD] : NULL;
+#else
+	PyObject **dict = _PyObject_GetDictPtr(object);
+
+	return dict != NULL ? *dict : NULL;
+#endif
+}
+
 /* How many bits the absolute value of an exact int has. 3.14: returned as a signed number. */
 static inline uint64_t compat_int_bits(PyObject *v)
 {

@@ -22,6 +22,7 @@
 #define FIRST_CODES 64u
 #define TOUCH_THREADS 8u               /* so many chains of frames are followed side by side, */
 #define TOUCH_FRAMES 128u              /* each so far */
+#define CODE_CACHE 64u                 /* code objects that were just met; a power of two */
 #define FILE_CACHE 64u                 /* recently copied file names; a power of two */
 #define REMEMBERED_FRAMES_MAX 1000000u /* room is made beforehand for at most so many */
 
@@ -31,12 +32,19 @@
  */
 static _Atomic uint32_t last_threads, last_frames;
 
-/* Code objects of one module share the str of their file name: it is copied once. */
-struct file_cache {
+/*
+ * What a walk keeps at hand: code objects that it has just met, by their address; file names, of which the code objects of one module
+ * share the str: it is copied once.
+ */
+struct at_hand {
+	struct {
+		const PyCodeObject *code; /* NULL: none */
+		uint32_t index;
+	} codes[CODE_CACHE];
 	struct {
 		PyObject *str;
 		struct pytext_ref text;
-	} entries[FILE_CACHE];
+	} files[FILE_CACHE];
 };
 
 /* --- memory --- */
@@ -168,22 +176,22 @@ static int grow_slots(struct frames *f)
  * Without memory for a name the frame is shown without it: it is the names that are cut, not the
  * stack.
  */
-static void copy_names(struct frames *f, struct frames_code *c, struct file_cache *cache)
+static void copy_names(struct frames *f, struct frames_code *c, struct at_hand *hand)
 {
 	PyObject *file = c->code->co_filename;
 	uint32_t i = hash_address(file) & (FILE_CACHE - 1);
 
-	if (cache->entries[i].str != file) {
-		if (pytext_str(&f->text, file, FRAMES_FILE_MAX, &cache->entries[i].text) != 0)
+	if (hand->files[i].str != file) {
+		if (pytext_str(&f->text, file, FRAMES_FILE_MAX, &hand->files[i].text) != 0)
 			f->cut = 1;
-		cache->entries[i].str = file;
+		hand->files[i].str = file;
 	}
-	c->file = cache->entries[i].text;
+	c->file = hand->files[i].text;
 	if (pytext_str(&f->text, compat_qualname(c->code), FRAMES_FUNCTION_MAX, &c->function) != 0)
 		f->cut = 1;
 }
 
-static int add_code(struct frames *f, PyCodeObject *code, struct file_cache *cache, uint32_t *index)
+static int add_code(struct frames *f, PyCodeObject *code, struct at_hand *hand, uint32_t *index)
 {
 	struct frames_code *c;
 	int rc = grow_slots(f);
@@ -198,26 +206,45 @@ static int add_code(struct frames *f, PyCodeObject *code, struct file_cache *cac
 	memset(c, 0, sizeof *c);
 	Py_INCREF(code);
 	c->code = code;
-	copy_names(f, c, cache);
+	copy_names(f, c, hand);
 	return 0;
+}
+
+static int find_code(struct frames *f, PyCodeObject *code, struct at_hand *hand, uint32_t *index)
+{
+	uint32_t *slot = f->slots != NULL ? find_slot(f, code) : NULL;
+
+	if (slot == NULL || *slot == 0)
+		return add_code(f, code, hand, index);
+	*index = *slot - 1;
+	return 0;
+}
+
+/* Most frames are of a code object that was met just before. */
+static int index_of(struct frames *f, PyCodeObject *code, struct at_hand *hand, uint32_t *index)
+{
+	uint32_t i = (uint32_t)((uintptr_t)code >> 4 ^ (uintptr_t)code >> 12) & (CODE_CACHE - 1);
+	int rc = 0;
+
+	if (hand->codes[i].code != code) {
+		rc = find_code(f, code, hand, &hand->codes[i].index);
+		hand->codes[i].code = rc == 0 ? code : NULL;
+	}
+	*index = hand->codes[i].index;
+	return rc;
 }
 
 /* --- frames --- */
 
-static int add_frame(struct frames *f, PyCodeObject *code, int32_t offset, const compat_frame *at, struct file_cache *cache,
-	uint32_t *index)
+static int add_frame(struct frames *f, PyCodeObject *code, int32_t offset, const compat_frame *at, struct at_hand *hand)
 {
-	uint32_t *slot = f->slots != NULL ? find_slot(f, code) : NULL;
-	int rc = grow_frames(f, f->frame_count + 1);
+	uint32_t index;
+	int rc = f->frame_count < f->frame_capacity ? 0 : grow_frames(f, f->frame_count + 1);
 
-	if (rc != 0)
-		return rc;
-	if (slot != NULL && *slot != 0)
-		*index = *slot - 1;
-	else
-		rc = add_code(f, code, cache, index);
 	if (rc == 0)
-		f->frames[f->frame_count++] = (struct frames_frame){*index, offset, (uintptr_t)at};
+		rc = index_of(f, code, hand, &index);
+	if (rc == 0)
+		f->frames[f->frame_count++] = (struct frames_frame){index, offset, (uintptr_t)at};
 	return rc;
 }
 
@@ -249,9 +276,9 @@ static void touch_frames(const struct frames_thread *threads, uint32_t count)
  * what is kept has no holes.
  */
 static void walk_thread(
-	struct frames *f, struct frames_thread *t, uint32_t most, struct file_cache *cache)
+	struct frames *f, struct frames_thread *t, uint32_t most, struct at_hand *hand)
 {
-	uint32_t walked = 0, index;
+	uint32_t walked = 0, count = 0, omitted = 0;
 	int32_t offset;
 	int complete;
 
@@ -265,35 +292,42 @@ static void walk_thread(
 		offset = compat_offset(fr, code, &complete);
 		if (!complete)
 			continue;
-		if (t->omitted == 0 && t->count < most && add_frame(f, code, offset, fr, cache, &index) == 0)
-			t->count++;
+		if (omitted == 0 && count < most && add_frame(f, code, offset, fr, hand) == 0)
+			count++;
 		else
-			t->omitted++;
+			omitted++;
 	}
-	if (t->omitted > 0)
+	t->count = count;
+	t->omitted = omitted;
+	if (omitted > 0)
 		f->cut = 1;
 }
 
 int frames_add_one(struct frames *f, PyCodeObject *code, int32_t offset, const compat_frame *at, uint32_t *index)
 {
-	struct file_cache cache;
+	struct at_hand hand;
+	int rc = grow_frames(f, f->frame_count + 1);
 
 	/* Only a code that is new needs it. */
 	if (f->slots == NULL || *find_slot(f, code) == 0)
-		memset(&cache, 0, sizeof cache);
-	return add_frame(f, code, offset, at, &cache, index);
+		memset(&hand, 0, sizeof hand);
+	if (rc == 0)
+		rc = find_code(f, code, &hand, index);
+	if (rc == 0)
+		f->frames[f->frame_count++] = (struct frames_frame){*index, offset, (uintptr_t)at};
+	return rc;
 }
 
 int frames_add(struct frames *f, compat_frame *top, uint32_t max_frames)
 {
 	uint32_t most = max_frames > 0 && max_frames < FRAMES_PER_THREAD_MAX ? max_frames : FRAMES_PER_THREAD_MAX;
-	struct file_cache cache = {0};
+	struct at_hand hand = {0};
 	int rc = grow_threads(f, f->thread_count + 1);
 
 	if (rc != 0)
 		return rc;
 	f->threads[f->thread_count] = (struct frames_thread){.top = top};
-	walk_thread(f, &f->threads[f->thread_count++], most, &cache);
+	walk_thread(f, &f->threads[f->thread_count++], most, &hand);
 	return 0;
 }
 
@@ -438,7 +472,7 @@ int frames_collect(
 	uint32_t most = max_frames > 0 && max_frames < FRAMES_PER_THREAD_MAX
 				? max_frames
 				: FRAMES_PER_THREAD_MAX;
-	struct file_cache cache = {0};
+	struct at_hand hand = {0};
 	uint64_t holder_ident = 0;
 	int rc = list_threads(f, holder, &holder_ident);
 
@@ -450,7 +484,7 @@ int frames_collect(
 
 		if (i % TOUCH_THREADS == 0)
 			touch_frames(&f->threads[i], left < TOUCH_THREADS ? left : TOUCH_THREADS);
-		walk_thread(f, &f->threads[i], most, &cache);
+		walk_thread(f, &f->threads[i], most, &hand);
 	}
 	drop_unborn(f);
 	names_read(f);
