@@ -114,6 +114,6 @@ static void end(void)
 
 void dump_expect_sample(void)
 {
-	raw_own_keep();
+	raw_own_keep(0);
 	lane_linger(LINGER_MS, end);
 }

@@ -40,8 +40,6 @@ void raw_init(void)
 	if (raw.known)
 		return;
 	raw.known = 1;
-	/* Its arrays are needed again and again. */
-	raw_own_keep();
 	if (raw_layout_init(&raw.layout) != 0)
 		raw.trouble = "this build of Python has other structures than pystuck was built for";
 	else if (raw_own_open(&own) != 0)
@@ -53,7 +51,6 @@ void raw_init(void)
 		raw.locals = raw_locals_check(&own.mem, &raw.layout, &raw.values);
 	}
 	raw_own_close(&own);
-	raw_own_let_go();
 }
 
 const char *raw_trouble(void)

@@ -117,9 +117,10 @@ void raw_own_close(struct raw_own *o);
 /*
  * For a thread that reads many times: from raw_own_keep on, what is freed or closed on it stays mapped and open for the next time, until
  * raw_own_let_go, which it has to call before it ends. Mapping is what the rest of the program notices most: each unmapping interrupts
- * the processors that its threads run on.
+ * the processors that its threads run on. `block`: bytes that are mapped at once, of which the arrays get theirs as long as there are
+ * any; these arrays are all freed on this thread before raw_own_let_go. 0: each array is mapped by itself.
  */
-void raw_own_keep(void);
+void raw_own_keep(size_t block);
 void raw_own_let_go(void);
 
 #endif

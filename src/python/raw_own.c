@@ -28,14 +28,42 @@
 
 static _Thread_local struct {
 	int keeps;
+	uint8_t *block; /* that arrays are taken from; NULL: there is none */
+	size_t block_bytes, block_used;
 	struct raw_array spares[SPARES]; /* not in use; bytes 0: none */
 	struct ownfd file;               /* the memory file, while it is not in use */
 	uint8_t *window;                 /* NULL: there is none */
 } kept;
 
-void raw_own_keep(void)
+static void *map(size_t bytes)
+{
+	/* cppcheck-suppress invalidFunctionArg; -1 is what goes with MAP_ANONYMOUS */
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (at == MAP_FAILED)
+		return NULL;
+	return at;
+}
+
+void raw_own_keep(size_t block)
 {
 	kept.keeps = 1;
+	kept.block = block > 0 ? map(block) : NULL;
+	kept.block_bytes = kept.block != NULL ? block : 0;
+	kept.block_used = 0;
+}
+
+static int is_in_block(const struct raw_array *a)
+{
+	return (uintptr_t)a->at - (uintptr_t)kept.block < kept.block_bytes;
+}
+
+static void *take_from_block(size_t bytes)
+{
+	if (bytes > kept.block_bytes - kept.block_used)
+		return NULL;
+	kept.block_used += bytes;
+	return kept.block + kept.block_used - bytes;
 }
 
 /* 1 when it is kept. */
@@ -83,6 +111,31 @@ static int reuse_file(struct raw_own *o)
 
 /* --- arrays --- */
 
+static int make_array(struct raw_array *a, size_t bytes)
+{
+	if (reuse_array(a, bytes))
+		return 0;
+	a->at = take_from_block(bytes);
+	if (a->at == NULL)
+		a->at = map(bytes);
+	a->bytes = a->at != NULL ? bytes : 0;
+	return a->at != NULL ? 0 : PYSTUCK_ENOMEM;
+}
+
+/* A part of a block cannot be made longer: its contents move. */
+static int move_array(struct raw_array *a, size_t bytes)
+{
+	struct raw_array longer = {NULL, 0};
+	int rc = make_array(&longer, bytes);
+
+	if (rc != 0)
+		return rc;
+	memcpy(longer.at, a->at, a->bytes);
+	raw_array_free(a);
+	*a = longer;
+	return 0;
+}
+
 int raw_array_grow(struct raw_array *a, size_t need, size_t most)
 {
 	size_t bytes = a->bytes > 0 ? a->bytes : ARRAY_FIRST;
@@ -94,13 +147,11 @@ int raw_array_grow(struct raw_array *a, size_t need, size_t most)
 		return PYSTUCK_ETOOBIG;
 	while (bytes < need)
 		bytes *= 2;
-	if (a->at == NULL && reuse_array(a, bytes))
-		return 0;
 	if (a->at == NULL)
-		/* cppcheck-suppress invalidFunctionArg; -1 is what goes with MAP_ANONYMOUS */
-		at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	else
-		at = mremap(a->at, a->bytes, bytes, MREMAP_MAYMOVE);
+		return make_array(a, bytes);
+	if (is_in_block(a))
+		return move_array(a, bytes);
+	at = mremap(a->at, a->bytes, bytes, MREMAP_MAYMOVE);
 	if (at == MAP_FAILED)
 		return PYSTUCK_ENOMEM;
 	a->at = at;
@@ -110,7 +161,7 @@ int raw_array_grow(struct raw_array *a, size_t need, size_t most)
 
 void raw_array_free(struct raw_array *a)
 {
-	if (a->at != NULL && !keep_array(a))
+	if (a->at != NULL && !keep_array(a) && !is_in_block(a))
 		munmap(a->at, a->bytes);
 	*a = (struct raw_array){NULL, 0};
 }
@@ -288,4 +339,8 @@ void raw_own_let_go(void)
 	kept.window = NULL;
 	for (size_t i = 0; i < SPARES; i++)
 		raw_array_free(&kept.spares[i]);
+	if (kept.block != NULL)
+		munmap(kept.block, kept.block_bytes);
+	kept.block = NULL;
+	kept.block_bytes = kept.block_used = 0;
 }
