@@ -253,7 +253,6 @@ static int add_frame(struct frames *f, PyCodeObject *code, int32_t offset, const
  * step where the next one lies. So some threads' chains are followed side by side beforehand, which
  * waits for many at a time and leaves in the cache what the walk then reads.
  */
-#define CACHE_LINE 64u
 static void touch_frames(const struct frames_thread *threads, uint32_t count)
 {
 	const compat_frame *at[TOUCH_THREADS];
@@ -264,7 +263,7 @@ static void touch_frames(const struct frames_thread *threads, uint32_t count)
 			at[live++] = threads[i].top;
 	for (uint32_t deep = 0; live > 0 && deep < TOUCH_FRAMES; deep++)
 		for (uint32_t i = 0; i < live; i++) {
-			__builtin_prefetch((const char *)at[i] + CACHE_LINE);
+			compat_fetch(at[i]);
 			at[i] = compat_back(at[i]);
 			if (at[i] == NULL)
 				at[i--] = at[--live];
