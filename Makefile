@@ -334,7 +334,7 @@ valgrind-e2e: module $(BUILD)/pystuck $(PAM_TESTS) $(LOADERS)	## all end-to-end 
 	@$(VALGRIND_E2E)
 VALGRIND_E2E = PYSTUCK_PATIENCE=120 E2E_SECONDS=7200 tools/run-e2e --valgrind --build $(BUILD) \
 	--results $(RESULTS)/valgrind-e2e.xml $(PYTHON) --
-VALGRIND := valgrind --quiet --child-silent-after-fork=yes --error-exitcode=99 --leak-check=full \
+VALGRIND := valgrind --quiet --suppressions=tests/unit/valgrind.supp --child-silent-after-fork=yes --error-exitcode=99 --leak-check=full \
 	--show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
 TSAN := BUILD=$(BUILD)/tsan RESULTS=$(RESULTS) STAGE=tsan- CC=gcc SAN=thread OPT='-O1 -g'
 tsan:				## the C tests of the threaded parts under ThreadSanitizer
