@@ -125,7 +125,7 @@ def section_phases(r):
 
 def beside(series):
     rows = [[name, *(spread(s[what]) for what in ("processor", "clock", "others"))] for name, s in series.items()]
-    return table(["a hundred times a second", "turns a second of processor, to those just before and after", "turns a second, likewise",
+    return table(["a hundred times a second", "turns a second of processor, to those without it", "turns a second, likewise",
                   "% of a processor that the program's other threads had"], rows)
 
 

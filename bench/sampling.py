@@ -3,8 +3,13 @@ none, and with py-spy's record. Plain dicts of numbers, as in figures.py.
 
 The program's main thread has one processor for itself, and all others share another one: so that what is measured is what reaches across,
 and not what a sampler takes of a processor that it could have had elsewhere; that is told apart.
+
+What a processor does in a second varies by far more than is looked for here, but slowly: so a client of ours is stopped and goes on again in
+turns of a tenth of a second, and each is compared with its neighbour. py-spy stops the program, so it cannot be stopped itself.
 """
 import os
+import signal
+import statistics
 import subprocess
 import time
 from pathlib import Path
@@ -15,12 +20,14 @@ from harness import PATIENCE, rotated
 SECONDS = 1.0
 RATE = 100
 BEFORE = 1.0  # for a sampler to begin
+WINDOW, PAIRS = 0.1, 40  # seconds; with and without, in each turn
+IN_WINDOWS = 2 * WINDOW * PAIRS * 1.5 + 2 * BEFORE  # seconds that a client of ours goes on at least
 
 
 def samplers(bench, venv_python, program, scratch):
-    """{name: its command}; None: nobody samples."""
+    """{name: its command}; None: nobody samples. Those of py-spy are not stopped in between."""
     found = {"nobody": None,
-             "pystuck --sample": [bench.build / "pystuck", "--socket", program.address, "--sample", SECONDS + 1.5 * BEFORE, "--rate", RATE]}
+             "pystuck --sample": [bench.build / "pystuck", "--socket", program.address, "--sample", IN_WINDOWS, "--rate", RATE]}
     py_spy = Path(venv_python).parent / "py-spy" if venv_python else None
     if py_spy is not None and py_spy.exists():
         record = [py_spy, "record", "--pid", program.pid, "--rate", RATE, "--duration", int(SECONDS + 2 * BEFORE), "--format", "raw",
@@ -44,29 +51,65 @@ def pin(program, main, others):
         os.sched_setaffinity(int(tid), {main if int(tid) == program.pid else others})
 
 
-def work(program):
+def work(program, seconds):
     """Turns a second, turns a second of processor, seconds of processor of the program's other threads for a second."""
     before = cpu_of_others(program.pid)
-    turns, seconds, cpu = map(float, program.ask(f"work {SECONDS}").split())
+    turns, seconds, cpu = map(float, program.ask(f"work {seconds}").split())
     return turns / seconds, turns / cpu, (cpu_of_others(program.pid) - before) / seconds
 
 
-def one(bench, program, command, processor):
-    """work() while it is sampled: the first two as ratios to the mean of those just before and after. None: the sampler failed."""
-    before, sampler = work(program), None
-    if command is not None:
-        sampler = subprocess.Popen([str(c) for c in command], env=bench.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {processor}))
+def in_windows(program, sampler):
+    """work() while it is sampled, the first two as ratios to those of the window beside it, in which the sampler is stopped."""
+    with_it, ratios = [], []
+    for i in range(PAIRS):
+        pair = {}
+        for goes_on in ((True, False), (False, True))[i % 2]:
+            if sampler is not None:
+                sampler.send_signal(signal.SIGCONT if goes_on else signal.SIGSTOP)
+            pair[goes_on] = work(program, WINDOW)
+        with_it.append(pair[True][2])
+        ratios.append([pair[True][k] / pair[False][k] for k in (0, 1)])
+    return [statistics.median(r[k] for r in ratios) for k in (0, 1)] + [statistics.mean(with_it)]
+
+
+def begun(bench, command, processor):
+    if command is None:
+        return None
+    return subprocess.Popen([str(c) for c in command], env=bench.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {processor}))
+
+
+def end(sampler):
+    if sampler is not None and sampler.poll() is None:
+        sampler.kill()
+        sampler.wait(PATIENCE)
+
+
+def one_in_windows(bench, program, command, processor):
+    """None: the sampler failed."""
+    sampler = begun(bench, command, processor)
     try:
         time.sleep(BEFORE)
-        during = work(program)
-        if sampler is not None and sampler.wait(PATIENCE) != 0:
+        figures = in_windows(program, sampler)
+        if sampler is None:
+            return figures
+        sampler.send_signal(signal.SIGCONT)
+        return figures if sampler.poll() is None else None
+    finally:
+        end(sampler)
+
+
+def one_beside(bench, program, command, processor):
+    """work() while it is sampled: the first two as ratios to the mean of those just before and after. None: the sampler failed."""
+    before, sampler = work(program, SECONDS), begun(bench, command, processor)
+    try:
+        time.sleep(BEFORE)
+        during = work(program, SECONDS)
+        if sampler.wait(PATIENCE) != 0:
             return None
     finally:
-        if sampler is not None and sampler.poll() is None:
-            sampler.kill()
-            sampler.wait(PATIENCE)
-    after = work(program)
+        end(sampler)
+    after = work(program, SECONDS)
     return [2 * during[i] / (before[i] + after[i]) for i in (0, 1)] + [during[2]]
 
 
@@ -75,6 +118,7 @@ def in_turns(bench, programs, commands, processors, turns):
     seen, failed = {name: [] for name in commands}, dict.fromkeys(commands, 0)
     for turn in range(turns):
         for name in rotated(commands, turn):
+            one = one_beside if name.startswith("py-spy") else one_in_windows
             figures = one(bench, programs[name], commands[name], processors[1])
             if figures is None:
                 failed[name] += 1
@@ -107,7 +151,7 @@ def asked(bench, scale):
     programs = {name: bench.program(kind, 4, 10) for name, kind in kinds.items()}
     for program in programs.values():
         pin(program, processors[0], processors[1])
-    question = f"echo pace {RATE} {SECONDS + 1.5 * BEFORE} | exec \"$0\" \"$1\""
+    question = f"echo pace {RATE} {IN_WINDOWS} | exec \"$0\" \"$1\""
     commands = {name: None if kind == "none" else ["/bin/sh", "-c", question, bench.build / "bench" / "eval_client", programs[name].address]
                 for name, kind in kinds.items()}
     result = in_turns(bench, programs, commands, processors, scale(9))
