@@ -65,7 +65,7 @@ def in_windows(program, sampler):
         pair = {}
         for goes_on in ((True, False), (False, True))[i % 2]:
             if sampler is not None:
-                sampler.send_signal(signal.SIGCONT if goes_on else signal.SIGSTOP)
+                os.killpg(sampler.pid, signal.SIGCONT if goes_on else signal.SIGSTOP)
             pair[goes_on] = work(program, WINDOW)
         with_it.append(pair[True][2])
         ratios.append([pair[True][k] / pair[False][k] for k in (0, 1)])
@@ -73,15 +73,16 @@ def in_windows(program, sampler):
 
 
 def begun(bench, command, processor):
+    """In a group of its own: a shell and what it starts are stopped together."""
     if command is None:
         return None
     return subprocess.Popen([str(c) for c in command], env=bench.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                            stderr=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {processor}))
+                            stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=lambda: os.sched_setaffinity(0, {processor}))
 
 
 def end(sampler):
     if sampler is not None and sampler.poll() is None:
-        sampler.kill()
+        os.killpg(sampler.pid, signal.SIGKILL)
         sampler.wait(PATIENCE)
 
 
@@ -93,7 +94,7 @@ def one_in_windows(bench, program, command, processor):
         figures = in_windows(program, sampler)
         if sampler is None:
             return figures
-        sampler.send_signal(signal.SIGCONT)
+        os.killpg(sampler.pid, signal.SIGCONT)
         return figures if sampler.poll() is None else None
     finally:
         end(sampler)
