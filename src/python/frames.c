@@ -223,7 +223,7 @@ static int find_code(struct frames *f, PyCodeObject *code, struct at_hand *hand,
 /* Most frames are of a code object that was met just before. */
 static int index_of(struct frames *f, PyCodeObject *code, struct at_hand *hand, uint32_t *index)
 {
-	uint32_t i = (uint32_t)((uintptr_t)code >> 4 ^ (uintptr_t)code >> 12) & (CODE_CACHE - 1);
+	uint32_t i = hash_address(code) & (CODE_CACHE - 1);
 	int rc = 0;
 
 	if (hand->codes[i].code != code) {

@@ -14,7 +14,7 @@
 #include "raw_locals.h"
 #include "raw_stacks.h"
 
-#define FRAMES 2u /* innermost ones that are compared */
+#define FRAMES 4u /* innermost ones that are compared */
 
 static int is_text(const char *a, size_t a_len, const char *b, size_t b_len)
 {
