@@ -400,10 +400,7 @@ static PyObject *py_gil_range(PyObject *self, PyObject *none)
 	return Py_BuildValue("(KK)", (unsigned long long)w.gil, (unsigned long long)w.gil_end);
 }
 
-/*
- * Busy with the GIL held, as a C extension that does not let go of it. How long the courier has
- * been waiting at the end, in us.
- */
+/* Busy with the GIL held, as a C extension that does not let go of it. */
 static PyObject *py_hold_gil(PyObject *self, PyObject *args)
 {
 	unsigned ms;
@@ -412,7 +409,7 @@ static PyObject *py_hold_gil(PyObject *self, PyObject *args)
 	if (!PyArg_ParseTuple(args, "I", &ms))
 		return NULL;
 	usleep(ms * 1000);
-	return PyLong_FromUnsignedLongLong(gil_waiting_us());
+	Py_RETURN_NONE;
 }
 
 static PyObject *py_park(PyObject *self, PyObject *none)
@@ -476,22 +473,43 @@ static void run_and_hold(struct gil_job *base)
 	free(w);
 }
 
+/* 0, or why not. */
+static int submit_hold(unsigned ms)
+{
+	struct waiting *w = calloc(1, sizeof *w);
+	int rc = PYSTUCK_ENOMEM;
+
+	if (w != NULL) {
+		w->base.run = run_and_hold;
+		w->hold_ms = ms;
+		rc = gil_submit(&w->base);
+	}
+	if (rc != 0)
+		free(w);
+	return rc;
+}
+
 /* A job that keeps the courier busy without the GIL. */
 static PyObject *py_busy_courier(PyObject *self, PyObject *args)
 {
-	struct waiting *w = calloc(1, sizeof *w);
-	int rc;
+	unsigned ms;
 
 	(void)self;
-	if (w == NULL || !PyArg_ParseTuple(args, "I", &w->hold_ms)) {
-		free(w);
-		return NULL;
-	}
-	w->base.run = run_and_hold;
-	rc = gil_submit(&w->base);
-	if (rc != 0)
-		free(w);
-	return PyLong_FromLong(rc);
+	return PyArg_ParseTuple(args, "I", &ms) ? PyLong_FromLong(submit_hold(ms)) : NULL;
+}
+
+/* Gives the courier a job and does not let go of the GIL before it says that it has waited for so many microseconds, or 20 s are over. */
+static PyObject *py_courier_waits(PyObject *self, PyObject *args)
+{
+	uint64_t until = gil_now_ns() + 20000000000u;
+	unsigned us;
+
+	(void)self;
+	if (!PyArg_ParseTuple(args, "I", &us) || submit_hold(0) != 0)
+		return PyErr_Occurred() != NULL ? NULL : PyErr_NoMemory();
+	while (gil_waiting_us() <= us && gil_now_ns() < until)
+		usleep(1000);
+	return PyLong_FromUnsignedLongLong(gil_waiting_us());
 }
 
 /*
@@ -603,12 +621,13 @@ static PyMethodDef functions[] = {
 	{"utf8", py_utf8, METH_VARARGS, "utf8(str, most): bytes"},
 	{"syscall", py_syscall, METH_VARARGS, "syscall(line): (state, detail) or None"},
 	{"gil_range", py_gil_range, METH_NOARGS, "addresses of the GIL's structure"},
-	{"hold_gil", py_hold_gil, METH_VARARGS, "hold_gil(ms): us"},
+	{"hold_gil", py_hold_gil, METH_VARARGS, "hold_gil(ms)"},
 	{"park", py_park, METH_NOARGS, "gil_park"},
 	{"stop", py_stop, METH_VARARGS, "stop(ms): gil_stop"},
 	{"forget", py_forget, METH_NOARGS, "gil_forget"},
 	{"set_dumpable", py_set_dumpable, METH_VARARGS, "prctl(PR_SET_DUMPABLE)"},
 	{"waiting_us", py_waiting_us, METH_NOARGS, "gil_waiting_us"},
+	{"courier_waits", py_courier_waits, METH_VARARGS, "courier_waits(us): us"},
 	{"busy_courier", py_busy_courier, METH_VARARGS, "busy_courier(ms)"},
 	{"collect_locked", py_collect_locked, METH_NOARGS,
 		"(gave up, us) with the list of threads locked"},
