@@ -321,6 +321,16 @@ void eval_close(struct eval_session *s)
 		eval_session_free(s);
 }
 
+int eval_is_ending(void)
+{
+	int ending;
+
+	pthread_mutex_lock(&eval_lock);
+	ending = stopping;
+	pthread_mutex_unlock(&eval_lock);
+	return ending;
+}
+
 /* --- the end of all threads ----------------------------------------------- */
 
 static struct timespec after_ms(int ms)
@@ -410,6 +420,7 @@ int eval_stop(int timeout_ms)
 
 	pthread_mutex_lock(&eval_lock);
 	stopping = 1;
+	atomic_restore();
 	stop_all();
 	while (in_time && (w = end_one(1)) != NULL) {
 		step = after_ms(STOP_REPEAT_MS);

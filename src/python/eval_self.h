@@ -17,6 +17,8 @@ PyObject *eval_interrupt_type(void);
 int eval_set_relay(struct relay *relay);
 /* 1 when the evaluation has been interrupted: what was raised may have been lost in code that swallows it. */
 int eval_was_interrupted(void);
+/* 1 when the program ends: nobody gets the answer, and what is not needed to leave is not to be done, imports above all. */
+int eval_is_ending(void);
 /*
  * After this time `first` is called on the courier, without the GIL, and then the evaluation is interrupted, unless eval_alarm_end
  * comes before. NULL: no memory, or no thread.

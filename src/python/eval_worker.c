@@ -122,6 +122,10 @@ static void run_request(
 		.raised = (r->flags & EVAL_RAISED) != 0,
 		.who = s->who};
 
+	if (is_cancelled(w)) {
+		cancelled_result(result);
+		return;
+	}
 	if (!has_space(s)) {
 		run_failed(result);
 		return;
@@ -162,7 +166,7 @@ static void run_complete(struct eval_worker *w, const struct eval_request *r, st
 {
 	int entered = 0;
 
-	if (!has_space(w->session)) {
+	if (is_cancelled(w) || !has_space(w->session)) {
 		PyErr_Clear();
 		return;
 	}

@@ -11,6 +11,7 @@
 #include "eval.h"
 #include "gil.h"
 #include "host_listener.h"
+#include "hurry.h"
 #include "lane.h"
 #include "ours.h"
 #include "ownfd.h"
@@ -320,7 +321,9 @@ void host_stop(void)
 			host.listeners[i].state = LISTENER_GONE;
 	pthread_mutex_unlock(&host.lock);
 	uint64_t until = gil_now_ns() + STOP_MS * 1000000u;
+	hurry_exit(1);
 	eval_stop(time_left(until, 2));
 	lane_stop(time_left(until, 1));
 	gil_stop(time_left(until, 0));
+	hurry_exit(0);
 }

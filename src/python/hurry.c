@@ -17,7 +17,7 @@ static struct {
 	unsigned number;      /* of the hurry, never 0: who comes back from another one changes nothing */
 	unsigned expected;    /* requests whose waiter has not come yet */
 	unsigned waiters;
-	int shortened, held;
+	int shortened, held, ending;
 } hurry = {.lock = PTHREAD_MUTEX_INITIALIZER, .number = 1};
 
 static _Atomic uint64_t until; /* of this hurry; 0: there is none */
@@ -34,7 +34,7 @@ static void shorten(void)
 {
 	unsigned long *at = interval(), now;
 
-	if (at == NULL || hurry.held || hurry.shortened)
+	if (at == NULL || (hurry.held && !hurry.ending) || hurry.shortened)
 		return;
 	now = __atomic_load_n(at, __ATOMIC_RELAXED);
 	/* Whoever saved the interval during another hurry has put ours back: what was there before is known. */
@@ -54,6 +54,8 @@ static void give_back(void)
 {
 	unsigned long *at = interval(), ours = HURRY_US;
 
+	if (hurry.ending)
+		return;
 	if (at != NULL && hurry.shortened)
 		(void)__atomic_compare_exchange_n(at, &ours, hurry.before, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	hurry.shortened = 0;
@@ -130,6 +132,17 @@ void hurry_tick(uint64_t now_ns)
 	pthread_mutex_unlock(&hurry.lock);
 }
 
+void hurry_exit(int exiting)
+{
+	pthread_mutex_lock(&hurry.lock);
+	hurry.ending = exiting;
+	if (exiting)
+		shorten();
+	else
+		end_all();
+	pthread_mutex_unlock(&hurry.lock);
+}
+
 void hurry_hold(int hold)
 {
 	pthread_mutex_lock(&hurry.lock);
@@ -143,6 +156,7 @@ void hurry_forget(void)
 	/* Somebody who is not here may have had it. */
 	pthread_mutex_init(&hurry.lock, NULL);
 	hurry.held = 0;
+	hurry.ending = 0;
 	hurry.expected = 0;
 	end_all();
 }

@@ -1,7 +1,8 @@
 /*
  * hurry.h: the GIL sooner, beside threads that compute. A thread that waits for the GIL sleeps for CPython's switch interval before it
  * asks for it: 5 ms, as often as somebody else gets it first. While a client waits the interval is shorter: for HURRY_MS at most, and it is
- * given back the moment the GIL has come. The longer one of %atomic is atomic.c's.
+ * given back the moment the GIL has come; and while the program's exit waits for evaluations to end. The longer one of %atomic is
+ * atomic.c's.
  *
  * What can go wrong, and what is done about it: the waiter dies in its wait (an interpreter that ends it, a cancelled thread), or the
  * GIL never comes: the net thread gives the interval back when the time is up. The program sets another interval meanwhile: it stays,
@@ -27,6 +28,11 @@ uint64_t hurry_due(void);
 /* Gives the interval back if it is time (UINT64_MAX: in any case). Any thread. */
 void hurry_tick(uint64_t now_ns);
 
+/*
+ * 1: the program exits, and waits for whoever evaluates to leave Python, each step of which needs the GIL: the interval is short, even
+ * during an %atomic, until 0 is said.
+ */
+void hurry_exit(int exiting);
 /* 1: gives the interval back, and leaves it alone from now on; 0: no longer. */
 void hurry_hold(int hold);
 /* In a forked child: gives the interval back; nobody waits. */

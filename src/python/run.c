@@ -11,6 +11,7 @@
 
 #include "cell.h"
 #include "compat_eval.h"
+#include "eval_self.h"
 #include "execute.h"
 #include "modules.h"
 #include "pretty.h"
@@ -184,6 +185,10 @@ static void take_exception(struct space *s, const struct run_request *r, const i
 		result->status = RESULT_EXIT;
 	else if (*interrupted && PyErr_GivenExceptionMatches(raised, PyExc_KeyboardInterrupt))
 		result->status = RESULT_INTERRUPTED;
+	if (eval_is_ending()) {
+		Py_DECREF(raised);
+		return;
+	}
 	text = result->status == RESULT_EXIT ? exit_text(raised) : raised_text(raised, &s->sources);
 	if (text != NULL)
 		copy_str(result, text, copy_ends);

@@ -6,10 +6,14 @@
 
 #include "threading.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include "compat.h"
 #include "forkgate.h"
+#include "gil.h"
+
+#define GIVE_WAY_NS 1000000 /* nothing that is there already takes as long */
 
 /* Borrowed; NULL: not imported. */
 static PyObject *find_module(void)
@@ -127,17 +131,52 @@ static void hand_to_main(PyObject *module)
 	Py_XDECREF(main);
 }
 
-void threading_import(void)
+/* 1 when it is there, and whole: where another thread of ours is in the middle of importing it, its end is waited for. */
+static int is_imported(void)
 {
-	PyObject *module;
+	PyObject *name = PyUnicode_InternFromString("threading");
+	PyObject *module = name != NULL ? PyImport_GetModule(name) : NULL;
 
-	if (find_module() != NULL || compat_main_ident() == PyThread_get_thread_ident())
-		return;
-	module = forkgate_import("threading");
+	PyErr_Clear();
+	Py_XDECREF(module);
+	Py_XDECREF(name);
+	return module != NULL;
+}
+
+static void import_for_main(void)
+{
+	PyObject *module = forkgate_import("threading");
+
 	if (module != NULL && PyModule_Check(module))
 		hand_to_main(module);
 	Py_XDECREF(module);
 	PyErr_Clear();
+}
+
+/*
+ * A program that exits waits for the import, as other threads of ours do: step by step, each with the GIL, which code that computes lets
+ * go of every 5 ms only. It is to get there before such code of ours begins.
+ */
+static void give_way(void)
+{
+	const struct timespec moment = {.tv_nsec = GIVE_WAY_NS};
+
+	Py_BEGIN_ALLOW_THREADS
+	nanosleep(&moment, NULL);
+	Py_END_ALLOW_THREADS
+}
+
+void threading_import(void)
+{
+	uint64_t began;
+
+	if (compat_main_ident() == PyThread_get_thread_ident())
+		return;
+	began = gil_now_ns();
+	if (!is_imported())
+		import_for_main();
+	if (gil_now_ns() - began > GIVE_WAY_NS)
+		give_way();
 }
 
 /* ---- who is known ---------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+import procfs
 import stranger
 from conftest import BUILD, CLIENT, PATIENCE, SANITIZED, program_env, run_client, wait_until
 from fake_server import DUMP, FakeServer, dump_begin, dump_code, dump_local, dump_thread, greet, until_closed, welcome
@@ -680,6 +681,47 @@ def begin_detached(program, stack):
     session = stack.enter_context(call(program))
     request = session.make_eval("while True: pass")
     session.send(request, Message("DETACH", id=request.id), session.make_eval("print(1)"))
+
+
+@pytest.mark.parametrize("source", ["while True: pass", "import time\nwhile True: time.sleep(0.001)"])
+def test_an_evaluation_that_the_exit_cuts_off_imports_nothing_more(python, start, source):
+    """A thread that is still in the middle of an import when the interpreter goes away crashes it; and nobody would get the traceback."""
+    program = start(python, """
+import atexit, os, sys
+atexit.register(lambda: print("IMPORTED", sorted({"traceback", "linecache"} & set(sys.modules)), flush=True))  # after ours
+""" + IDLE)
+    with call(program) as session:
+        session.send(session.make_eval(f"print('on')\n{source}"))
+        session.wait("OUTPUT")
+        program.say("")
+        program.out.until(r"^IMPORTED \[\]$")
+        assert program.wait() == 7, program.stderr()
+        assert program.stderr() == ""
+
+
+def test_an_evaluation_waits_until_another_ones_threading_is_whole(python, start):
+    """It used to find a module that was being imported, and its code kept the GIL from the thread that did it."""
+    program = start(python, """
+import importlib.abc, os, sys
+let_on, on = os.pipe()
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "_weakrefset":
+            print("IMPORTING", flush=True)
+            os.read(0, 1)
+            os.write(on, b"1")
+for name in ("threading", "_weakrefset"):
+    sys.modules.pop(name, None)
+sys.meta_path.insert(0, Slow())
+""" + IDLE.replace("os.read(0, 1)", "os.read(let_on, 1); os.read(0, 1)"))
+    with call(program) as first, call(program) as second:
+        first.send(first.make_eval("1"))
+        program.out.until("IMPORTING")
+        second.send(second.make_eval("hasattr(modules.sys.modules['threading'], 'Thread')"))
+        wait_until(lambda: procfs.thread_names(program.pid).count("pystuck-eval") == 2, "the second evaluation has its thread")
+        program.say("")
+        assert second.wait("RESULT").text == "True"
+    assert ends_well(program)
 
 
 def connect_now(path):

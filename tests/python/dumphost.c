@@ -598,6 +598,17 @@ static PyObject *py_hurry_hold(PyObject *self, PyObject *args)
 	Py_RETURN_NONE;
 }
 
+static PyObject *py_hurry_exit(PyObject *self, PyObject *args)
+{
+	int exiting;
+
+	(void)self;
+	if (!PyArg_ParseTuple(args, "p", &exiting))
+		return NULL;
+	hurry_exit(exiting);
+	Py_RETURN_NONE;
+}
+
 static PyObject *py_hurry_forget(PyObject *self, PyObject *none)
 {
 	(void)self;
@@ -637,6 +648,7 @@ static PyMethodDef functions[] = {
 	{"hurry_due", py_hurry_due, METH_NOARGS, "hurry_due: seconds from now, or None"},
 	{"hurry_tick", py_hurry_tick, METH_VARARGS, "hurry_tick(ns before it is due)"},
 	{"hurry_hold", py_hurry_hold, METH_VARARGS, "hurry_hold(bool)"},
+	{"hurry_exit", py_hurry_exit, METH_VARARGS, "hurry_exit(bool)"},
 	{"hurry_forget", py_hurry_forget, METH_NOARGS, "hurry_forget"},
 	{NULL, NULL, 0, NULL},
 };

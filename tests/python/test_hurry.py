@@ -24,6 +24,7 @@ class Hurry(unittest.TestCase):
         sys.setswitchinterval(USUAL)
 
     def tearDown(self):
+        dumphost.hurry_exit(False)
         dumphost.hurry_hold(False)
         dumphost.hurry_tick()
         sys.setswitchinterval(USUAL)
@@ -72,6 +73,25 @@ class Hurry(unittest.TestCase):
         token = begin()
         self.interval(OURS)
         dumphost.hurry_end(token)
+        self.interval(USUAL)
+
+    def test_an_exit_keeps_it_short_whatever_ends_meanwhile(self):
+        token = begin()
+        dumphost.hurry_exit(True)
+        dumphost.hurry_end(token)
+        self.interval(OURS)
+        dumphost.hurry_hold(True)
+        self.interval(OURS)
+        dumphost.hurry_tick()
+        self.interval(OURS)
+        dumphost.hurry_exit(False)
+        self.interval(USUAL)
+
+    def test_an_exit_does_not_wait_for_whoever_wants_it_long(self):
+        dumphost.hurry_hold(True)
+        dumphost.hurry_exit(True)
+        self.interval(OURS)
+        dumphost.hurry_exit(False)
         self.interval(USUAL)
 
     def test_who_comes_late_changes_nothing(self):
