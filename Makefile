@@ -104,7 +104,7 @@ SERVER := $(wildcard src/server/*.c)
 PYROOM := $(wildcard src/python/*.c)
 # EVAL=no: an extension that cannot evaluate, since nothing that could is in it.
 EVAL ?= yes
-EVALUATING := $(patsubst %,src/python/%.c,eval eval_answer eval_worker eval_interrupt eval_where run space cell indent stream stream_buffer \
+EVALUATING := $(patsubst %,src/python/%.c,eval eval_answer courtesy eval_worker eval_interrupt eval_where run space cell indent stream stream_buffer \
 	stream_input stream_type tee modules look context signature complete bag pretty pretty_layout definition help prompt \
 	prompt_frame target view frame_vars execute atomic relay on_main doing on_loop stepper loops prompt_loop frame_mark)
 ifeq ($(EVAL),no)

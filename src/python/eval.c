@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "atomic.h"
+#include "courtesy.h"
 #include "error.h"
 #include "eval_private.h"
 #include "on_loop.h"
@@ -460,6 +461,7 @@ void eval_forget(void)
 		s->space = mine ? s->space : NULL;
 	}
 	stopping = 0;
+	courtesy_forget();
 	atomic_forget();
 	relay_forget();
 	stream_forget();

@@ -68,6 +68,8 @@ struct eval_worker {
 	int interrupting;      /* a job of the courier is under way */
 	uint32_t interrupt_id; /* which evaluation it is meant for */
 
+	_Atomic(const PyThreadState *) computing; /* its thread state while code is run; NULL: none is */
+
 	/* With the GIL held. */
 	unsigned long ident; /* as Python knows the thread */
 	int running;         /* code is being evaluated: it may be interrupted */

@@ -7,6 +7,7 @@
 
 #include "eval_private.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,12 +67,14 @@ static void open_guard(struct eval_worker *w)
 	w->interrupted = 0;
 	w->running_id = w->sink.id;
 	w->running = 1;
+	atomic_store(&w->computing, w->state);
 }
 
 /* In this order and with the GIL held throughout: an exception that was sent late must not hit what comes next. */
 static void close_guard(struct eval_worker *w)
 {
 	w->running = 0;
+	atomic_store(&w->computing, NULL);
 	compat_drop_async_exc(w->state, w->ident);
 }
 

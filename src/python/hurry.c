@@ -143,6 +143,16 @@ void hurry_exit(int exiting)
 	pthread_mutex_unlock(&hurry.lock);
 }
 
+int hurry_is_held(void)
+{
+	int held;
+
+	pthread_mutex_lock(&hurry.lock);
+	held = hurry.held;
+	pthread_mutex_unlock(&hurry.lock);
+	return held;
+}
+
 void hurry_hold(int hold)
 {
 	pthread_mutex_lock(&hurry.lock);

@@ -35,6 +35,7 @@ void hurry_tick(uint64_t now_ns);
 void hurry_exit(int exiting);
 /* 1: gives the interval back, and leaves it alone from now on; 0: no longer. */
 void hurry_hold(int hold);
+int hurry_is_held(void);
 /* In a forked child: gives the interval back; nobody waits. */
 void hurry_forget(void);
 

@@ -93,8 +93,8 @@ def run_server(
         or has it blocked. close() and the end of the interpreter give the default handler back; in a forked child whose
         address has no pid in it the signal does nothing.
     hurry: True: a client beside threads that compute need not wait for Python's switch interval, 5 ms, each time: while it waits for the
-        GIL, and for 20 ms at most, the interval is 53 us, which sys.getswitchinterval() shows. False: the interval is never touched,
-        but by ``%atomic``.
+        GIL, and for 20 ms at most, the interval is 53 us, which sys.getswitchinterval() shows. And an evaluation that
+        computes lets the program's threads have the GIL every millisecond. False: the interval is never touched, but by ``%atomic``.
 
     Raises TypeError, ValueError, OSError or PermissionError; the message says what to do.
     """

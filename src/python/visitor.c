@@ -13,6 +13,7 @@
 
 #include "admit.h"
 #include "auditor.h"
+#include "courtesy.h"
 #include "dump.h"
 #include "eval.h"
 #include "hurry.h"
@@ -188,6 +189,13 @@ static int has_eval(struct visitor *v, uint32_t id)
 	return 0;
 }
 
+/* It is on its way. */
+static void be_courteous(const struct visitor *v)
+{
+	if (v->context->hurry)
+		courtesy_expect();
+}
+
 static void visitor_eval(void *session, const struct msg_eval *request)
 {
 	struct visitor *v = session;
@@ -195,6 +203,7 @@ static void visitor_eval(void *session, const struct msg_eval *request)
 		return;
 	hurry(v);
 	eval_request(v->eval, request);
+	be_courteous(v);
 }
 
 static void visitor_complete(void *session, const struct msg_complete *request)
@@ -204,6 +213,7 @@ static void visitor_complete(void *session, const struct msg_complete *request)
 		return;
 	hurry(v);
 	eval_complete(v->eval, request);
+	be_courteous(v);
 }
 
 static void visitor_eval_late(void *session, uint32_t id, uint64_t waited_us)
@@ -254,6 +264,23 @@ static void visitor_close(void *session)
 	free(v);
 }
 
+#ifndef PYSTUCK_NO_EVAL
+static uint64_t visitor_due(void)
+{
+	uint64_t hurried = hurry_due(), courteous = courtesy_due();
+	return hurried < courteous ? hurried : courteous;
+}
+
+static void visitor_tick(uint64_t now_ns)
+{
+	hurry_tick(now_ns);
+	courtesy_tick(now_ns);
+}
+#else
+#define visitor_due hurry_due
+#define visitor_tick hurry_tick
+#endif
+
 static const struct msg_welcome *visitor_welcome(void *listener)
 {
 	struct visitor_context *c = listener;
@@ -275,8 +302,8 @@ const struct service visitor_service = {
 	.background = visitor_background,
 #endif
 	.close = visitor_close,
-	.due = hurry_due,
-	.tick = hurry_tick,
+	.due = visitor_due,
+	.tick = visitor_tick,
 	.thread = ours_set_net,
 	.welcome = visitor_welcome,
 };

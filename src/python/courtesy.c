@@ -1,0 +1,112 @@
+/*
+ * courtesy.c: the courier's question for the GIL while evaluations compute. Which thread states evaluate is eval_worker.c's, how one is
+ * interrupted eval_interrupt.c's.
+ */
+#include <Python.h>
+
+#include "courtesy.h"
+
+#include <stdatomic.h>
+
+#include "eval_private.h"
+#include "hurry.h"
+
+#define MS 1000000u /* ns */
+
+/* Of the courier, and guarded by eval_lock where it says so. */
+static struct {
+	struct gil_job job;
+	int active; /* eval_lock: the job is under way */
+	uint64_t last_ns; /* when an evaluation was last seen with the GIL */
+} courtesy;
+
+static _Atomic uint64_t due; /* 0: never */
+static atomic_int expected;  /* a request has come since the net thread looked */
+
+/* Locked. */
+static int is_busy(void)
+{
+	for (const struct eval_worker *w = eval_workers; w != NULL; w = w->next)
+		if (w->busy)
+			return 1;
+	return 0;
+}
+
+/* Locked. */
+static int has_gil(void)
+{
+	const PyThreadState *holder = gil_holder();
+
+	for (const struct eval_worker *w = eval_workers; holder != NULL && w != NULL; w = w->next)
+		if (atomic_load(&w->computing) == holder)
+			return 1;
+	return 0;
+}
+
+static void ask(void)
+{
+	struct gil_hold hold;
+
+	hurry_expect();
+	gil_take(&hold);
+	gil_give(&hold);
+}
+
+static void ask_and_again(struct gil_job *job)
+{
+	uint64_t now = gil_now_ns();
+	int asks, goes_on;
+
+	pthread_mutex_lock(&eval_lock);
+	asks = has_gil();
+	if (asks)
+		courtesy.last_ns = now;
+	goes_on = is_busy() && now - courtesy.last_ns < (uint64_t)COURTESY_REST_MS * MS;
+	courtesy.active = goes_on;
+	pthread_mutex_unlock(&eval_lock);
+	/* Code under %atomic is not to be asked. */
+	if (goes_on && asks && !hurry_is_held())
+		ask();
+	if (!goes_on || gil_submit_after(job, (uint64_t)COURTESY_MS * MS) == 0)
+		return;
+	pthread_mutex_lock(&eval_lock);
+	courtesy.active = 0;
+	pthread_mutex_unlock(&eval_lock);
+}
+
+void courtesy_expect(void)
+{
+	uint64_t never = 0;
+
+	atomic_store(&expected, 1);
+	(void)atomic_compare_exchange_strong(&due, &never, gil_now_ns() + (uint64_t)COURTESY_LATE_MS * MS);
+}
+
+uint64_t courtesy_due(void)
+{
+	uint64_t at = atomic_load(&due);
+
+	return at != 0 ? at : UINT64_MAX;
+}
+
+void courtesy_tick(uint64_t now_ns)
+{
+	if (now_ns < courtesy_due())
+		return;
+	pthread_mutex_lock(&eval_lock);
+	if (atomic_exchange(&expected, 0) && !courtesy.active && is_busy()) {
+		courtesy.job.run = ask_and_again;
+		courtesy.last_ns = now_ns;
+		courtesy.active = gil_submit(&courtesy.job) == 0;
+	}
+	/* As long as it is under way the net thread looks after the switch interval. */
+	atomic_store(&due, courtesy.active ? now_ns + (uint64_t)COURTESY_LATE_MS * MS : 0);
+	pthread_mutex_unlock(&eval_lock);
+}
+
+void courtesy_forget(void)
+{
+	courtesy.active = 0;
+	atomic_store(&due, 0);
+	atomic_store(&expected, 0);
+}
