@@ -32,14 +32,14 @@ static int is_busy(void)
 	return 0;
 }
 
-/* Locked. */
-static int has_gil(void)
+/* Locked. One of them that has not only just begun. */
+static int has_gil(uint64_t now)
 {
 	const PyThreadState *holder = gil_holder();
 
 	for (const struct eval_worker *w = eval_workers; holder != NULL && w != NULL; w = w->next)
 		if (atomic_load(&w->computing) == holder)
-			return 1;
+			return now >= atomic_load(&w->computing_since) + (uint64_t)COURTESY_LATE_MS * MS;
 	return 0;
 }
 
@@ -58,7 +58,7 @@ static void ask_and_again(struct gil_job *job)
 	int asks, goes_on;
 
 	pthread_mutex_lock(&eval_lock);
-	asks = has_gil();
+	asks = has_gil(now);
 	if (asks)
 		courtesy.last_ns = now;
 	goes_on = is_busy() && now - courtesy.last_ns < (uint64_t)COURTESY_REST_MS * MS;

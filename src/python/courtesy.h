@@ -5,7 +5,8 @@
  * evaluation has it, and gives it back at once: whoever waits gets his turn. The interval of the switch is short for that moment alone
  * (hurry.h), and a thread of the program that has the GIL is never asked.
  *
- * The net thread begins it, COURTESY_LATE_MS after the request: short evaluations do not even know of it. It ends with the
+ * The net thread begins it COURTESY_LATE_MS after a request, and an evaluation is asked from that age on: short ones do not know of it, nor
+ * do they see the short interval, whatever goes on beside them. It ends with the
  * evaluations, or after COURTESY_REST_MS in which none of them has had the GIL: they sleep, until the next request.
  */
 #ifndef PYSTUCK_PYTHON_COURTESY_H

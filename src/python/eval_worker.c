@@ -67,6 +67,7 @@ static void open_guard(struct eval_worker *w)
 	w->interrupted = 0;
 	w->running_id = w->sink.id;
 	w->running = 1;
+	atomic_store(&w->computing_since, gil_now_ns());
 	atomic_store(&w->computing, w->state);
 }
 
