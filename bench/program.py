@@ -9,6 +9,7 @@ KIND is a key of START; ADDRESS is where it listens: a path, or a TCP port. FLAG
 so many threads of its own compute ("spin 4"), or the main thread looks at the clock ("watch"). Commands come on standard input,
 answers go to standard output, one line each.
 """
+import os
 import sys
 import threading
 from time import perf_counter, perf_counter_ns, thread_time
@@ -172,6 +173,18 @@ def work(seconds):
     return turns, perf_counter() - begun, thread_time() - cpu
 
 
+def call(seconds):
+    """The same for a thread that lets go of the GIL all the time, as a server does."""
+    begun, cpu, turns = perf_counter(), thread_time(), 0
+    while perf_counter() < begun + seconds:
+        os.stat("/")
+        turns += 1
+    return turns, perf_counter() - begun, thread_time() - cpu
+
+
+WORK = {"work": work, "call": call}
+
+
 def main():
     kind, address, threads, frames, flag_path = sys.argv[1:6]
     START[kind](address)
@@ -202,8 +215,9 @@ def main():
                 began = perf_counter_ns()
                 DUMPS[command](nowhere)
                 answers.write("%d\n" % (perf_counter_ns() - began))
-        elif command.startswith("work "):
-            answers.write("%d %f %f\n" % work(float(command.split()[1])))
+        elif command.split()[0] in WORK:
+            what, seconds = command.split()
+            answers.write("%d %f %f\n" % WORK[what](float(seconds)))
         elif command == "watch":
             answers.write("watching\n")
             answers.write(json.dumps(watch(flag)) + "\n")

@@ -137,6 +137,13 @@ def section_asked(r):
     return "A program that computes, while somebody evaluates `1+1`", beside(r["asked"])
 
 
+def section_guest(r):
+    series = {(clients, name): s for clients, by_name in r["guest"].items() for name, s in by_name.items()}
+    rows = [[clients, name, *(spread(s[what]) for what in ("computes", "calls the kernel"))] for (clients, name), s in series.items()]
+    return "A program's main thread, while evaluations compute beside it", table(
+        ["evaluations", "of", "% of what it computes alone", "% of the calls to the kernel that it makes alone"], rows)
+
+
 def section_tasks(r):
     rows = [[name, *(spread(s[what]) if what in s else "not told" for what in ("whole", "took", "held", "longest"))]
             for name, s in r["tasks"].items()]
@@ -152,7 +159,7 @@ def section_prompt(r):
 
 SECTIONS = {"commands": section_commands, "gil": section_gil, "startup": section_startup, "idle": section_idle,
             "eval": section_eval, "connect": section_connect, "oneshot": section_oneshot, "crowd": section_crowd,
-            "output": section_output, "asked": section_asked, "sample": section_sample, "tasks": section_tasks, "prompt": section_prompt,
+            "output": section_output, "asked": section_asked, "guest": section_guest, "sample": section_sample, "tasks": section_tasks, "prompt": section_prompt,
             "phases": section_phases}
 
 
