@@ -70,7 +70,7 @@ def test_without_the_gil_nobody_comes_in_past_an_audit_hook(python, start, clien
     program.say("go")
     program.out.until("HELD")
     # It may be on its way still; from then on nobody is let in.
-    refused = wait_until(lambda: (answer := client("--socket", program.socket, "--no-repl")).status and answer, "a refusal")
+    refused = wait_until(lambda: (answer := client("--socket", program.socket, "--no-repl")).status == 4 and answer, "a refusal")
     for answer in (refused, client("--socket", program.socket, "--no-repl")):
         assert answer.status == 4 and answer.out == "" and "audit hooks" in answer.err, answer
     program.say("")
