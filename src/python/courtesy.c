@@ -21,7 +21,7 @@ static struct {
 } courtesy;
 
 static _Atomic uint64_t due; /* 0: never */
-static atomic_int expected;  /* a request has come since the net thread looked */
+static atomic_int expected;  /* an evaluation may have to be looked after that is not yet */
 
 /* Locked. */
 static int is_busy(void)
@@ -32,14 +32,16 @@ static int is_busy(void)
 	return 0;
 }
 
-/* Locked. One of them that has not only just begun. */
-static int has_gil(uint64_t now)
+/* Locked. Whether code has been running for long enough: of this thread state; NULL: of any. */
+static int is_late(const PyThreadState *state, uint64_t now)
 {
-	const PyThreadState *holder = gil_holder();
+	for (const struct eval_worker *w = eval_workers; w != NULL; w = w->next) {
+		const PyThreadState *computing = atomic_load(&w->computing);
 
-	for (const struct eval_worker *w = eval_workers; holder != NULL && w != NULL; w = w->next)
-		if (atomic_load(&w->computing) == holder)
-			return now >= atomic_load(&w->computing_since) + (uint64_t)COURTESY_LATE_MS * MS;
+		if (computing != NULL && (state == NULL || state == computing) &&
+			now >= atomic_load(&w->computing_since) + (uint64_t)COURTESY_LATE_MS * MS)
+			return 1;
+	}
 	return 0;
 }
 
@@ -54,15 +56,20 @@ static void ask(void)
 
 static void ask_and_again(struct gil_job *job)
 {
+	const PyThreadState *holder = gil_holder();
 	uint64_t now = gil_now_ns();
-	int asks, goes_on;
+	int asks, sleeps, goes_on;
 
 	pthread_mutex_lock(&eval_lock);
-	asks = has_gil(now);
+	asks = holder != NULL && is_late(holder, now);
 	if (asks)
 		courtesy.last_ns = now;
-	goes_on = is_busy() && now - courtesy.last_ns < (uint64_t)COURTESY_REST_MS * MS;
+	sleeps = now - courtesy.last_ns >= (uint64_t)COURTESY_REST_MS * MS;
+	goes_on = !sleeps && is_late(NULL, now);
 	courtesy.active = goes_on;
+	/* Others may have begun meanwhile. */
+	if (!goes_on && !sleeps && is_busy())
+		atomic_store(&expected, 1);
 	pthread_mutex_unlock(&eval_lock);
 	/* Code under %atomic is not to be asked. */
 	if (goes_on && asks && !hurry_is_held())
@@ -72,6 +79,15 @@ static void ask_and_again(struct gil_job *job)
 	pthread_mutex_lock(&eval_lock);
 	courtesy.active = 0;
 	pthread_mutex_unlock(&eval_lock);
+}
+
+/* Locked. */
+static void begin(uint64_t now)
+{
+	courtesy.job.run = ask_and_again;
+	courtesy.last_ns = now;
+	courtesy.active = gil_submit(&courtesy.job) == 0;
+	atomic_store(&expected, 0);
 }
 
 void courtesy_expect(void)
@@ -94,13 +110,16 @@ void courtesy_tick(uint64_t now_ns)
 	if (now_ns < courtesy_due())
 		return;
 	pthread_mutex_lock(&eval_lock);
-	if (atomic_exchange(&expected, 0) && !courtesy.active && is_busy()) {
-		courtesy.job.run = ask_and_again;
-		courtesy.last_ns = now_ns;
-		courtesy.active = gil_submit(&courtesy.job) == 0;
+	if (!courtesy.active && atomic_load(&expected)) {
+		atomic_store(&expected, is_busy());
+		if (is_late(NULL, now_ns))
+			begin(now_ns);
 	}
-	/* As long as it is under way the net thread looks after the switch interval. */
+	/* As long as it is under way the net thread looks after the switch interval, too. */
 	atomic_store(&due, courtesy.active ? now_ns + (uint64_t)COURTESY_LATE_MS * MS : 0);
+	/* One that came just now has seen that it was set. */
+	if (atomic_load(&expected))
+		atomic_store(&due, now_ns + (uint64_t)COURTESY_LATE_MS * MS);
 	pthread_mutex_unlock(&eval_lock);
 }
 
