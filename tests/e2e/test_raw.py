@@ -11,10 +11,11 @@ import pytest
 
 import procfs
 from conftest import wait_until
-from stranger import GIL
+from stranger import GIL, Dump
 from test_attacks import call
 
 RAW, MOVING = 4, 8  # flags of DUMP, of DUMP_THREAD
+HELD_GIL, READ_RAW = 1, 2  # how a dump was taken (DUMP_BEGIN)
 DUMPS = int(os.environ.get("RAW_DUMPS", 100))
 
 # Threads that hold still; the one that is called `wedge` takes the GIL along, until a byte comes.
@@ -292,15 +293,18 @@ def wrong_with(stack):
     return None
 
 
-def test_of_threads_that_never_hold_still_no_stack_is_wrong_without_saying_so(python, start):
+@pytest.mark.parametrize("flags", [0, RAW], ids=["normal", "raw"])
+def test_of_threads_that_never_hold_still_no_stack_is_wrong_without_saying_so(python, start, flags):
     """Threads, code objects and generators come and go, and the collector runs all the time."""
     program = start(python, CHURN)
     right = moving = 0
     with call(program) as session:
         for i in range(DUMPS):
-            dump = session.dump(RAW)
-            assert dump.what != "ERROR" if hasattr(dump, "what") else True
-            if dump.begin.how != 2:
+            dump = session.dump(flags)
+            assert isinstance(dump, Dump), (i, dump)
+            if flags == 0:
+                assert (dump.begin.how, dump.begin.settled) == (HELD_GIL, 1), (i, dump.begin)
+            elif dump.begin.how != READ_RAW:
                 assert "did not hold still" in dump.begin.note, dump.begin
                 continue
             for thread in dump.threads:
@@ -309,7 +313,7 @@ def test_of_threads_that_never_hold_still_no_stack_is_wrong_without_saying_so(py
                     continue
                 assert wrong_with(dump.stack(thread)) is None, (i, thread.name, dump.stack(thread))
                 right += 1
-    assert right > moving, (right, moving)
+    assert right > moving if flags else moving == 0 < right, (right, moving)
     assert program.alive()
     program.process.stdin.close()
     assert program.wait() == 0
