@@ -17,6 +17,7 @@
 
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "turn.h"
@@ -41,6 +42,7 @@ struct port *port_new(struct channel *ch, const struct ownfd *wake)
 	if (p == NULL)
 		return NULL;
 	atomic_init(&p->references, 1);
+	p->pid = getpid();
 	p->wake = *wake;
 	p->channel = ch;
 	p->rouse.in.fd = p->rouse.out.fd = -1;
@@ -73,20 +75,30 @@ static void destroy(struct port *p)
 
 void port_unref(struct port *p)
 {
-	struct ownfd wake;
 	unsigned left;
 
-	if (p == NULL)
+	/* In a forked child the lock may be held for ever, by a thread that is not there. */
+	if (p == NULL || p->pid != getpid())
 		return;
-	wake = p->wake; /* afterwards it may be gone */
+	/* Locked: the session lets go of the wake before the server may close it (port_abandon). */
+	pthread_mutex_lock(&p->lock);
 	left = atomic_fetch_sub_explicit(&p->references, 1, memory_order_acq_rel) - 1;
 	/* The session may have been closed, and kept for whoever was at work: it is over now. */
 	if (left == 1)
-		(void)wake_call(&wake);
+		(void)wake_call(&p->wake);
+	pthread_mutex_unlock(&p->lock);
 	if (left != 0)
 		return;
 	channel_free(p->channel);
 	destroy(p);
+}
+
+void port_abandon(struct port *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->wake = (struct ownfd){.fd = -1};
+	pthread_mutex_unlock(&p->lock);
+	port_unref(p);
 }
 
 void port_call(struct port *p)

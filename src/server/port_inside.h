@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "port_private.h"
 #include "wake.h"
@@ -25,8 +26,9 @@ struct veto {
 };
 
 struct port {
-	atomic_uint references;
-	struct ownfd wake; /* the net thread's */
+	atomic_uint references; /* given back under `lock` */
+	pid_t pid;              /* the process that it belongs to */
+	struct ownfd wake;      /* the net thread's; `lock`; none without a session (port_abandon) */
 	struct turn *turn; /* NULL: nobody but the net thread ever reads for this session */
 	struct session *session; /* whose turn `turn` is, guarded by it; NULL: closed */
 

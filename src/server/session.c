@@ -466,7 +466,8 @@ void session_free(struct session *s)
 	if (s == NULL)
 		return;
 	session_move(s, SESSION_CLOSED);
-	port_unref(s->port);
+	if (s->port != NULL)
+		port_abandon(s->port);
 	free(s);
 }
 

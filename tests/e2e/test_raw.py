@@ -316,4 +316,5 @@ def test_of_threads_that_never_hold_still_no_stack_is_wrong_without_saying_so(py
     assert right > moving if flags else moving == 0 < right, (right, moving)
     assert program.alive()
     program.process.stdin.close()
-    assert program.wait() == 0
+    status = program.wait()
+    assert status == 0, program.stderr()

@@ -186,6 +186,8 @@ static void test_port_close_in_the_middle_of_everything(void **state)
 {
 	pthread_t workers[2];
 	struct msg m;
+	int others[2];
+	char said;
 
 	for (int round = 0; round < 200; round++) {
 		for (size_t i = 0; i < 2; i++) {
@@ -199,12 +201,17 @@ static void test_port_close_in_the_middle_of_everything(void **state)
 			(void)port_expire(port, PORT_EVAL, UINT64_MAX);
 		}
 		port_close(port);
-		/* The last reference may be a worker's. */
-		port_unref(port);
+		/* The last reference may be a worker's. The wake is not theirs any more: its fds are another file's as soon as it is closed. */
+		port_abandon(port);
+		wake_close(&wake);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, others), 0);
 		for (size_t i = 0; i < 2; i++)
 			assert_int_equal(pthread_join(workers[i], NULL), 0);
+		assert_int_equal(recv(others[0], &said, 1, MSG_DONTWAIT), -1);
+		assert_int_equal(recv(others[1], &said, 1, MSG_DONTWAIT), -1);
+		close(others[0]);
+		close(others[1]);
 		channel_free(client);
-		wake_close(&wake);
 		assert_int_equal(setup(state), 0);
 	}
 }
