@@ -159,8 +159,8 @@ def section_prompt(r):
 
 SECTIONS = {"commands": section_commands, "gil": section_gil, "startup": section_startup, "idle": section_idle,
             "eval": section_eval, "connect": section_connect, "oneshot": section_oneshot, "crowd": section_crowd,
-            "output": section_output, "asked": section_asked, "guest": section_guest, "sample": section_sample, "tasks": section_tasks, "prompt": section_prompt,
-            "phases": section_phases}
+            "output": section_output, "asked": section_asked, "guest": section_guest, "sample": section_sample,
+            "tasks": section_tasks, "prompt": section_prompt, "phases": section_phases}
 
 
 def limits_table(r):

@@ -115,10 +115,10 @@ void courtesy_tick(uint64_t now_ns)
 		if (is_late(NULL, now_ns))
 			begin(now_ns);
 	}
+	/* First this: a request that comes now either finds 0, or has been expected before the next line looks. */
+	atomic_store(&due, 0);
 	/* As long as it is under way the net thread looks after the switch interval, too. */
-	atomic_store(&due, courtesy.active ? now_ns + (uint64_t)COURTESY_LATE_MS * MS : 0);
-	/* One that came just now has seen that it was set. */
-	if (atomic_load(&expected))
+	if (courtesy.active || atomic_load(&expected))
 		atomic_store(&due, now_ns + (uint64_t)COURTESY_LATE_MS * MS);
 	pthread_mutex_unlock(&eval_lock);
 }

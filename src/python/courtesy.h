@@ -6,8 +6,8 @@
  * (hurry.h), and a thread of the program that has the GIL is never asked.
  *
  * The net thread begins it COURTESY_LATE_MS after a request, and an evaluation is asked from that age on: short ones do not know of it, nor
- * do they see the short interval, whatever goes on beside them. It ends with the
- * evaluations, or after COURTESY_REST_MS in which none of them has had the GIL: they sleep, until the next request.
+ * do they see the short interval, whatever goes on beside them. It ends with the evaluations, or after COURTESY_REST_MS in which none of
+ * them has had the GIL: they sleep, until the next request.
  */
 #ifndef PYSTUCK_PYTHON_COURTESY_H
 #define PYSTUCK_PYTHON_COURTESY_H

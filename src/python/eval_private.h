@@ -69,7 +69,7 @@ struct eval_worker {
 	uint32_t interrupt_id; /* which evaluation it is meant for */
 
 	_Atomic(const PyThreadState *) computing; /* its thread state while code is run; NULL: none is */
-	_Atomic uint64_t computing_since;              /* ns */
+	_Atomic uint64_t computing_since;         /* ns */
 
 	/* With the GIL held. */
 	unsigned long ident; /* as Python knows the thread */

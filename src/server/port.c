@@ -73,15 +73,17 @@ static void destroy(struct port *p)
 	free(p);
 }
 
-void port_unref(struct port *p)
+static void give_back(struct port *p, int by_session)
 {
 	unsigned left;
 
 	/* In a forked child the lock may be held for ever, by a thread that is not there. */
 	if (p == NULL || p->pid != getpid())
 		return;
-	/* Locked: the session lets go of the wake before the server may close it (port_abandon). */
 	pthread_mutex_lock(&p->lock);
+	/* Without the session nobody is called any more: the server may close its end. */
+	if (by_session)
+		p->wake = (struct ownfd){.fd = -1};
 	left = atomic_fetch_sub_explicit(&p->references, 1, memory_order_acq_rel) - 1;
 	/* The session may have been closed, and kept for whoever was at work: it is over now. */
 	if (left == 1)
@@ -93,12 +95,14 @@ void port_unref(struct port *p)
 	destroy(p);
 }
 
+void port_unref(struct port *p)
+{
+	give_back(p, 0);
+}
+
 void port_abandon(struct port *p)
 {
-	pthread_mutex_lock(&p->lock);
-	p->wake = (struct ownfd){.fd = -1};
-	pthread_mutex_unlock(&p->lock);
-	port_unref(p);
+	give_back(p, 1);
 }
 
 void port_call(struct port *p)

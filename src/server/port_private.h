@@ -32,7 +32,7 @@ void port_finish(struct port *p);
 void port_close(struct port *p);
 /* 1 when somebody else has a reference, too: a worker that is not done yet. */
 int port_is_shared(const struct port *p);
-/* The session's reference, given back: nobody is called any more, since the wake may now be closed. */
+/* The session's reference, given back: nobody is called any more, since the wake may now be closed. NULL is fine. */
 void port_abandon(struct port *p);
 /* In a forked child: closes the fd and frees what no thread of the parent was working on. */
 void port_forget(struct port *p);

@@ -466,8 +466,7 @@ void session_free(struct session *s)
 	if (s == NULL)
 		return;
 	session_move(s, SESSION_CLOSED);
-	if (s->port != NULL)
-		port_abandon(s->port);
+	port_abandon(s->port);
 	free(s);
 }
 
