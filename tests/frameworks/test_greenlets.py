@@ -125,15 +125,17 @@ def test_each_greenlet_of_gevent_says_what_it_waits_for(plain_place):
 
 
 CHURN = """
-import gc, os, threading
+import gc, os, threading, time
 import {module}
 import greenlet, pystuck
-# Two threads and collections all the time: who wants the GIL may have to wait.
+# Two threads and collections all the time: who wants the GIL may have to wait. The threads make no call that lets go of the GIL: where
+# two do so more often than every switch interval, CPython lets nobody else have it, for 10 s and more.
 server = pystuck.run_server(gil_timeout=20)
 gc.set_threshold(1)
+going = True
 def native():
     def run(): greenlet.getcurrent().parent.switch()
-    while not os.path.exists("stop"):
+    while going:
         some = [greenlet.greenlet(run) for _ in range(50)]
         for one in some + some: one.switch()
 def stays(): greenlet.getcurrent().parent.switch()
@@ -144,6 +146,8 @@ threads = [threading.Thread(target=native) for _ in range(2)]
 for thread in threads: thread.start()
 print("READY", flush=True)
 {more}
+while not os.path.exists("stop"): time.sleep(.01)
+going = False
 for thread in threads: thread.join()
 for one in kept: one.switch()
 """
