@@ -31,6 +31,7 @@ pthread_cond_t eval_changed;
 struct eval_session *eval_sessions;
 struct eval_worker *eval_workers;
 static int stopping; /* guarded by eval_lock: no evaluation begins any more */
+static int ending;   /* guarded by eval_lock: the program ends, nobody gets an answer any more */
 
 /* Deadlines are measured by the clock that nobody sets. */
 static void init_changed(void)
@@ -324,12 +325,19 @@ void eval_close(struct eval_session *s)
 
 int eval_is_ending(void)
 {
-	int ending;
+	int is;
 
 	pthread_mutex_lock(&eval_lock);
-	ending = stopping;
+	is = ending;
 	pthread_mutex_unlock(&eval_lock);
-	return ending;
+	return is;
+}
+
+void eval_announce_end(void)
+{
+	pthread_mutex_lock(&eval_lock);
+	ending = 1;
+	pthread_mutex_unlock(&eval_lock);
 }
 
 /* --- the end of all threads ----------------------------------------------- */
@@ -461,6 +469,7 @@ void eval_forget(void)
 		s->space = mine ? s->space : NULL;
 	}
 	stopping = 0;
+	ending = 0;
 	courtesy_forget();
 	atomic_forget();
 	relay_forget();

@@ -22,6 +22,9 @@ static inline int eval_init(PyObject *module)
 static inline void eval_park(void)
 {
 }
+static inline void eval_announce_end(void)
+{
+}
 static inline int eval_stop(int timeout_ms)
 {
 	(void)timeout_ms;
@@ -60,7 +63,9 @@ void eval_close(struct eval_session *s);
 
 /* GIL not held: ends the idle evaluation threads (each starts again with its next request). Before a fork. */
 void eval_park(void);
-/* At exit, GIL not held: interrupts what runs, ends all threads; 1 when all have ended within timeout_ms. */
+/* At exit, before the sessions are closed, which interrupts what they run: what is interrupted from now on makes no text of it. */
+void eval_announce_end(void);
+/* At exit, after eval_announce_end, GIL not held: interrupts what runs, ends all threads; 1 when all have ended within timeout_ms. */
 int eval_stop(int timeout_ms);
 /* In a forked child, GIL held: the threads do not exist there. The one exception is a fork made by an evaluation itself. */
 void eval_forget(void);

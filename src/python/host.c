@@ -303,6 +303,7 @@ void host_stop(void)
 	pthread_mutex_lock(&host.lock);
 	host.stopped = 1;
 	pthread_mutex_unlock(&host.lock);
+	eval_announce_end();
 	host_sync_waiter();
 	pthread_mutex_lock(&host.lock);
 	host_cancel_opener();
